@@ -1,1 +1,24 @@
+//! Bytes to typed messages and back, for both sides of a connection. No I/O, no clock, no randomness of its own.
 
+extern crate alloc; // the generated code names it
+
+pub mod body;
+pub mod command;
+pub mod frame;
+pub mod ids;
+pub mod limits;
+pub mod refusal;
+pub mod verified;
+
+/// Code generated from `schema/ringtalk.fbs`; see CONTRIBUTING in the README for the command that makes it.
+#[allow(clippy::all, unused_imports, dead_code, mismatched_lifetime_syntaxes, unsafe_op_in_unsafe_fn)]
+#[rustfmt::skip]
+#[path = "generated/ringtalk_generated.rs"]
+mod ringtalk_generated;
+
+pub use ringtalk_generated::ringtalk as generated;
+
+pub use command::{Command, Event};
+pub use ids::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, Slot, UserId};
+pub use refusal::Refusal;
+pub use verified::Verified;

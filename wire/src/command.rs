@@ -1,0 +1,187 @@
+//! The command table: one row per command and per event. A fact about a command stands in its row and nowhere else.
+
+use crate::body;
+use crate::limits::{LOGIN_FIELD_LEN_MAX, MESSAGE_BODY_LEN_MAX};
+
+/// When a command is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// First on a connection.
+    Greeting,
+    /// After `Hello`, before login.
+    BeforeLogin,
+    /// After `LoginStart`'s answer only.
+    Challenged,
+    /// After login.
+    AfterLogin,
+    /// After `Hello`, before and after login.
+    Any,
+}
+
+/// Whose home executes a command, and where the key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The connection's own shard.
+    Connection,
+    /// The home of the caller.
+    Caller,
+    /// The home of the user name in the body.
+    Name,
+    /// The home of the user whose id is the 8 bytes in front of the body.
+    User,
+    /// The home of the conversation whose id is the 16 bytes in front of the body.
+    Conversation,
+}
+
+impl Owner {
+    /// Bytes of owner key in front of the body.
+    pub const fn key_len(self) -> usize {
+        match self {
+            Owner::Connection | Owner::Caller | Owner::Name => 0,
+            Owner::User => 8,
+            Owner::Conversation => crate::ids::CONVERSATION_ID_LEN,
+        }
+    }
+}
+
+/// What an answer promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Changes nothing on disk.
+    None,
+    /// What it changed is on disk when the answer comes.
+    Committed,
+}
+
+/// Which allowance a command draws on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// Password work, registration: few per minute and address.
+    Login,
+    /// Messages and marks.
+    Message,
+    /// Reads.
+    Query,
+    /// Heartbeats and the like.
+    Light,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub id: u16,
+    pub name: &'static str,
+    pub phase: Phase,
+    pub owner: Owner,
+    pub durability: Durability,
+    /// Longest frame of this command, in bytes behind the length field.
+    pub len_max: usize,
+    pub rate: Rate,
+    /// The reply when it is not a refusal.
+    pub reply: &'static str,
+    /// One sentence for PROTOCOL.md.
+    pub about: &'static str,
+}
+
+const SMALL: usize = 512;
+const LOGIN: usize = 3 * LOGIN_FIELD_LEN_MAX;
+const MESSAGE: usize = MESSAGE_BODY_LEN_MAX + SMALL;
+
+macro_rules! commands {
+    ($($id:literal $name:ident, $phase:ident, $owner:ident, $durability:ident, $len_max:expr, $rate:ident, $reply:ident, $about:literal;)+) => {
+        /// Client to node. A handler matches on it without a catch-all, so a missing one does not compile.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Command { $(#[doc = $about] $name = $id,)+ }
+
+        impl Command {
+            pub const ALL: &[Command] = &[$(Command::$name,)+];
+
+            pub const fn id(self) -> u16 { self as u16 }
+
+            pub fn from_id(id: u16) -> Option<Self> { match id { $($id => Some(Command::$name),)+ _ => None } }
+
+            pub const fn row(self) -> &'static Row {
+                match self { $(Command::$name => &Row {
+                    id: $id, name: stringify!($name), phase: Phase::$phase, owner: Owner::$owner,
+                    durability: Durability::$durability, len_max: $len_max, rate: Rate::$rate,
+                    reply: stringify!($reply), about: $about,
+                },)+ }
+            }
+        }
+
+        // Each row's body and reply exist under the row's names.
+        $(const _: fn() = || {
+            fn is_body<B: crate::verified::Body>() {}
+            is_body::<body::$name>();
+            let _ = Event::$reply;
+        };)+
+        $(impl body::OfCommand for body::$name { const COMMAND: Command = Command::$name; })+
+    };
+}
+
+commands! {
+    1 Hello, Greeting, Connection, None, SMALL, Light, Welcome, "First frame of a connection: the versions and features the client knows.";
+    2 RegisterStart, BeforeLogin, Connection, None, SMALL, Login, RegisterTerms, "Asks for the salt and iteration count under which to register.";
+    3 Register, BeforeLogin, Name, Committed, SMALL, Login, Registered, "Creates an account from SCRAM's StoredKey and ServerKey.";
+    4 LoginStart, BeforeLogin, Name, None, LOGIN, Login, Challenge, "SCRAM's client-first-message; the answer is a challenge valid for 60 s, once.";
+    5 LoginProof, Challenged, Name, Committed, LOGIN, Login, LoggedIn, "SCRAM's client-final-message and the device that logs in.";
+    6 Resume, BeforeLogin, Caller, None, LOGIN, Login, Resumed, "Logs in with the ticket of an earlier session.";
+    7 WhereToConnect, BeforeLogin, Connection, None, SMALL, Light, Connect, "Asks for the addresses to connect to.";
+    8 Ping, Any, Connection, None, SMALL, Light, Pong, "Heartbeat; any other command counts as one too.";
+    9 Logout, AfterLogin, Caller, Committed, SMALL, Light, LoggedOut, "Ends the session and, unless told otherwise, its ticket.";
+    16 FindUser, AfterLogin, Name, None, SMALL, Query, UserFound, "The user with exactly this name.";
+    17 NameUser, AfterLogin, User, None, SMALL, Query, UserFound, "The name of the user with this id.";
+    32 Send, AfterLogin, Conversation, Committed, MESSAGE, Message, Sent, "Appends a message; answered when it is on disk.";
+    33 Pull, AfterLogin, Conversation, None, SMALL, Query, Pulled, "Entries of a log; entries and typed ranges together cover what was asked.";
+    34 Mark, AfterLogin, Conversation, Committed, SMALL, Message, Marked, "Delivered or read up to a seq; never goes back.";
+    35 Sync, AfterLogin, Caller, None, SMALL, Query, Synced, "What changed in the caller's conversations since a uver.";
+}
+
+macro_rules! events {
+    ($($id:literal $name:ident, $about:literal;)+) => {
+        /// Node to client.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Event { $(#[doc = $about] $name = $id,)+ }
+
+        impl Event {
+            pub const ALL: &[Event] = &[$(Event::$name,)+];
+
+            pub const fn id(self) -> u16 { self as u16 }
+
+            /// The event with this id; `None` for one of a later version, which a client skips.
+            pub fn from_id(id: u16) -> Option<Self> { match id { $($id => Some(Event::$name),)+ _ => None } }
+
+            pub const fn name(self) -> &'static str { match self { $(Event::$name => stringify!($name),)+ } }
+
+            /// One sentence for PROTOCOL.md.
+            pub const fn about(self) -> &'static str { match self { $(Event::$name => $about,)+ } }
+        }
+
+        $(impl body::OfEvent for body::$name { const EVENT: Event = Event::$name; })+
+    };
+}
+
+events! {
+    256 Welcome, "Answers Hello: the version chosen and what the node allows.";
+    257 Refused, "The command was not done; `code` says why.";
+    258 Closing, "The node closes this connection; `code` says why.";
+    259 RegisterTerms, "Salt and iteration count to register with.";
+    260 Registered, "The account exists, on disk.";
+    261 Challenge, "SCRAM's server-first-message.";
+    262 LoggedIn, "SCRAM's server-final-message and the new session.";
+    263 Resumed, "The session goes on.";
+    264 Connect, "Where to connect.";
+    265 Pong, "Answers Ping.";
+    266 LoggedOut, "The session is over.";
+    267 Move, "Reconnect to one of these addresses (none: the same one) after `reconnect_ms` and resume; this connection closes at the deadline.";
+    272 UserFound, "A user's id and name.";
+    288 Sent, "The message is on disk under this seq.";
+    289 Pulled, "Entries and typed ranges that cover what was asked.";
+    290 Marked, "A mark moved: the answer to Mark, and an event to every device of both users.";
+    291 Synced, "Changed conversations in rising uver.";
+    304 Message, "A new entry, on disk. A hint: the log is the truth.";
+    305 HeadMoved, "There are new entries up to this head: pull them.";
+    306 SyncNeeded, "Events were dropped for this device: Sync.";
+}

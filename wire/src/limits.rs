@@ -1,0 +1,36 @@
+//! Limits of the protocol, which both sides keep. The node's own limits are in its packages.
+
+/// Versions of the protocol that this code speaks.
+pub const VERSION_MIN: u16 = 1;
+pub const VERSION_MAX: u16 = 1;
+
+/// Longest frame (bytes behind the length field) before login.
+pub const FRAME_LEN_MAX_BEFORE_LOGIN: usize = 64 * 1024;
+/// Longest frame (bytes behind the length field) after login.
+pub const FRAME_LEN_MAX: usize = 1024 * 1024;
+/// Longest body of a message in bytes.
+pub const MESSAGE_BODY_LEN_MAX: usize = 64 * 1024;
+/// Sends of one device without an answer.
+pub const WINDOW_MAX: u16 = 32;
+/// Nesting of a body.
+pub const BODY_DEPTH_MAX: usize = 8;
+/// Tables in one body: the largest is `Synced` or `Pulled` with this many rows less a few.
+pub const BODY_TABLES_MAX: usize = 4_096;
+/// Entries in one `Pulled`.
+pub const PULL_ENTRIES_MAX: u32 = 1_024;
+/// Entry bytes in one `Pulled`; the entry that crosses it is included, so a frame stays under its limit.
+pub const PULL_BYTES_MAX: u32 = 256 * 1024;
+/// Changes in one `Synced`.
+pub const SYNC_CHANGES_MAX: u32 = 1_024;
+/// A name, in bytes of UTF-8.
+pub const NAME_LEN_MAX: usize = 64;
+/// A device's or software's own name, in bytes of UTF-8.
+pub const LABEL_LEN_MAX: usize = 64;
+/// A SCRAM message or a ticket, in bytes.
+pub const LOGIN_FIELD_LEN_MAX: usize = 1_024;
+/// How long a challenge is valid.
+pub const CHALLENGE_MS_MAX: u64 = 60_000;
+
+const _: () = assert!(PULL_BYTES_MAX as usize + MESSAGE_BODY_LEN_MAX + PULL_ENTRIES_MAX as usize * 128 < FRAME_LEN_MAX);
+const _: () = assert!(MESSAGE_BODY_LEN_MAX + 4_096 < FRAME_LEN_MAX);
+const _: () = assert!(BODY_TABLES_MAX > PULL_ENTRIES_MAX as usize * 2);

@@ -1,0 +1,85 @@
+//! Refusals: a normal "no" to the peer, with a stable code. Codes are never reused or renumbered.
+
+macro_rules! refusals {
+    ($($(#[doc = $doc:literal])+ $code:literal $name:ident $text:literal;)+) => {
+        /// Why the node says no.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Refusal { $($(#[doc = $doc])+ $name = $code,)+ }
+
+        impl Refusal {
+            /// Every refusal, by code.
+            pub const ALL: &[Refusal] = &[$(Refusal::$name,)+];
+
+            pub const fn code(self) -> u16 { self as u16 }
+
+            /// The stable name, as it stands in the `name` field of `Refused`.
+            pub const fn name(self) -> &'static str { match self { $(Refusal::$name => $text,)+ } }
+
+            /// One sentence for people.
+            pub const fn reason(self) -> &'static str { match self { $(Refusal::$name => concat!($($doc),+).trim_ascii(),)+ } }
+
+            /// The refusal with this code; `None` for one of a later version.
+            pub fn from_code(code: u16) -> Option<Self> { match code { $($code => Some(Refusal::$name),)+ _ => None } }
+        }
+    };
+}
+
+refusals! {
+    /// No common protocol version; `detail` is (lowest << 16 | highest) that this node speaks.
+    1 UnsupportedVersion "unsupported_version";
+    /// The frame is longer than allowed in this phase; `detail` is the allowed length.
+    2 FrameTooLong "frame_too_long";
+    /// The body does not verify, is cut short or has trailing bytes.
+    3 Malformed "malformed";
+    /// No command has this id; `detail` is the id.
+    4 UnknownCommand "unknown_command";
+    /// The command is not allowed in this phase of the connection.
+    5 WrongPhase "wrong_phase";
+    /// A field has a value that is not allowed; `detail` is the allowed limit where there is one.
+    6 BadField "bad_field";
+    /// Too many commands; wait `retry_ms`.
+    7 TooManyRequests "too_many_requests";
+    /// The node is overloaded at this place; try again after `retry_ms`.
+    8 Busy "busy";
+    /// Too many connections or attempts from this address; wait `retry_ms`.
+    9 TooManyFromAddress "too_many_from_address";
+    /// The node is stopping.
+    10 Stopping "stopping";
+
+    /// Login failed: unknown user, wrong password, wrong, old or used challenge are not told apart.
+    20 LoginFailed "login_failed";
+    /// The ticket is not valid any more: log in with the password.
+    21 TicketRefused "ticket_refused";
+    /// Too many failed logins for this user; wait `retry_ms`.
+    22 LoginDelayed "login_delayed";
+    /// Registration is closed on this node.
+    23 RegistrationClosed "registration_closed";
+    /// The name is taken.
+    24 NameTaken "name_taken";
+    /// The name is not allowed.
+    25 BadName "bad_name";
+    /// Not on a connection without encryption from another machine.
+    26 NotOnPlain "not_on_plain";
+    /// The login mechanism is not offered on this connection.
+    27 UnknownMechanism "unknown_mechanism";
+    /// This user has too many devices or sessions.
+    28 TooManyDevices "too_many_devices";
+
+    /// No such user.
+    40 UnknownUser "unknown_user";
+    /// Not one of the people of this conversation.
+    41 NotMember "not_member";
+    /// The counter was used before with another body.
+    42 CounterReused "counter_reused";
+    /// The counter is older than the node remembers: pull the conversation and look for it there.
+    43 SyncFirst "sync_first";
+    /// The send before it is not decided; `detail` is the last counter taken from this device here.
+    44 OutOfOrder "out_of_order";
+    /// More sends without an answer than allowed; `detail` is the allowed number.
+    45 WindowFull "window_full";
+    /// The body is larger than allowed; `detail` is the allowed size.
+    46 BodyTooLong "body_too_long";
+    /// The disk is nearly full: nothing is written until there is space.
+    47 StorageFull "storage_full";
+}
