@@ -52,7 +52,13 @@ pub enum Query {
     Get(Bytes),
     /// Rows with `from <= key < to`, ascending (or descending with `reverse`), until `rows_max` rows or until
     /// the values read so far add up to `bytes_max` or more (the row that crosses it is included).
-    Range { from: Bytes, to: Bytes, reverse: bool, rows_max: u32, bytes_max: u32 },
+    Range {
+        from: Bytes,
+        to: Bytes,
+        reverse: bool,
+        rows_max: u32,
+        bytes_max: u32,
+    },
 }
 
 /// The answer to one query.

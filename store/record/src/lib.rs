@@ -1,5 +1,9 @@
 //! Durable records and their keys. Pure: no I/O, no store engine. The only package that knows the record encoding.
 
+pub mod keys;
 pub mod kv;
+pub mod records;
 
+pub use keys::{Key, Table};
 pub use kv::{Batch, CommitOutcome, Op, Query, Row, Rows, StoreShardId};
+pub use records::*;

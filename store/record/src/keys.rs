@@ -1,0 +1,293 @@
+//! Keys: bytes that sort as `slot, table, id, ...`, all integers big-endian.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use wire::{ConversationId, DeviceId, Slot, UserId};
+
+/// What a key belongs to. Numbers are part of the disk format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// slot -> [`crate::SlotState`]
+    SlotState = 1,
+    /// name -> [`crate::NameEntry`]
+    Name = 2,
+    /// user -> [`crate::Account`]
+    Account = 3,
+    /// user, conversation -> [`crate::ListEntry`]: what the user's list holds
+    List = 4,
+    /// conversation -> [`crate::Checkpoint`]
+    Checkpoint = 5,
+    /// conversation, user, device -> [`crate::Remembered`]: sends that a repeat is compared with
+    Remembered = 6,
+    /// conversation, user -> [`crate::Marks`]
+    Marks = 7,
+    /// conversation, seq -> [`crate::Entry`]
+    Entry = 8,
+    /// conversation, seq, index -> [`crate::Chunk`]: a body too long for its entry's record
+    Chunk = 9,
+    /// user, conversation -> [`crate::OutboxEntry`]: a change that the user's home may not have yet
+    Outbox = 10,
+}
+
+impl Table {
+    pub const ALL: [Table; 10] = [
+        Table::SlotState,
+        Table::Name,
+        Table::Account,
+        Table::List,
+        Table::Checkpoint,
+        Table::Remembered,
+        Table::Marks,
+        Table::Entry,
+        Table::Chunk,
+        Table::Outbox,
+    ];
+
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| *table as u8 == number)
+    }
+}
+
+/// Bytes of `slot, table`.
+pub const PREFIX_LEN: usize = 3;
+
+/// A key taken apart. `Key::parse(key.bytes())` gives the key back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    SlotState(Slot),
+    /// The name in its comparable form.
+    Name(String),
+    Account(UserId),
+    List(UserId, ConversationId),
+    Checkpoint(ConversationId),
+    Remembered(ConversationId, UserId, DeviceId),
+    Marks(ConversationId, UserId),
+    Entry(ConversationId, u64),
+    Chunk(ConversationId, u64, u16),
+    /// In the slot of the conversation, since it commits with its entry.
+    Outbox(UserId, ConversationId),
+}
+
+impl Key {
+    pub fn table(&self) -> Table {
+        match self {
+            Key::SlotState(_) => Table::SlotState,
+            Key::Name(_) => Table::Name,
+            Key::Account(_) => Table::Account,
+            Key::List(..) => Table::List,
+            Key::Checkpoint(_) => Table::Checkpoint,
+            Key::Remembered(..) => Table::Remembered,
+            Key::Marks(..) => Table::Marks,
+            Key::Entry(..) => Table::Entry,
+            Key::Chunk(..) => Table::Chunk,
+            Key::Outbox(..) => Table::Outbox,
+        }
+    }
+
+    pub fn slot(&self) -> Slot {
+        match self {
+            Key::SlotState(slot) => *slot,
+            Key::Name(name) => Slot::of_name(name),
+            Key::Account(user) | Key::List(user, _) => user.slot(),
+            Key::Checkpoint(conversation)
+            | Key::Remembered(conversation, ..)
+            | Key::Marks(conversation, _)
+            | Key::Entry(conversation, _)
+            | Key::Chunk(conversation, ..)
+            | Key::Outbox(_, conversation) => conversation.slot(),
+        }
+    }
+
+    pub fn bytes(&self) -> Bytes {
+        let mut out = start(self.slot(), self.table(), 32);
+        match self {
+            Key::SlotState(_) => {}
+            Key::Name(name) => out.put_slice(name.as_bytes()),
+            Key::Account(user) => out.put_u64(user.0),
+            Key::List(user, conversation) | Key::Outbox(user, conversation) => {
+                out.put_u64(user.0);
+                put_conversation(&mut out, *conversation);
+            }
+            Key::Checkpoint(conversation) => put_conversation(&mut out, *conversation),
+            Key::Remembered(conversation, user, device) => {
+                put_conversation(&mut out, *conversation);
+                out.put_u64(user.0);
+                out.put_u32(device.0);
+            }
+            Key::Marks(conversation, user) => {
+                put_conversation(&mut out, *conversation);
+                out.put_u64(user.0);
+            }
+            Key::Entry(conversation, seq) => {
+                put_conversation(&mut out, *conversation);
+                out.put_u64(*seq);
+            }
+            Key::Chunk(conversation, seq, index) => {
+                put_conversation(&mut out, *conversation);
+                out.put_u64(*seq);
+                out.put_u16(*index);
+            }
+        }
+        out.freeze()
+    }
+
+    /// The key in these bytes; `None` when they are not a well-formed key.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader(bytes);
+        let slot = Slot::new(input.u16()?)?;
+        let key = match Table::from_number(input.u8()?)? {
+            Table::SlotState => Key::SlotState(slot),
+            Table::Name => Key::Name(String::from_utf8(std::mem::take(&mut input.0).to_vec()).ok()?),
+            Table::Account => Key::Account(input.user()?),
+            Table::List => Key::List(input.user()?, input.conversation()?),
+            Table::Outbox => Key::Outbox(input.user()?, input.conversation()?),
+            Table::Checkpoint => Key::Checkpoint(input.conversation()?),
+            Table::Remembered => {
+                Key::Remembered(input.conversation()?, input.user()?, DeviceId(input.u32()?))
+            }
+            Table::Marks => Key::Marks(input.conversation()?, input.user()?),
+            Table::Entry => Key::Entry(input.conversation()?, input.u64()?),
+            Table::Chunk => Key::Chunk(input.conversation()?, input.u64()?, input.u16()?),
+        };
+        (input.0.is_empty() && key.slot() == slot).then_some(key)
+    }
+}
+
+/// All keys of one table of one slot, as `from..to`.
+pub fn table_range(slot: Slot, table: Table) -> (Bytes, Bytes) {
+    let from = start(slot, table, 0).freeze();
+    let to = end_of(&from);
+    (from, to)
+}
+
+/// All list entries of a user.
+pub fn list_range(user: UserId) -> (Bytes, Bytes) {
+    let mut from = start(user.slot(), Table::List, 8);
+    from.put_u64(user.0);
+    let from = from.freeze();
+    let to = end_of(&from);
+    (from, to)
+}
+
+/// All keys of `table` (one of the conversation's) for this conversation.
+pub fn conversation_range(conversation: ConversationId, table: Table) -> (Bytes, Bytes) {
+    let mut from = start(conversation.slot(), table, 16);
+    put_conversation(&mut from, conversation);
+    let from = from.freeze();
+    let to = end_of(&from);
+    (from, to)
+}
+
+/// Entries with `first <= seq <= last`.
+pub fn entry_range(conversation: ConversationId, first: u64, last: u64) -> (Bytes, Bytes) {
+    let from = Key::Entry(conversation, first).bytes();
+    let to = match last.checked_add(1) {
+        Some(behind) => Key::Entry(conversation, behind).bytes(),
+        None => conversation_range(conversation, Table::Entry).1,
+    };
+    (from, to)
+}
+
+/// Chunks of the entries with `first <= seq <= last`.
+pub fn chunk_range(conversation: ConversationId, first: u64, last: u64) -> (Bytes, Bytes) {
+    let from = Key::Chunk(conversation, first, 0).bytes();
+    let to = match last.checked_add(1) {
+        Some(behind) => Key::Chunk(conversation, behind, 0).bytes(),
+        None => conversation_range(conversation, Table::Chunk).1,
+    };
+    (from, to)
+}
+
+fn start(slot: Slot, table: Table, more: usize) -> BytesMut {
+    let mut out = BytesMut::with_capacity(PREFIX_LEN + more);
+    out.put_u16(slot.number());
+    out.put_u8(table as u8);
+    out
+}
+
+fn put_conversation(out: &mut BytesMut, conversation: ConversationId) {
+    out.put_u64(conversation.low.0);
+    out.put_u64(conversation.high.0);
+}
+
+/// The first key behind all keys that start with `prefix`.
+fn end_of(prefix: &[u8]) -> Bytes {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff).expect("a slot number is below 0xffff");
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    end.into()
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take().map(u8::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn user(&mut self) -> Option<UserId> {
+        self.u64().map(UserId)
+    }
+
+    fn conversation(&mut self) -> Option<ConversationId> {
+        Some(ConversationId { low: self.user()?, high: self.user()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_round_trip_and_stay_in_their_ranges() {
+        let user = UserId(5 << 10 | 1023);
+        let chat = ConversationId::private(user, UserId(6 << 10 | 3)).expect("two users");
+        let keys = [
+            Key::SlotState(user.slot()),
+            Key::Name("ann".into()),
+            Key::Account(user),
+            Key::List(user, chat),
+            Key::Checkpoint(chat),
+            Key::Remembered(chat, user, DeviceId(7)),
+            Key::Marks(chat, user),
+            Key::Entry(chat, u64::MAX),
+            Key::Chunk(chat, 3, 9),
+            Key::Outbox(user, chat),
+        ];
+        for key in keys {
+            let bytes = key.bytes();
+            assert!(bytes.len() <= crate::kv::KEY_LEN_MAX);
+            assert_eq!(Key::parse(&bytes), Some(key.clone()));
+            let (from, to) = table_range(key.slot(), key.table());
+            assert!(from <= bytes && bytes < to, "{key:?} is outside its table");
+            assert_eq!(
+                Key::parse(&[&bytes[..], b"\xff"].concat()).is_some(),
+                false,
+                "{key:?} with a trailing byte"
+            );
+        }
+        let (from, to) = entry_range(chat, 2, u64::MAX);
+        assert!(Key::Entry(chat, 1).bytes() < from && Key::Entry(chat, u64::MAX).bytes() < to);
+        let (from, to) = list_range(user);
+        let list = Key::List(user, chat).bytes();
+        assert!(from <= list && list < to && Key::List(UserId(user.0 + 1024), chat).bytes() >= to);
+    }
+}

@@ -1,0 +1,228 @@
+//! Records: `[u8 kind][u8 version]` and a frozen rkyv archive. A version's type never changes; a new one is added and the
+//! old one read on. Golden bytes of every version stand in the tests.
+
+use bytes::Bytes;
+use rkyv::rancor::Error as RkyvError;
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// A value that cannot be read. The store is damaged or was written by a later version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    #[error("the record is cut short")]
+    Short,
+    #[error("the record is of kind {found}, not {wanted}")]
+    Kind { found: u8, wanted: u8 },
+    #[error("the record's version {version} of kind {kind} is not known to this program")]
+    Version { kind: u8, version: u8 },
+    #[error("the record of kind {kind} does not verify")]
+    Damaged { kind: u8 },
+}
+
+/// A type that is stored as one value.
+pub trait Record: Sized {
+    /// First byte of the value; equals the number of its table.
+    const KIND: u8;
+
+    fn encode(&self) -> Bytes;
+    fn decode(value: &[u8]) -> Result<Self, RecordError>;
+}
+
+macro_rules! record {
+    ($name:ident, $table:ident, $version:literal) => {
+        impl Record for $name {
+            const KIND: u8 = crate::keys::Table::$table as u8;
+
+            fn encode(&self) -> Bytes {
+                let mut out = Vec::with_capacity(128);
+                out.extend([Self::KIND, $version]);
+                let body = rkyv::to_bytes::<RkyvError>(self).expect("an in-memory archive cannot fail");
+                out.extend_from_slice(&body);
+                out.into()
+            }
+
+            fn decode(value: &[u8]) -> Result<Self, RecordError> {
+                match value {
+                    [kind, $version, body @ ..] if *kind == Self::KIND => {
+                        rkyv::from_bytes::<Self, RkyvError>(body)
+                            .map_err(|_| RecordError::Damaged { kind: Self::KIND })
+                    }
+                    [kind, version, ..] if *kind == Self::KIND => {
+                        Err(RecordError::Version { kind: Self::KIND, version: *version })
+                    }
+                    [kind, _, ..] => Err(RecordError::Kind { found: *kind, wanted: Self::KIND }),
+                    _ => Err(RecordError::Short),
+                }
+            }
+        }
+    };
+}
+
+/// What a slot hands out.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
+pub struct SlotState {
+    /// Users numbered so far; the next one gets this plus one.
+    pub users: u32,
+}
+record!(SlotState, SlotState, 1);
+
+/// Who has a name.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct NameEntry {
+    pub user: u64,
+}
+record!(NameEntry, Name, 1);
+
+/// A way to prove a password.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub enum Credential {
+    ScramSha256 { salt: [u8; 16], iterations: u32, stored_key: [u8; 32], server_key: [u8; 32] },
+}
+
+/// One device of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Device {
+    pub device: u32,
+    /// Rises with each full login and each revocation; a ticket names it.
+    pub generation: u32,
+    /// 1 desktop, 2 mobile, 3 web, 4 bot.
+    pub class: u8,
+    pub name: String,
+    /// Last full login, Unix milliseconds.
+    pub login_ms: u64,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Account {
+    /// As the user wrote it.
+    pub name: String,
+    pub created_ms: u64,
+    pub credentials: Vec<Credential>,
+    /// Devices numbered so far.
+    pub devices_issued: u32,
+    pub devices: Vec<Device>,
+}
+record!(Account, Account, 1);
+
+/// A place in a log.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
+)]
+pub struct Place {
+    pub seq: u64,
+    pub ord: u64,
+}
+
+/// Delivered and read of one user in one conversation; each only rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
+pub struct Marks {
+    pub delivered: Place,
+    pub read: Place,
+}
+record!(Marks, Marks, 1);
+
+impl Marks {
+    /// The higher of both, mark by mark.
+    pub fn max(self, other: Self) -> Self {
+        Self { delivered: self.delivered.max(other.delivered), read: self.read.max(other.read) }
+    }
+}
+
+/// What one user is told about one conversation. Merging takes the higher of each field, so the order of arrival does
+/// not matter and a repeat changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
+pub struct Digest {
+    pub epoch: u32,
+    pub head: Place,
+    /// Time of the head entry, Unix milliseconds.
+    pub time_ms: u64,
+    pub own: Marks,
+    pub peer: Marks,
+}
+
+impl Digest {
+    /// The higher of both, field by field.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            epoch: self.epoch.max(other.epoch),
+            head: self.head.max(other.head),
+            time_ms: self.time_ms.max(other.time_ms),
+            own: self.own.max(other.own),
+            peer: self.peer.max(other.peer),
+        }
+    }
+}
+
+/// One conversation in a user's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct ListEntry {
+    /// Version of the user's list at which this entry last changed.
+    pub uver: u64,
+    pub digest: Digest,
+}
+record!(ListEntry, List, 1);
+
+/// A change that the user's home may not have yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    pub digest: Digest,
+}
+record!(OutboxEntry, Outbox, 1);
+
+/// State of a conversation up to a seq; what came later is rebuilt from the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
+pub struct Checkpoint {
+    pub epoch: u32,
+    pub head: Place,
+    pub time_ms: u64,
+}
+record!(Checkpoint, Checkpoint, 1);
+
+/// One send as it was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct RememberedSend {
+    pub counter: u64,
+    /// XXH3-64 of body kind and body.
+    pub hash: u64,
+    pub place: Place,
+    pub time_ms: u64,
+}
+
+/// The last sends of one device in a conversation, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
+pub struct Remembered {
+    pub sends: Vec<RememberedSend>,
+}
+record!(Remembered, Remembered, 1);
+
+/// Longest body that stands in its entry's record; a longer one is in chunks.
+pub const INLINE_BODY_LEN_MAX: usize = 3_500;
+/// Bytes of body in one chunk.
+pub const CHUNK_LEN: usize = 3_900;
+
+/// An entry of a log.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Entry {
+    pub ord: u64,
+    pub time_ms: u64,
+    pub sender: u64,
+    pub device: u32,
+    pub counter: u64,
+    /// XXH3-64 of body kind and body.
+    pub hash: u64,
+    /// 1 message.
+    pub kind: u8,
+    /// 1 text, 2 opaque.
+    pub body_kind: u8,
+    /// Length of the whole body; when it is longer than `body`, the body is in chunks and `body` is empty.
+    pub body_len: u32,
+    pub body: Vec<u8>,
+}
+record!(Entry, Entry, 1);
+
+/// A part of a body.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Chunk {
+    pub bytes: Vec<u8>,
+}
+record!(Chunk, Chunk, 1);
