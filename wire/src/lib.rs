@@ -3,10 +3,14 @@
 extern crate alloc; // the generated code names it
 
 pub mod body;
+pub mod classify;
 pub mod command;
+pub mod decode;
+pub mod encode;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod message;
 pub mod refusal;
 pub mod verified;
 
@@ -18,7 +22,10 @@ mod ringtalk_generated;
 
 pub use ringtalk_generated::ringtalk as generated;
 
+pub use classify::{ConnectionPhase, Incoming, Misfit, OwnerKey, classify};
 pub use command::{Command, Event};
+pub use decode::{DecodeError, EventBody, EventFrame, decode_event};
+pub use encode::Encoder;
 pub use ids::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, Slot, UserId};
 pub use refusal::Refusal;
 pub use verified::Verified;

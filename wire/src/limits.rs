@@ -31,6 +31,7 @@ pub const LOGIN_FIELD_LEN_MAX: usize = 1_024;
 /// How long a challenge is valid.
 pub const CHALLENGE_MS_MAX: u64 = 60_000;
 
-const _: () = assert!(PULL_BYTES_MAX as usize + MESSAGE_BODY_LEN_MAX + PULL_ENTRIES_MAX as usize * 128 < FRAME_LEN_MAX);
+const _: () =
+    assert!(PULL_BYTES_MAX as usize + MESSAGE_BODY_LEN_MAX + PULL_ENTRIES_MAX as usize * 128 < FRAME_LEN_MAX);
 const _: () = assert!(MESSAGE_BODY_LEN_MAX + 4_096 < FRAME_LEN_MAX);
 const _: () = assert!(BODY_TABLES_MAX > PULL_ENTRIES_MAX as usize * 2);

@@ -1,0 +1,303 @@
+//! Frames to values, for clients. A node reads bodies in place through [`crate::Verified`] instead.
+
+use bytes::Bytes;
+
+use crate::body;
+use crate::command::Event;
+use crate::frame::{self, FrameError};
+use crate::generated as fb;
+use crate::ids::{ConversationId, DeviceId, SessionId, UserId};
+use crate::message::{
+    Challenge, Closing, Entry, HeadMoved, LoggedIn, Marked, Message, Move, Place, Pulled, Range, Refused,
+    RegisterTerms, Resumed, Sent, Summary, Synced, UserFound, Welcome,
+};
+use crate::verified::{self, Unverifiable};
+
+/// One event as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventFrame {
+    /// The request it answers; 0 when it answers none.
+    pub request: u32,
+    pub event: EventBody,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventBody {
+    Welcome(Welcome),
+    Refused(Refused),
+    Closing(Closing),
+    RegisterTerms(RegisterTerms),
+    Registered {
+        user: UserId,
+    },
+    Challenge(Challenge),
+    LoggedIn(LoggedIn),
+    Resumed(Resumed),
+    Connect {
+        addresses: Vec<String>,
+    },
+    Pong {
+        time_ms: u64,
+    },
+    LoggedOut,
+    Move(Move),
+    UserFound(UserFound),
+    Sent(Sent),
+    Pulled(Pulled),
+    Marked(Marked),
+    Synced(Synced),
+    Message(Message),
+    HeadMoved(HeadMoved),
+    SyncNeeded,
+    /// An event of a later version: skip it.
+    Unknown(u16),
+}
+
+/// The node broke the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("the body of {event:?} does not verify")]
+    Unverifiable { event: Event },
+    #[error("{event:?} lacks its {field}")]
+    Missing { event: Event, field: &'static str },
+}
+
+/// Decodes a whole frame without its length field. Bodies of entries are copied out of it.
+pub fn decode_event(frame: &[u8]) -> Result<EventFrame, DecodeError> {
+    let (header, rest) = frame::split(frame)?;
+    let event = match Event::from_id(header.id) {
+        Some(event) => decode_body(event, rest)?,
+        None => EventBody::Unknown(header.id),
+    };
+    Ok(EventFrame { request: header.request, event })
+}
+
+fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
+    let unverifiable = |Unverifiable| DecodeError::Unverifiable { event };
+    macro_rules! view {
+        ($name:ident) => {
+            verified::view::<body::$name>(body).map_err(unverifiable)?
+        };
+    }
+    Ok(match event {
+        Event::Welcome => EventBody::Welcome(welcome(view!(Welcome))),
+        Event::Refused => EventBody::Refused(refused(view!(Refused))),
+        Event::Closing => {
+            let view = view!(Closing);
+            EventBody::Closing(Closing {
+                code: view.code(),
+                name: text(view.name()),
+                reason: text(view.reason()),
+            })
+        }
+        Event::RegisterTerms => {
+            let view = view!(RegisterTerms);
+            EventBody::RegisterTerms(RegisterTerms {
+                salt: octets(view.salt()),
+                iterations: view.iterations(),
+            })
+        }
+        Event::Registered => EventBody::Registered { user: UserId(view!(Registered).user()) },
+        Event::Challenge => {
+            let view = view!(Challenge);
+            EventBody::Challenge(Challenge {
+                server_first: text(view.server_first()),
+                valid_ms: view.valid_ms(),
+            })
+        }
+        Event::LoggedIn => EventBody::LoggedIn(logged_in(view!(LoggedIn))),
+        Event::Resumed => EventBody::Resumed(resumed(view!(Resumed))),
+        Event::Connect => EventBody::Connect { addresses: texts(view!(Connect).addresses()) },
+        Event::Pong => EventBody::Pong { time_ms: view!(Pong).time_ms() },
+        Event::LoggedOut => {
+            view!(LoggedOut);
+            EventBody::LoggedOut
+        }
+        Event::Move => {
+            let view = view!(Move);
+            EventBody::Move(Move {
+                addresses: texts(view.addresses()),
+                reconnect_ms: view.reconnect_ms(),
+                deadline_ms: view.deadline_ms(),
+            })
+        }
+        Event::UserFound => {
+            let view = view!(UserFound);
+            EventBody::UserFound(UserFound { user: UserId(view.user()), name: text(view.name()) })
+        }
+        Event::Sent => EventBody::Sent(sent(view!(Sent))?),
+        Event::Pulled => EventBody::Pulled(pulled(view!(Pulled))?),
+        Event::Marked => EventBody::Marked(marked(view!(Marked))?),
+        Event::Synced => EventBody::Synced(synced(view!(Synced))?),
+        Event::Message => EventBody::Message(message(view!(Message))?),
+        Event::HeadMoved => {
+            let view = view!(HeadMoved);
+            EventBody::HeadMoved(HeadMoved {
+                conversation: conversation(event, view.conversation())?,
+                epoch: view.epoch(),
+                head: place(view.head()),
+            })
+        }
+        Event::SyncNeeded => {
+            view!(SyncNeeded);
+            EventBody::SyncNeeded
+        }
+    })
+}
+
+fn welcome(view: fb::Welcome<'_>) -> Welcome {
+    Welcome {
+        version: view.version(),
+        features: view.features(),
+        software: text(view.software()),
+        time_ms: view.time_ms(),
+        registration_open: view.registration_open(),
+        mechanisms: texts(view.mechanisms()),
+        idle_ms_max: view.idle_ms_max(),
+        body_bytes_max: view.body_bytes_max(),
+        window: view.window(),
+    }
+}
+
+fn refused(view: fb::Refused<'_>) -> Refused {
+    Refused {
+        code: view.code(),
+        name: text(view.name()),
+        reason: text(view.reason()),
+        detail: view.detail(),
+        retry_ms: view.retry_ms(),
+    }
+}
+
+fn logged_in(view: fb::LoggedIn<'_>) -> LoggedIn {
+    LoggedIn {
+        server_final: text(view.server_final()),
+        user: UserId(view.user()),
+        name: text(view.name()),
+        device: DeviceId(view.device()),
+        session: SessionId(view.session()),
+        ticket: octets(view.ticket()),
+        ticket_ms: view.ticket_ms(),
+        reconnect_ms: view.reconnect_ms(),
+        idle_ms_max: view.idle_ms_max(),
+        uver: view.uver(),
+    }
+}
+
+fn resumed(view: fb::Resumed<'_>) -> Resumed {
+    Resumed {
+        user: UserId(view.user()),
+        name: text(view.name()),
+        device: DeviceId(view.device()),
+        session: SessionId(view.session()),
+        ticket: octets(view.ticket()),
+        ticket_ms: view.ticket_ms(),
+        reconnect_ms: view.reconnect_ms(),
+        idle_ms_max: view.idle_ms_max(),
+        afresh: view.afresh(),
+        from: view.from(),
+    }
+}
+
+fn sent(view: fb::Sent<'_>) -> Result<Sent, DecodeError> {
+    Ok(Sent {
+        conversation: conversation(Event::Sent, view.conversation())?,
+        counter: view.counter(),
+        place: Place { seq: view.seq(), ord: view.ord() },
+        time_ms: view.time_ms(),
+        epoch: view.epoch(),
+    })
+}
+
+fn pulled(view: fb::Pulled<'_>) -> Result<Pulled, DecodeError> {
+    Ok(Pulled {
+        conversation: conversation(Event::Pulled, view.conversation())?,
+        from: view.from(),
+        to: view.to(),
+        epoch: view.epoch(),
+        head: place(view.head()),
+        entries: view.entries().map(|entries| entries.iter().map(entry).collect()).unwrap_or_default(),
+        ranges: view.ranges().map(|ranges| ranges.iter().map(range).collect()).unwrap_or_default(),
+    })
+}
+
+fn range(view: fb::Range<'_>) -> Range {
+    Range { from: view.from(), to: view.to(), kind: view.kind() }
+}
+
+fn marked(view: fb::Marked<'_>) -> Result<Marked, DecodeError> {
+    Ok(Marked {
+        conversation: conversation(Event::Marked, view.conversation())?,
+        user: UserId(view.user()),
+        kind: view.kind(),
+        place: place(view.place()),
+    })
+}
+
+fn synced(view: fb::Synced<'_>) -> Result<Synced, DecodeError> {
+    let changes = match view.changes() {
+        Some(changes) => changes.iter().map(summary).collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    Ok(Synced { from: view.from(), to: view.to(), more: view.more(), changes })
+}
+
+fn summary(view: fb::Summary<'_>) -> Result<Summary, DecodeError> {
+    Ok(Summary {
+        conversation: conversation(Event::Synced, view.conversation())?,
+        uver: view.uver(),
+        epoch: view.epoch(),
+        head: place(view.head()),
+        read: place(view.read()),
+        delivered: place(view.delivered()),
+        peer_read: place(view.peer_read()),
+        peer_delivered: place(view.peer_delivered()),
+        time_ms: view.time_ms(),
+    })
+}
+
+fn message(view: fb::Message<'_>) -> Result<Message, DecodeError> {
+    let missing = DecodeError::Missing { event: Event::Message, field: "entry" };
+    Ok(Message {
+        conversation: conversation(Event::Message, view.conversation())?,
+        epoch: view.epoch(),
+        entry: entry(view.entry().ok_or(missing)?),
+    })
+}
+
+fn entry(view: fb::Entry<'_>) -> Entry {
+    Entry {
+        place: Place { seq: view.seq(), ord: view.ord() },
+        time_ms: view.time_ms(),
+        sender: UserId(view.sender()),
+        device: DeviceId(view.device()),
+        counter: view.counter(),
+        kind: view.kind(),
+        body_kind: view.body_kind(),
+        body: view.body().map(|body| Bytes::copy_from_slice(body.bytes())).unwrap_or_default(),
+    }
+}
+
+fn conversation(event: Event, id: Option<&fb::Conversation>) -> Result<ConversationId, DecodeError> {
+    id.map(ConversationId::from).ok_or(DecodeError::Missing { event, field: "conversation" })
+}
+
+fn place(place: Option<&fb::Place>) -> Place {
+    place.map(Place::from).unwrap_or_default()
+}
+
+fn text(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
+}
+
+type TextsView<'a> = flatbuffers::Vector<'a, flatbuffers::ForwardsUOffset<&'a str>>;
+
+fn texts(texts: Option<TextsView<'_>>) -> Vec<String> {
+    texts.map(|texts| texts.iter().map(str::to_owned).collect()).unwrap_or_default()
+}
+
+fn octets(octets: Option<flatbuffers::Vector<'_, u8>>) -> Vec<u8> {
+    octets.map(|octets| octets.bytes().to_vec()).unwrap_or_default()
+}

@@ -1,0 +1,304 @@
+//! Every event and every command: encoded, decoded, the same again; cut short or lengthened, refused.
+
+use bytes::Bytes;
+use wire::frame::{LENGTH_LEN, split};
+use wire::message::{
+    BodyKind, Challenge, DeviceClass, Entry, EntryKind, HeadMoved, Hello, LoggedIn, LoginProof, MarkKind,
+    Marked, Message, Move, Place, Pull, Pulled, PulledRange, Range, RangeKind, RegisterTerms, Resumed, Send,
+    Sent, Summary, Synced, UserFound, Welcome,
+};
+use wire::{
+    Command, ConnectionPhase, ConversationId, DeviceId, Encoder, Event, EventBody, OwnerKey, Refusal,
+    SessionId, UserId, body, classify, decode_event, verified,
+};
+
+const ANNA: UserId = UserId(5 << 10 | 3);
+const BERT: UserId = UserId(9 << 10 | 700);
+
+fn chat() -> ConversationId {
+    ConversationId::private(ANNA, BERT).expect("two users")
+}
+
+fn place(seq: u64) -> Place {
+    Place { seq, ord: seq - 1 }
+}
+
+fn entry(seq: u64, body: &'static [u8]) -> Entry {
+    Entry {
+        place: place(seq),
+        time_ms: 1_800_000_000_000,
+        sender: BERT,
+        device: DeviceId(3),
+        counter: 12,
+        kind: EntryKind::Message,
+        body_kind: BodyKind::Opaque,
+        body: Bytes::from_static(body),
+    }
+}
+
+fn summary(uver: u64) -> Summary {
+    Summary {
+        conversation: chat(),
+        uver,
+        epoch: 2,
+        head: place(90),
+        read: place(80),
+        delivered: place(85),
+        peer_read: place(70),
+        peer_delivered: place(75),
+        time_ms: 1_800_000_000_001,
+    }
+}
+
+fn login_events() -> Vec<EventBody> {
+    vec![
+        EventBody::Welcome(Welcome {
+            version: 1,
+            features: 5,
+            software: "ringtalk 0.1".to_owned(),
+            time_ms: 7,
+            registration_open: true,
+            mechanisms: vec!["SCRAM-SHA-256-PLUS".to_owned(), "SCRAM-SHA-256".to_owned()],
+            idle_ms_max: 90_000,
+            body_bytes_max: 65_536,
+            window: 32,
+        }),
+        EventBody::RegisterTerms(RegisterTerms { salt: vec![1; 16], iterations: 600_000 }),
+        EventBody::Registered { user: ANNA },
+        EventBody::Challenge(Challenge { server_first: "r=a,s=b,i=4096".to_owned(), valid_ms: 60_000 }),
+        EventBody::LoggedIn(LoggedIn {
+            server_final: "v=x".to_owned(),
+            user: ANNA,
+            name: "anna".to_owned(),
+            device: DeviceId(4),
+            session: SessionId(99),
+            ticket: vec![7; 80],
+            ticket_ms: 1,
+            reconnect_ms: 2,
+            idle_ms_max: 3,
+            uver: 4,
+        }),
+        EventBody::Resumed(Resumed {
+            user: ANNA,
+            name: "anna".to_owned(),
+            device: DeviceId(4),
+            session: SessionId(99),
+            ticket: vec![7; 80],
+            ticket_ms: 1,
+            reconnect_ms: 2,
+            idle_ms_max: 3,
+            afresh: true,
+            from: 4,
+        }),
+        EventBody::Connect { addresses: vec!["127.0.0.1:7000".to_owned()] },
+        EventBody::Pong { time_ms: 8 },
+        EventBody::LoggedOut,
+        EventBody::Move(Move { addresses: Vec::new(), reconnect_ms: 20, deadline_ms: 5_000 }),
+    ]
+}
+
+fn chat_events() -> Vec<EventBody> {
+    vec![
+        EventBody::UserFound(UserFound { user: BERT, name: "bert".to_owned() }),
+        EventBody::Sent(Sent { conversation: chat(), counter: 5, place: place(6), time_ms: 7, epoch: 8 }),
+        EventBody::Pulled(Pulled {
+            conversation: chat(),
+            from: 1,
+            to: 9,
+            epoch: 1,
+            head: place(20),
+            entries: vec![entry(3, b"three"), entry(4, b"")],
+            ranges: vec![
+                Range { from: 1, to: 2, kind: RangeKind::Gone },
+                Range { from: 5, to: 9, kind: RangeKind::More },
+            ],
+        }),
+        EventBody::Marked(Marked { conversation: chat(), user: BERT, kind: MarkKind::Read, place: place(3) }),
+        EventBody::Synced(Synced { from: 3, to: 9, more: true, changes: vec![summary(8), summary(9)] }),
+        EventBody::Message(Message { conversation: chat(), epoch: 1, entry: entry(7, b"hello") }),
+        EventBody::HeadMoved(HeadMoved { conversation: chat(), epoch: 1, head: place(8) }),
+        EventBody::SyncNeeded,
+    ]
+}
+
+/// Which event a body is of, and its frame.
+fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Bytes) {
+    match event {
+        EventBody::Welcome(welcome) => (Event::Welcome, encoder.welcome(request, welcome)),
+        EventBody::RegisterTerms(terms) => (Event::RegisterTerms, encoder.register_terms(request, terms)),
+        EventBody::Registered { user } => (Event::Registered, encoder.registered(request, *user)),
+        EventBody::Challenge(challenge) => (Event::Challenge, encoder.challenge(request, challenge)),
+        EventBody::LoggedIn(logged_in) => (Event::LoggedIn, encoder.logged_in(request, logged_in)),
+        EventBody::Resumed(resumed) => (Event::Resumed, encoder.resumed(request, resumed)),
+        EventBody::Connect { addresses } => (Event::Connect, encoder.connect(request, addresses)),
+        EventBody::Pong { time_ms } => (Event::Pong, encoder.pong(request, *time_ms)),
+        EventBody::LoggedOut => (Event::LoggedOut, encoder.logged_out(request)),
+        EventBody::Move(to) => (Event::Move, encoder.move_away(to)),
+        EventBody::UserFound(found) => (Event::UserFound, encoder.user_found(request, found)),
+        EventBody::Sent(sent) => (Event::Sent, encoder.sent(request, sent)),
+        EventBody::Pulled(p) => {
+            let range = PulledRange {
+                conversation: p.conversation,
+                from: p.from,
+                to: p.to,
+                epoch: p.epoch,
+                head: p.head,
+            };
+            let entries = p.entries.iter().map(Entry::view);
+            (Event::Pulled, encoder.pulled(request, &range, entries, &p.ranges))
+        }
+        EventBody::Marked(marked) => (Event::Marked, encoder.marked(request, marked)),
+        EventBody::Synced(s) => (Event::Synced, encoder.synced(request, s.from, s.to, s.more, &s.changes)),
+        EventBody::Message(m) => (Event::Message, encoder.message(m.conversation, m.epoch, &m.entry.view())),
+        EventBody::HeadMoved(moved) => (Event::HeadMoved, encoder.head_moved(moved)),
+        EventBody::SyncNeeded => (Event::SyncNeeded, encoder.sync_needed()),
+        EventBody::Refused(_) | EventBody::Closing(_) | EventBody::Unknown(_) => {
+            unreachable!("not in the lists")
+        }
+    }
+}
+
+#[test]
+fn every_event_comes_back() {
+    let mut encoder = Encoder::new();
+    let events: Vec<_> = login_events().into_iter().chain(chat_events()).collect();
+    assert_eq!(events.len() + 2, Event::ALL.len(), "Refused and Closing have a test of their own");
+    for event in &events {
+        let (id, frame) = encode(&mut encoder, 42, event);
+        let decoded = decode_event(&frame[LENGTH_LEN..]).expect("decodes");
+        assert_eq!(&decoded.event, event);
+        let pushed = matches!(id, Event::Move | Event::Message | Event::HeadMoved | Event::SyncNeeded);
+        assert_eq!(decoded.request, if pushed { 0 } else { 42 });
+    }
+}
+
+#[test]
+fn refusals_and_closings_carry_code_name_and_reason() {
+    let mut encoder = Encoder::new();
+    for refusal in Refusal::ALL {
+        let frame = encoder.refused(9, *refusal, 1 << 40, 250);
+        let decoded = decode_event(&frame[LENGTH_LEN..]).expect("decodes");
+        let EventBody::Refused(refused) = decoded.event else { panic!("{decoded:?}") };
+        assert_eq!((decoded.request, refused.detail, refused.retry_ms), (9, 1 << 40, 250));
+        assert_eq!(Refusal::from_code(refused.code), Some(*refusal));
+        assert_eq!((&refused.name[..], &refused.reason[..]), (refusal.name(), refusal.reason()));
+        let frame = encoder.closing(*refusal);
+        let decoded = decode_event(&frame[LENGTH_LEN..]).expect("decodes");
+        let EventBody::Closing(closing) = decoded.event else { panic!("{decoded:?}") };
+        assert_eq!((closing.code, &closing.name[..]), (refusal.code(), refusal.name()));
+    }
+}
+
+#[test]
+fn a_cut_or_lengthened_event_is_an_error_and_an_unknown_one_is_skipped() {
+    let mut encoder = Encoder::new();
+    for event in login_events().iter().chain(&chat_events()) {
+        let (_, frame) = encode(&mut encoder, 1, event);
+        let frame = &frame[LENGTH_LEN..];
+        for len in 0..frame.len() {
+            assert!(decode_event(&frame[..len]).is_err(), "{event:?} cut to {len}");
+        }
+        assert!(decode_event(&[frame, &[0]].concat()).is_err(), "{event:?} with a byte behind it");
+        let mut later = frame.to_vec();
+        later[..2].copy_from_slice(&60_000u16.to_le_bytes());
+        assert_eq!(decode_event(&later).expect("skipped").event, EventBody::Unknown(60_000));
+    }
+}
+
+#[test]
+fn flipped_bits_never_panic() {
+    let mut encoder = Encoder::new();
+    for event in login_events().iter().chain(&chat_events()) {
+        let (_, frame) = encode(&mut encoder, 1, event);
+        let mut frame = frame[LENGTH_LEN..].to_vec();
+        for bit in 0..frame.len() * 8 {
+            frame[bit / 8] ^= 1 << (bit % 8);
+            let _ = decode_event(&frame);
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}
+
+fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
+    use ConnectionPhase::{BeforeLogin, Challenged, Greeting, LoggedIn};
+    let hello = Hello { version_min: 1, version_max: 2, features: 3, software: "test" };
+    let proof = LoginProof {
+        client_final: "c=biws,r=x,p=y",
+        device: DeviceId(0),
+        device_name: "laptop",
+        device_class: DeviceClass::Bot,
+    };
+    let send = Send { counter: 4, previous: 2, body_kind: BodyKind::Text, body: b"hello" };
+    let pull = Pull { from: 1, to: 50, bytes_max: 1_000, epoch: 1 };
+    vec![
+        (Command::Hello, Greeting, encoder.hello(1, &hello)),
+        (Command::RegisterStart, BeforeLogin, encoder.register_start(1, "anna")),
+        (Command::Register, BeforeLogin, encoder.register(1, "anna", &[1; 32], &[2; 32])),
+        (Command::LoginStart, BeforeLogin, encoder.login_start(1, "SCRAM-SHA-256", "n,,n=anna,r=abc")),
+        (Command::LoginProof, Challenged, encoder.login_proof(1, &proof)),
+        (Command::Resume, BeforeLogin, encoder.resume(1, &[3; 90], 17)),
+        (Command::WhereToConnect, BeforeLogin, encoder.where_to_connect(1, "anna")),
+        (Command::Ping, LoggedIn, encoder.ping(1, 55)),
+        (Command::Logout, LoggedIn, encoder.logout(1, false)),
+        (Command::FindUser, LoggedIn, encoder.find_user(1, "bert")),
+        (Command::NameUser, LoggedIn, encoder.name_user(1, BERT)),
+        (Command::Send, LoggedIn, encoder.send(1, chat(), &send)),
+        (Command::Pull, LoggedIn, encoder.pull(1, chat(), &pull)),
+        (Command::Mark, LoggedIn, encoder.mark(1, chat(), MarkKind::Read, 12)),
+        (Command::Sync, LoggedIn, encoder.sync(1, 9, 100)),
+    ]
+}
+
+#[test]
+fn every_command_is_classified_and_verifies() {
+    let commands = commands(&mut Encoder::new());
+    assert_eq!(commands.len(), Command::ALL.len());
+    for (command, at, frame) in &commands {
+        let incoming = classify(&frame[LENGTH_LEN..], *at).expect("fits");
+        assert_eq!((incoming.command, incoming.request), (*command, 1));
+        match incoming.command {
+            Command::Send => {
+                assert_eq!(incoming.owner, OwnerKey::Conversation(chat()));
+                let send = verified::view::<body::Send>(incoming.body).expect("verifies");
+                assert_eq!((send.counter(), send.previous(), send.body_kind()), (4, 2, BodyKind::Text));
+                assert_eq!(send.body().expect("a body").bytes(), b"hello");
+            }
+            Command::NameUser => assert_eq!(incoming.owner, OwnerKey::User(BERT)),
+            Command::Logout => {
+                let logout = verified::view::<body::Logout>(incoming.body).expect("verifies");
+                assert!(!logout.forget_ticket());
+            }
+            Command::LoginProof => {
+                let proof = verified::view::<body::LoginProof>(incoming.body).expect("verifies");
+                assert_eq!(proof.client_final(), Some("c=biws,r=x,p=y"));
+                assert_eq!(proof.device_class(), DeviceClass::Bot);
+            }
+            Command::Mark => {
+                let mark = verified::view::<body::Mark>(incoming.body).expect("verifies");
+                assert_eq!((mark.kind(), mark.seq()), (MarkKind::Read, 12));
+            }
+            _ => {}
+        }
+        let (_, rest) = split(&frame[LENGTH_LEN..]).expect("a header");
+        assert!(rest.len() >= incoming.body.len());
+    }
+}
+
+#[test]
+fn the_longest_message_and_the_fullest_answers_fit() {
+    let mut encoder = Encoder::new();
+    let body = vec![1; wire::limits::MESSAGE_BODY_LEN_MAX];
+    let send = Send { counter: u64::MAX, previous: u64::MAX, body_kind: BodyKind::Opaque, body: &body };
+    let frame = encoder.send(u32::MAX, chat(), &send);
+    assert!(frame.len() - LENGTH_LEN <= Command::Send.row().len_max);
+    assert!(classify(&frame[LENGTH_LEN..], ConnectionPhase::LoggedIn).is_ok());
+
+    let range = PulledRange { conversation: chat(), from: 1, to: 1_024, epoch: 1, head: place(9_000) };
+    let small = vec![entry(7, b""); wire::limits::PULL_ENTRIES_MAX as usize];
+    let frame = encoder.pulled(1, &range, small.iter().map(Entry::view), &[]);
+    assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many entries as allowed");
+
+    let changes = vec![summary(3); wire::limits::SYNC_CHANGES_MAX as usize];
+    let frame = encoder.synced(1, 0, 3, false, &changes);
+    assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many changes as allowed");
+}
