@@ -14,6 +14,17 @@ pub const VALUE_LEN_MAX: usize = 4_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreShardId(pub u16);
 
+impl StoreShardId {
+    /// The store shard that keeps a slot's records, among `store_shards` (a power of two). Part of the disk format.
+    pub fn of_slot(slot: wire::Slot, store_shards: u16) -> Self {
+        assert!(
+            store_shards.is_power_of_two() && store_shards <= wire::ids::SLOTS,
+            "{store_shards} store shards"
+        );
+        Self(slot.number() & (store_shards - 1))
+    }
+}
+
 /// One change. A `None` value deletes the key; deleting an absent key is allowed and does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Op {
