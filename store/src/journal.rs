@@ -1,0 +1,345 @@
+//! Reads fjall's journals without fjall.
+//!
+//! fjall 3.1.13 cuts a journal off at the first thing it cannot read, on disk and without an error, or refuses to open
+//! at all; which of the two depends on where the damage lies. So each start looks first, and lets fjall at a shard
+//! only if all that it would cut off is a commit that was never acknowledged. `repair` takes its decision from the
+//! same look.
+//!
+//! A journal is a row of commits and then zeros, or the end of the file:
+//! ```text
+//! start   1u8  items:u32  seqno:u64
+//! item    2u8  value type:u8  compression:u8  keyspace:u64  key length:u16  value length:u32  stored length:u32  key  value
+//! clear   4u8  keyspace:u64
+//! end     3u8  checksum:u64 (xxh3 over the items and clears)  "FJL" 3u8
+//! ```
+//! all little-endian. The first item of each commit is our stamp, whose number rises by one.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::database::{STAMP_BYTES, STAMP_KEY, Stamp};
+
+const TAG_START: u8 = 1;
+const TAG_ITEM: u8 = 2;
+const TAG_END: u8 = 3;
+const TAG_CLEAR: u8 = 4;
+const TRAILER: [u8; 4] = *b"FJL\x03";
+const START_BYTES: usize = 13;
+const ITEM_HEADER_BYTES: usize = 21;
+const READ_BUFFER_BYTES: usize = 256 * 1024;
+
+/// All journals of one store shard, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct JournalScan {
+    pub files: Vec<FileScan>,
+}
+
+/// One journal file.
+#[derive(Debug)]
+pub(crate) struct FileScan {
+    pub path: PathBuf,
+    pub id: u64,
+    /// Numbers of the first and last whole commit in it.
+    pub commits: Option<(u64, u64)>,
+    /// Where the last whole commit ends.
+    pub whole_bytes: u64,
+    pub end: End,
+    /// The number of a whole commit that lies behind the damage, if there is damage.
+    pub behind: Option<u64>,
+}
+
+/// How a journal ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With zeros or the end of the file.
+    Clean,
+    /// In the middle of a commit, in a way that fjall cuts off by itself.
+    Torn,
+    /// In a commit that keeps fjall from opening.
+    Damaged(&'static str),
+    /// Before a whole commit that cannot follow: fjall would take it, and we must not.
+    Wrong(&'static str),
+}
+
+/// Whether a shard may be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// All commits are there, or all but one that was being written when the power went.
+    Sound,
+    /// The last commit is damaged and nothing lies behind it: `repair` can cut it off.
+    LastCommit(String),
+    /// Commits that lie behind the damage would be lost.
+    Inner(String),
+}
+
+impl JournalScan {
+    /// Reads every journal in `dir`. A folder that does not exist has none.
+    pub(crate) fn of(dir: &Path, tag: u64) -> io::Result<Self> {
+        let mut paths = Vec::new();
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) => return Err(e),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "jnl") {
+                let stem = path.file_stem().and_then(|stem| stem.to_str());
+                let id = stem.and_then(|stem| stem.parse::<u64>().ok());
+                paths.push((id.ok_or_else(|| io::Error::other("a journal's name is not a number"))?, path));
+            }
+        }
+        paths.sort();
+        let files = paths.into_iter().map(|(id, path)| FileScan::of(id, path, tag));
+        Ok(Self { files: files.collect::<io::Result<_>>()? })
+    }
+
+    /// The number of the newest whole commit in a journal; `None` if all have been moved to tables.
+    pub(crate) fn last_commit(&self) -> Option<u64> {
+        self.files.iter().rev().find_map(|file| file.commits).map(|(_, last)| last)
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        let mut before = None;
+        for (index, file) in self.files.iter().enumerate() {
+            if let (Some(before), Some((first, _))) = (before, file.commits)
+                && first != before + 1
+            {
+                return Verdict::Inner(format!(
+                    "journal {}.jnl begins with commit {first}, but the commit before is {before}",
+                    file.id
+                ));
+            }
+            before = file.commits.map(|(_, last)| last).or(before);
+            let (what, only_last) = match &file.end {
+                End::Clean => continue,
+                End::Torn => ("a commit is cut off", true),
+                End::Damaged(what) => (*what, true),
+                End::Wrong(what) => (*what, false),
+            };
+            let place = format!("journal {}.jnl at byte {}: {what}", file.id, file.whole_bytes);
+            if let Some(behind) = file.behind {
+                return Verdict::Inner(format!("{place}, and commit {behind} lies behind it"));
+            }
+            // A journal is synced as a whole before the next is made, so what is damaged in an older one was
+            // acknowledged.
+            if !only_last || index + 1 < self.files.len() {
+                return Verdict::Inner(place);
+            }
+            if file.end != End::Torn {
+                return Verdict::LastCommit(place);
+            }
+        }
+        Verdict::Sound
+    }
+}
+
+impl FileScan {
+    fn of(id: u64, path: PathBuf, tag: u64) -> io::Result<Self> {
+        let mut file = File::open(&path)?;
+        let mut reader = EntryReader::new(BufReader::with_capacity(READ_BUFFER_BYTES, &mut file), tag);
+        let mut commits: Option<(u64, u64)> = None;
+        let mut whole_bytes = 0;
+        let mut end = loop {
+            match reader.commit() {
+                Ok(number) if commits.is_some_and(|(_, last)| number != last + 1) => {
+                    break End::Wrong("commits are missing in the middle");
+                }
+                Ok(number) => {
+                    commits = Some((commits.map_or(number, |(first, _)| first), number));
+                    whole_bytes = reader.position;
+                }
+                Err(Stop::Io(e)) => return Err(e),
+                Err(Stop::Torn) => break End::Torn,
+                Err(Stop::Damaged(what)) => break End::Damaged(what),
+                Err(Stop::Wrong(what)) => break End::Wrong(what),
+            }
+        };
+        drop(reader);
+        file.seek(SeekFrom::Start(whole_bytes))?;
+        let mut behind = None;
+        if end == End::Torn && only_zeros(&mut file)? {
+            end = End::Clean;
+        } else {
+            file.seek(SeekFrom::Start(whole_bytes))?;
+            let mut rest = Vec::new();
+            file.read_to_end(&mut rest)?;
+            behind = commit_behind(&rest, commits.map_or(0, |(_, last)| last), tag);
+        }
+        Ok(Self { path, id, commits, whole_bytes, end, behind })
+    }
+}
+
+fn only_zeros(file: &mut File) -> io::Result<bool> {
+    let mut buffer = vec![0; READ_BUFFER_BYTES];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(true),
+            n if buffer[..n].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// Looks for a whole commit after the damage at the start of `rest`, by the stamp that each begins with.
+fn commit_behind(rest: &[u8], last: u64, tag: u64) -> Option<u64> {
+    let before_key = START_BYTES + ITEM_HEADER_BYTES;
+    let mut from = before_key + 1;
+    while let Some(found) = rest.get(from..).and_then(|rest| find(rest, STAMP_KEY)) {
+        let key = from + found;
+        let mut reader = EntryReader::new(&rest[key - before_key..], tag);
+        if let Ok(number) = reader.commit()
+            && number > last
+        {
+            return Some(number);
+        }
+        from = key + 1;
+    }
+    None
+}
+
+fn find(bytes: &[u8], wanted: &[u8; 8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// Why there is no further whole commit.
+enum Stop {
+    Io(io::Error),
+    Torn,
+    Damaged(&'static str),
+    Wrong(&'static str),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == ErrorKind::UnexpectedEof { Self::Torn } else { Self::Io(error) }
+    }
+}
+
+enum Entry {
+    Start { items: u32 },
+    Item { stamp: Option<Stamp> },
+    Clear,
+    End { checksum: u64 },
+}
+
+/// Reads commits one after the other, and fails where and as fjall's own reader fails.
+struct EntryReader<R> {
+    source: R,
+    tag: u64,
+    position: u64,
+    hash: Xxh3,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl<R: Read> EntryReader<R> {
+    fn new(source: R, tag: u64) -> Self {
+        Self { source, tag, position: 0, hash: Xxh3::new(), key: Vec::new(), value: Vec::new() }
+    }
+
+    /// The number of the next whole commit.
+    fn commit(&mut self) -> Result<u64, Stop> {
+        let Entry::Start { items: mut left } = self.entry()? else { return Err(Stop::Torn) };
+        self.hash = Xxh3::new();
+        let mut stamp = None;
+        let mut first = true;
+        loop {
+            match self.entry()? {
+                Entry::Start { .. } => return Err(Stop::Torn),
+                Entry::End { .. } if left > 0 => return Err(Stop::Damaged("a commit is too short")),
+                Entry::End { checksum } if checksum != self.hash.digest() => {
+                    return Err(Stop::Damaged("a commit's checksum does not match"));
+                }
+                Entry::End { .. } => break,
+                Entry::Item { .. } | Entry::Clear if left == 0 => {
+                    return Err(Stop::Damaged("a commit is too long"));
+                }
+                Entry::Item { stamp: found } => {
+                    if first {
+                        stamp = found;
+                    }
+                    left -= 1;
+                }
+                Entry::Clear => left -= 1,
+            }
+            first = false;
+        }
+        match stamp {
+            Some(stamp) if stamp.tag == self.tag => Ok(stamp.number),
+            _ => Err(Stop::Wrong("a commit is not of this data folder")),
+        }
+    }
+
+    fn entry(&mut self) -> Result<Entry, Stop> {
+        match self.array::<1>()?[0] {
+            TAG_START => {
+                let items = u32::from_le_bytes(self.array()?);
+                let _seqno: [u8; 8] = self.array()?;
+                Ok(Entry::Start { items })
+            }
+            TAG_ITEM => self.item(),
+            TAG_END => {
+                let checksum = u64::from_le_bytes(self.array()?);
+                let trailer: [u8; 4] = self.array()?;
+                if trailer == TRAILER { Ok(Entry::End { checksum }) } else { Err(Stop::Torn) }
+            }
+            TAG_CLEAR => {
+                let keyspace: [u8; 8] = self.array()?;
+                self.hash.update(&[TAG_CLEAR]);
+                self.hash.update(&keyspace);
+                Ok(Entry::Clear)
+            }
+            _ => Err(Stop::Torn),
+        }
+    }
+
+    fn item(&mut self) -> Result<Entry, Stop> {
+        let [value_type, compression] = self.array()?;
+        if !matches!(value_type, 0 | 1 | 2 | 4) || compression > 1 {
+            return Err(Stop::Torn);
+        }
+        if compression == 1 {
+            return Err(Stop::Damaged("a commit has a compressed item"));
+        }
+        let keyspace: [u8; 8] = self.array()?;
+        let key_length: [u8; 2] = self.array()?;
+        let _value_length: [u8; 4] = self.array()?;
+        let stored_length: [u8; 4] = self.array()?;
+        let mut key = std::mem::take(&mut self.key);
+        let mut value = std::mem::take(&mut self.value);
+        self.bytes(&mut key, usize::from(u16::from_le_bytes(key_length)))?;
+        self.bytes(&mut value, u32::from_le_bytes(stored_length) as usize)?;
+        self.hash.update(&[TAG_ITEM, value_type, compression]);
+        self.hash.update(&keyspace);
+        self.hash.update(&key_length);
+        // fjall hashes what it would write, and it would write the stored length twice.
+        self.hash.update(&stored_length);
+        self.hash.update(&stored_length);
+        self.hash.update(&key);
+        self.hash.update(&value);
+        let stamp =
+            if key == STAMP_KEY && value.len() == STAMP_BYTES { Stamp::from_bytes(&value) } else { None };
+        self.key = key;
+        self.value = value;
+        Ok(Entry::Item { stamp })
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
+        let mut bytes = [0; N];
+        self.source.read_exact(&mut bytes)?;
+        self.position += N as u64;
+        Ok(bytes)
+    }
+
+    /// Reads as much as there is of a length that may be nonsense, so nonsense costs no memory.
+    fn bytes(&mut self, into: &mut Vec<u8>, length: usize) -> Result<(), Stop> {
+        into.clear();
+        let read = (&mut self.source).take(length as u64).read_to_end(into)?;
+        self.position += read as u64;
+        if read == length { Ok(()) } else { Err(Stop::Torn) }
+    }
+}

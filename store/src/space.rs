@@ -1,0 +1,71 @@
+//! The floor of free space, asked for often enough to be true and seldom enough to be free.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::options::FreeSpace;
+
+/// While there is room, the file system is asked this often at most.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+/// While there is none, a shorter time, so that writing goes on soon after space returns.
+const ASK_EVERY_WHEN_FULL: Duration = Duration::from_millis(20);
+/// A committed byte takes space in the journal and again in a table.
+const DISK_BYTES_PER_BYTE: u64 = 2;
+
+pub(crate) struct SpaceFloor {
+    dir: PathBuf,
+    free_space: FreeSpace,
+    floor_bytes: u64,
+    asked: Option<Asked>,
+}
+
+struct Asked {
+    at: Instant,
+    free_bytes: u64,
+    written_since_bytes: u64,
+}
+
+impl SpaceFloor {
+    pub(crate) fn new(dir: PathBuf, free_space: FreeSpace, floor_bytes: u64) -> Self {
+        Self { dir, free_space, floor_bytes, asked: None }
+    }
+
+    /// Whether these bytes may be written.
+    pub(crate) fn has_room_for(&mut self, bytes: u64) -> bool {
+        let now = Instant::now();
+        if let Some(asked) = &self.asked {
+            let age = now.saturating_duration_since(asked.at);
+            if asked.free_bytes < self.floor_bytes {
+                if age < ASK_EVERY_WHEN_FULL {
+                    return false;
+                }
+            } else if age < ASK_EVERY && self.fits(asked, bytes) {
+                return true;
+            }
+        }
+        self.ask(now);
+        self.asked.as_ref().is_none_or(|asked| self.fits(asked, bytes))
+    }
+
+    pub(crate) fn on_written(&mut self, bytes: u64) {
+        if let Some(asked) = &mut self.asked {
+            asked.written_since_bytes += bytes;
+        }
+    }
+
+    fn fits(&self, asked: &Asked, bytes: u64) -> bool {
+        let taken = (asked.written_since_bytes + bytes).saturating_mul(DISK_BYTES_PER_BYTE);
+        asked.free_bytes.saturating_sub(taken) >= self.floor_bytes
+    }
+
+    /// If the file system does not say, writing goes on: a full disk is then found by the write that fails.
+    fn ask(&mut self, now: Instant) {
+        self.asked = match (self.free_space)(&self.dir) {
+            Ok(free_bytes) => Some(Asked { at: now, free_bytes, written_since_bytes: 0 }),
+            Err(e) => {
+                tracing::warn!(error = %e, "the free space of the data folder is not known");
+                None
+            }
+        };
+    }
+}
