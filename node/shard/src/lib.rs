@@ -1,3 +1,260 @@
-//! The pure shard: everything one core owns, as a struct with one way in.
+//! The logic of one core, as a pure struct: [`Input`] in, [`Effect`]s out, deadlines out. It never waits, reads no clock,
+//! draws no randomness that was not seeded, and does no I/O, so the simulator runs exactly what the node runs.
 
+pub mod admin;
+mod commits;
+pub mod config;
+pub mod connection;
+mod conversation;
+mod core;
+mod counters;
+pub mod input;
+mod lanes;
+pub mod limits;
+mod list;
+pub mod login;
+pub mod mesh;
+mod operator;
 pub mod ownership;
+pub mod placement;
+mod rng;
+
+use std::sync::Arc;
+
+use record::{CommitOutcome, StoreShardId};
+use wire::ShardAddress;
+
+use crate::commits::Freed;
+pub use crate::config::Config;
+use crate::core::{After, Core, LoadFor};
+pub use crate::counters::Counters;
+pub use crate::input::{CloseReason, Effect, Effects, Input, Now, Security, SendClass};
+use crate::mesh::{Lane, MeshFrame};
+pub use crate::ownership::Ownership;
+use crate::rng::Rng;
+
+/// Everything one core owns.
+#[derive(Debug)]
+pub struct Shard {
+    core: Core,
+    connections: connection::Connections,
+    logins: login::Logins,
+    login_shard: placement::LoginShard,
+    conversations: conversation::Conversations,
+    lists: list::Lists,
+    operator: operator::Operator,
+}
+
+impl Shard {
+    /// `seed` must be unpredictable in a node: nonces come from it.
+    pub fn new(config: Arc<Config>, address: ShardAddress, ownership: Arc<Ownership>, seed: [u8; 32]) -> Self {
+        let mut core = Core::new(config, address, ownership, Rng::new(seed));
+        Self {
+            connections: connection::Connections::new(&mut core),
+            logins: login::Logins::new(&mut core),
+            login_shard: placement::LoginShard::new(&mut core),
+            conversations: conversation::Conversations::new(&mut core),
+            lists: list::Lists::new(&mut core),
+            operator: operator::Operator::default(),
+            core,
+        }
+    }
+
+    /// The first step of a shard's life: reads what a crash may have left undone.
+    pub fn start(&mut self, now: Now, effects: &mut Effects) {
+        self.within(now, effects, |shard| shard.conversations.start(&mut shard.core));
+    }
+
+    /// The only way in.
+    pub fn step(&mut self, now: Now, input: Input<'_>, effects: &mut Effects) {
+        self.within(now, effects, |shard| shard.dispatch(input));
+    }
+
+    /// When [`Input::Tick`] is due at the latest, in `Now::mono_ms`.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.connections.next_deadline()
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+
+    fn within(&mut self, now: Now, effects: &mut Effects, work: impl FnOnce(&mut Self)) {
+        assert!(now.mono_ms >= self.core.now.mono_ms, "the monotonic clock went back");
+        self.core.now = now;
+        std::mem::swap(&mut self.core.effects, &mut effects.list);
+        work(self);
+        while let Some(frame) = self.core.local.pop_front() {
+            self.on_mesh(self.core.address, frame);
+        }
+        std::mem::swap(&mut self.core.effects, &mut effects.list);
+    }
+
+    fn dispatch(&mut self, input: Input<'_>) {
+        let core = &mut self.core;
+        match input {
+            Input::Opened { connection, peer, security } => {
+                self.connections.handle_opened(core, connection, peer, security);
+            }
+            Input::Adopted { connection, transfer } => self.connections.handle_adopted(core, connection, *transfer),
+            Input::Frame { connection, frame } => self.connections.handle_frame(core, connection, frame),
+            Input::FrameTooLong { connection, length } => {
+                self.connections.handle_frame_too_long(core, connection, length);
+            }
+            Input::Closed { connection } => self.connections.handle_closed(core, connection),
+            Input::Overflowed { connection } => self.connections.handle_overflowed(core, connection),
+            Input::Drained { connection } => self.connections.handle_drained(core, connection),
+            Input::Mesh { from, frame } => {
+                self.note_delivery(from, &frame);
+                self.on_mesh(from, frame);
+            }
+            Input::Loaded { token, rows } => match core.take_load(token) {
+                LoadFor::Login(key) => self.logins.handle_loaded(core, key, rows),
+                LoadFor::Conversation(key) => self.conversations.handle_loaded(core, key, rows),
+                LoadFor::List(key) => self.lists.handle_loaded(core, &mut self.logins, key, rows),
+                LoadFor::Admin(key) => self.operator.handle_loaded(core, key, rows),
+            },
+            Input::Committed { store_shard, number, outcome } => self.on_outcome(store_shard, number, outcome),
+            Input::Tick => {
+                self.connections.handle_tick(core);
+                self.login_shard.handle_tick(core);
+            }
+            Input::Admin { token, request } => self.operator.handle(core, &mut self.logins, token, request),
+            Input::Stop => {
+                core.stopping = true;
+                self.connections.handle_stop(core);
+            }
+            Input::TurnEnd => self.end_turn(),
+        }
+    }
+
+    fn note_delivery(&mut self, from: ShardAddress, frame: &MeshFrame) {
+        if frame.lane() == Lane::Delivery {
+            self.core.lanes.on_received(from);
+        }
+    }
+
+    fn on_mesh(&mut self, from: ShardAddress, frame: MeshFrame) {
+        let core = &mut self.core;
+        match frame {
+            MeshFrame::Forward { caller, command } => self.on_forward(caller, command),
+            MeshFrame::Answer { caller, frame } => {
+                if from != core.address {
+                    core.lanes.end_forward(from);
+                }
+                self.connections.handle_answer(core, caller, frame);
+            }
+            MeshFrame::Login { connection, reply_to, command } => {
+                self.logins.handle(core, connection, reply_to, command);
+            }
+            MeshFrame::LoginReply { connection, reply } => {
+                self.connections.handle_login_reply(core, connection, reply);
+            }
+            MeshFrame::SessionClosed { user, place } => self.logins.handle_session_closed(core, user, place),
+            MeshFrame::EndSession { connection, session } => {
+                self.connections.handle_end_session(core, connection, session);
+            }
+            MeshFrame::Place { connection, reply_to, home } => {
+                self.login_shard.handle_place(core, connection, reply_to, home);
+            }
+            MeshFrame::Placed { connection, placement } => {
+                self.connections.handle_placed(core, connection, placement);
+            }
+            MeshFrame::PlacementDone { placement } => self.login_shard.handle_done(placement),
+            MeshFrame::LoadReport { load } => self.login_shard.handle_load(from, load),
+            MeshFrame::Changed(changed) => self.lists.handle_changed(core, &mut self.logins, from, changed),
+            MeshFrame::ChangedDone { user, conversation, change } => {
+                self.conversations.handle_changed_done(core, user, conversation, change);
+            }
+            MeshFrame::Push { connection, session, event } => {
+                self.connections.handle_push(core, connection, session, event);
+            }
+            MeshFrame::Credit { taken } => {
+                core.lanes.handle_credit(from, taken);
+                self.conversations.handle_credit(core);
+                self.lists.handle_credit(core, &self.logins);
+            }
+        }
+    }
+
+    /// A command of a logged-in client has reached the home of its owner key.
+    fn on_forward(&mut self, caller: mesh::Caller, command: mesh::HomeCommand) {
+        use mesh::HomeCommand as H;
+        let core = &mut self.core;
+        match command {
+            H::Send(conversation, body) => self.conversations.handle_send(core, caller, conversation, body),
+            H::Pull(conversation, body) => self.conversations.handle_pull(core, caller, conversation, body),
+            H::Mark(conversation, body) => self.conversations.handle_mark(core, caller, conversation, body),
+            H::Sync(body) => self.lists.handle_sync(core, caller, body),
+            H::FindUser(name) => self.logins.handle_find_user(core, caller, name),
+            H::NameUser(user) => self.logins.handle_name_user(core, caller, user),
+            H::Logout { forget_ticket } => self.logins.handle_logout(core, caller, forget_ticket),
+        }
+    }
+
+    fn on_outcome(&mut self, store_shard: StoreShardId, number: u64, outcome: CommitOutcome) {
+        match self.core.commits.handle_outcome(store_shard, number, outcome) {
+            Freed::Committed(list) => {
+                for after in list {
+                    match self.core.release(after) {
+                        Some(After::Conversation(written)) => {
+                            self.conversations.handle_written(&mut self.core, written);
+                        }
+                        Some(After::List(written)) => {
+                            self.lists.handle_written(&mut self.core, &self.logins, written);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Freed::Full(list) => {
+                self.core.on_store_full(store_shard);
+                // What is in memory may build on what was not written: it is read anew when it is needed.
+                self.conversations.forget(&mut self.core, store_shard);
+                self.lists.forget(&mut self.core, store_shard);
+                self.logins.forget(&mut self.core, store_shard);
+                for after in list {
+                    self.core.refuse_full(after);
+                }
+            }
+            Freed::Fatal(reason) => self.core.effects.push(Effect::Fatal { reason }),
+        }
+    }
+
+    /// Lists and conversations write what they coalesced, then the turn's changes go to the committers.
+    fn end_turn(&mut self) {
+        self.conversations.end_turn(&mut self.core);
+        self.lists.end_turn(&mut self.core, &self.logins);
+        self.connections.end_turn(&mut self.core);
+        while let Some(frame) = self.core.local.pop_front() {
+            self.on_mesh(self.core.address, frame);
+        }
+        let core = &mut self.core;
+        let effects = &mut core.effects;
+        core.commits.take_batches(|batch| effects.push(Effect::Commit(batch)));
+        let node = core.address.node;
+        core.lanes.credits_to_tell(true, |shard, taken| {
+            let (to, frame) = (ShardAddress { node, shard }, MeshFrame::Credit { taken });
+            effects.push(Effect::Mesh { to, lane: Lane::Control, frame });
+        });
+        if core.stopping
+            && self.connections.is_empty()
+            && core.commits.is_idle()
+            && core.loads_in_flight() == 0
+            && core.lanes.forwards_in_flight() == 0
+        {
+            effects.push(Effect::Stopped);
+        }
+    }
+
+    /// Asserts what must hold between two steps. The simulator calls it after each.
+    pub fn check_invariants(&self) {
+        assert!(self.core.local.is_empty() && self.core.effects.is_empty());
+        self.core.lanes.check_invariants();
+        self.connections.check_invariants(&self.core);
+        self.logins.check_invariants(&self.core);
+        self.login_shard.check_invariants();
+        self.conversations.check_invariants(&self.core);
+        self.lists.check_invariants(&self.core);
+    }
+}

@@ -1,0 +1,215 @@
+//! Changes on their way to the store, and what waits for them.
+//!
+//! At most one batch per store shard is in flight; what changes meanwhile gathers in the next one. That is the group
+//! commit, it tunes itself, and a batch that the store refuses as full has nothing behind it that builds on it.
+
+use bytes::Bytes;
+use record::{Batch, CommitOutcome, Key, Op, Record, StoreShardId};
+
+/// A batch of one store shard: the one that will hold a change made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Stamp(pub u64);
+
+/// What to do once a batch is on disk. `W` is the shard's own list of such things.
+#[derive(Debug)]
+struct Lane<W> {
+    building: Vec<Op>,
+    waiting_for_building: Vec<W>,
+    in_flight: Option<u64>,
+    waiting_for_in_flight: Vec<W>,
+    /// The last number handed out.
+    number: u64,
+    committed: u64,
+}
+
+impl<W> Default for Lane<W> {
+    fn default() -> Self {
+        Self {
+            building: Vec::new(),
+            waiting_for_building: Vec::new(),
+            in_flight: None,
+            waiting_for_in_flight: Vec::new(),
+            number: 0,
+            committed: 0,
+        }
+    }
+}
+
+/// What an answer of the store sets free.
+#[derive(Debug)]
+pub enum Freed<W> {
+    /// Carry these out, in order.
+    Committed(Vec<W>),
+    /// Nothing was written: refuse these, and forget every unwritten change of this store shard.
+    Full(Vec<W>),
+    /// The node must stop.
+    Fatal(String),
+}
+
+/// The pending changes of one shard.
+#[derive(Debug)]
+pub struct Commits<W> {
+    term: u64,
+    lanes: Vec<Lane<W>>,
+}
+
+impl<W> Commits<W> {
+    pub fn new(store_shards: u16, term: u64) -> Self {
+        Self { term, lanes: (0..store_shards).map(|_| Lane::default()).collect() }
+    }
+
+    pub fn put(&mut self, store_shard: StoreShardId, key: &Key, record: &impl Record) {
+        self.push(store_shard, Op { key: key.bytes(), value: Some(record.encode()) });
+    }
+
+    pub fn put_bytes(&mut self, store_shard: StoreShardId, key: &Key, value: Bytes) {
+        self.push(store_shard, Op { key: key.bytes(), value: Some(value) });
+    }
+
+    pub fn delete(&mut self, store_shard: StoreShardId, key: &Key) {
+        self.push(store_shard, Op { key: key.bytes(), value: None });
+    }
+
+    fn push(&mut self, store_shard: StoreShardId, op: Op) {
+        self.lanes[store_shard.0 as usize].building.push(op);
+    }
+
+    /// The batch that holds a change made now. Until [`Commits::is_committed`] says so, nothing that shows the change
+    /// may leave the shard.
+    pub fn stamp(&self, store_shard: StoreShardId) -> Stamp {
+        let lane = &self.lanes[store_shard.0 as usize];
+        Stamp(lane.number + 1)
+    }
+
+    pub fn is_committed(&self, store_shard: StoreShardId, stamp: Stamp) -> bool {
+        self.lanes[store_shard.0 as usize].committed >= stamp.0
+    }
+
+    /// Gives `waiter` back at once when `stamp` is on disk already; keeps it until then otherwise.
+    pub fn wait(&mut self, store_shard: StoreShardId, stamp: Stamp, waiter: W) -> Option<W> {
+        let lane = &mut self.lanes[store_shard.0 as usize];
+        if lane.committed >= stamp.0 {
+            return Some(waiter);
+        }
+        if lane.in_flight.is_some_and(|number| number >= stamp.0) {
+            lane.waiting_for_in_flight.push(waiter);
+        } else {
+            assert!(stamp.0 == lane.number + 1, "a stamp is of the batch in flight or the one being built");
+            lane.waiting_for_building.push(waiter);
+        }
+        None
+    }
+
+    /// Operations gathered for the next batch.
+    pub fn building_len(&self, store_shard: StoreShardId) -> usize {
+        self.lanes[store_shard.0 as usize].building.len()
+    }
+
+    /// True when nothing is in flight or gathered anywhere.
+    pub fn is_idle(&self) -> bool {
+        self.lanes.iter().all(|lane| {
+            lane.in_flight.is_none() && lane.building.is_empty() && lane.waiting_for_building.is_empty()
+        })
+    }
+
+    /// The batches that can go now. Called at the end of a turn.
+    pub fn take_batches(&mut self, mut hand_over: impl FnMut(Batch)) {
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.in_flight.is_some() || (lane.building.is_empty() && lane.waiting_for_building.is_empty())
+            {
+                continue;
+            }
+            lane.number += 1;
+            lane.in_flight = Some(lane.number);
+            lane.waiting_for_in_flight = std::mem::take(&mut lane.waiting_for_building);
+            let ops = std::mem::take(&mut lane.building);
+            let store_shard = StoreShardId(index as u16);
+            hand_over(Batch { store_shard, number: lane.number, term: self.term, ops });
+        }
+    }
+
+    /// The store answered.
+    pub fn handle_outcome(
+        &mut self,
+        store_shard: StoreShardId,
+        number: u64,
+        outcome: CommitOutcome,
+    ) -> Freed<W> {
+        let lane = &mut self.lanes[store_shard.0 as usize];
+        assert_eq!(lane.in_flight, Some(number), "answers come for the batch in flight");
+        match outcome {
+            CommitOutcome::Committed => {
+                lane.in_flight = None;
+                lane.committed = number;
+                Freed::Committed(std::mem::take(&mut lane.waiting_for_in_flight))
+            }
+            CommitOutcome::Full => {
+                lane.in_flight = None;
+                // The number is used up without having been written; nobody waits for it any more.
+                lane.committed = number;
+                lane.building.clear();
+                let mut waiters = std::mem::take(&mut lane.waiting_for_in_flight);
+                waiters.append(&mut lane.waiting_for_building);
+                Freed::Full(waiters)
+            }
+            CommitOutcome::Fenced => Freed::Fatal(format!("store shard {} has another owner", store_shard.0)),
+            CommitOutcome::Unknown => Freed::Fatal(format!(
+                "the state of store shard {} is unknown after a failed write",
+                store_shard.0
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: StoreShardId = StoreShardId(0);
+
+    fn change(commits: &mut Commits<u32>) -> Stamp {
+        let slot = wire::Slot::new(0).expect("slot 0");
+        commits.delete(S, &Key::SlotState(slot));
+        commits.stamp(S)
+    }
+
+    fn numbers(commits: &mut Commits<u32>) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        commits.take_batches(|batch| numbers.push(batch.number));
+        numbers
+    }
+
+    #[test]
+    fn waiters_leave_only_when_their_batch_is_on_disk() {
+        let mut commits = Commits::new(1, 1);
+        let first = change(&mut commits);
+        assert_eq!(commits.wait(S, first, 1), None);
+        assert_eq!(numbers(&mut commits), [1]);
+        let second = change(&mut commits);
+        assert_eq!(commits.wait(S, second, 2), None);
+        assert_eq!(commits.wait(S, first, 3), None, "the first batch is still in flight");
+        assert!(numbers(&mut commits).is_empty(), "one batch in flight at a time");
+        let freed = commits.handle_outcome(S, 1, CommitOutcome::Committed);
+        assert!(matches!(freed, Freed::Committed(list) if list == [1, 3]));
+        assert_eq!(commits.wait(S, first, 4), Some(4));
+        assert_eq!(numbers(&mut commits), [2]);
+        let freed = commits.handle_outcome(S, 2, CommitOutcome::Committed);
+        assert!(matches!(freed, Freed::Committed(list) if list == [2]));
+        assert!(commits.is_idle());
+    }
+
+    #[test]
+    fn a_full_disk_takes_along_what_builds_on_the_refused_batch() {
+        let mut commits = Commits::new(1, 1);
+        let first = change(&mut commits);
+        commits.wait(S, first, 1);
+        numbers(&mut commits);
+        let second = change(&mut commits);
+        commits.wait(S, second, 2);
+        let freed = commits.handle_outcome(S, 1, CommitOutcome::Full);
+        assert!(matches!(freed, Freed::Full(list) if list == [1, 2]));
+        assert!(commits.is_idle());
+        assert_eq!(change(&mut commits), Stamp(2));
+        assert_eq!(numbers(&mut commits), [2]);
+    }
+}

@@ -1,0 +1,48 @@
+//! What the operator chose, as far as the logic needs it. Checked by the node before it gets here.
+
+use wire::ticket::TicketKeys;
+
+/// How sessions are placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlacementPolicy {
+    /// On the user's home, unless it is above the mean by more than the bound.
+    Home,
+    LeastLoaded,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Term under which this node writes; the store gave it at open.
+    pub term: u64,
+    pub software: String,
+    /// Told by `WhereToConnect` and `Move`; empty means the address the client used.
+    pub addresses: Vec<String>,
+    pub registration_open: bool,
+    /// PBKDF2 iterations for new credentials.
+    pub scram_iterations: u32,
+    /// Makes the salts of unknown users: the same for the same name, for the life of the data.
+    pub fake_salt_secret: [u8; 32],
+    pub ticket_keys: TicketKeys,
+    pub ticket_ms: u64,
+    pub placement: PlacementPolicy,
+    /// A home may be above the mean load by this many percent before sessions go elsewhere.
+    pub placement_excess_percent: u32,
+    /// How long a connection may take until it has logged in.
+    pub login_ms_max: u64,
+    /// How long a session may be silent.
+    pub idle_ms_max: u64,
+    /// Told at login: the delay before reconnecting is drawn from `0..=reconnect_ms_max`.
+    pub reconnect_ms_max: u32,
+    /// Connections of one address, over all shards.
+    pub connections_per_address_max: u32,
+    /// Connections that have not logged in, over all shards.
+    pub unauthenticated_max: u32,
+    /// Commands per second and session, by rate class; 0 is no limit. A burst of two seconds' worth is allowed.
+    pub messages_per_s_max: u32,
+    pub queries_per_s_max: u32,
+    pub light_per_s_max: u32,
+    /// Login steps per second and address, over all shards.
+    pub logins_per_s_max: u32,
+    /// Delivery frames to one peer that it has not taken; [`crate::limits::DELIVERY_CREDITS`] but in tests.
+    pub delivery_credits: u64,
+}

@@ -1,0 +1,285 @@
+//! What every handler gets: the clocks, the random stream, the way to the store and to the other shards. A handler says
+//! what it wants done; nothing here waits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use record::{Key, Query, Record, StoreShardId};
+use wire::encode::Encoder;
+use wire::{ConnectionId, Refusal, ShardAddress, Slot};
+
+use crate::admin::AdminReply;
+use crate::commits::{Commits, Stamp};
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::input::{CloseReason, Effect, Now, SendClass};
+use crate::lanes::Lanes;
+use crate::limits;
+use crate::login::LoginReply;
+use crate::mesh::{Caller, Lane, MeshFrame};
+use crate::ownership::Ownership;
+use crate::rng::Rng;
+
+/// Waits for a commit, then happens.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// The answer of a command, wherever its connection is.
+    Answer {
+        caller: Caller,
+        frame: Bytes,
+    },
+    /// The answer of a login step.
+    Login {
+        connection: ConnectionId,
+        reply_to: ShardAddress,
+        reply: LoginReply,
+    },
+    /// A control frame to another shard (or this one).
+    Control {
+        to: ShardAddress,
+        frame: MeshFrame,
+    },
+    Reply {
+        token: u64,
+        reply: AdminReply,
+    },
+    /// Entries or marks of a conversation are on disk.
+    Conversation(crate::conversation::Written),
+    /// A user's list is on disk.
+    List(crate::list::Written),
+}
+
+/// Whose load came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LoadFor {
+    Login(crate::login::LoadKey),
+    Conversation(crate::conversation::LoadKey),
+    List(crate::list::LoadKey),
+    Admin(crate::operator::LoadKey),
+}
+
+/// Shared by all concerns of one shard.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub now: Now,
+    pub rng: Rng,
+    pub config: Arc<Config>,
+    pub address: ShardAddress,
+    pub ownership: Arc<Ownership>,
+    pub encoder: Encoder,
+    pub counters: Counters,
+    pub commits: Commits<After>,
+    pub lanes: Lanes,
+    pub stopping: bool,
+    /// Until when commits to a store shard are refused, since it said that it is full.
+    full_until_ms: Vec<u64>,
+    loads: AHashMap<u64, LoadFor>,
+    last_load: u64,
+    /// Frames to this very shard: they take the same way as those to others.
+    pub(crate) local: VecDeque<MeshFrame>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// How long a full store shard is left alone before the next attempt.
+const FULL_RETRY_MS: u64 = 500;
+
+impl Core {
+    pub fn new(config: Arc<Config>, address: ShardAddress, ownership: Arc<Ownership>, mut rng: Rng) -> Self {
+        Self {
+            now: Now::default(),
+            address,
+            encoder: Encoder::new(),
+            counters: Counters::default(),
+            commits: Commits::new(ownership.store_shards(), config.term),
+            lanes: Lanes::new(ownership.shards(), config.delivery_credits),
+            stopping: false,
+            full_until_ms: vec![0; ownership.store_shards() as usize],
+            loads: AHashMap::with_hasher(rng.hasher()),
+            last_load: 0,
+            local: VecDeque::new(),
+            effects: Vec::new(),
+            rng,
+            config,
+            ownership,
+        }
+    }
+
+    // ---- where things are ------------------------------------------------------------------------------------------
+
+    pub fn home(&self, slot: Slot) -> ShardAddress {
+        ShardAddress { node: self.address.node, shard: self.ownership.shard_of(slot) }
+    }
+
+    pub fn is_home(&self, slot: Slot) -> bool {
+        self.home(slot) == self.address
+    }
+
+    pub fn login_shard(&self) -> ShardAddress {
+        ShardAddress { node: self.address.node, shard: 0 }
+    }
+
+    pub fn store_shard(&self, slot: Slot) -> StoreShardId {
+        self.ownership.store_shard_of(slot)
+    }
+
+    // ---- to clients ------------------------------------------------------------------------------------------------
+
+    pub fn send(&mut self, connection: ConnectionId, frame: Bytes, class: SendClass) {
+        self.effects.push(Effect::Send { connection, frame, class });
+    }
+
+    pub fn refuse(
+        &mut self,
+        connection: ConnectionId,
+        request: u32,
+        refusal: Refusal,
+        detail: u64,
+        retry_ms: u32,
+    ) {
+        self.counters.refused(refusal);
+        let frame = self.encoder.refused(request, refusal, detail, retry_ms);
+        self.send(connection, frame, SendClass::Reply);
+    }
+
+    pub fn close(&mut self, connection: ConnectionId, reason: CloseReason) {
+        self.counters.closed(reason);
+        self.effects.push(Effect::Close { connection, reason });
+    }
+
+    /// Sends the answer of a command to where its connection is. The frame is a whole one.
+    pub fn answer(&mut self, caller: Caller, frame: Bytes) {
+        self.control(caller.place.shard, MeshFrame::Answer { caller, frame });
+    }
+
+    pub fn refuse_caller(&mut self, caller: Caller, refusal: Refusal, detail: u64, retry_ms: u32) {
+        self.counters.refused(refusal);
+        let frame = self.encoder.refused(caller.request, refusal, detail, retry_ms);
+        self.answer(caller, frame);
+    }
+
+    // ---- to shards -------------------------------------------------------------------------------------------------
+
+    /// Control lane: never full. What goes here is bounded by its own kind (see [`MeshFrame`]).
+    pub fn control(&mut self, to: ShardAddress, frame: MeshFrame) {
+        if to == self.address {
+            self.local.push_back(frame);
+        } else {
+            self.effects.push(Effect::Mesh { to, lane: Lane::Control, frame });
+        }
+    }
+
+    /// Delivery lane: gives the frame back when the peer has no room for it.
+    pub fn deliver(&mut self, to: ShardAddress, frame: MeshFrame) -> Result<(), MeshFrame> {
+        if to == self.address {
+            self.local.push_back(frame);
+            return Ok(());
+        }
+        if !self.lanes.take_credit(to) {
+            self.counters.lane_full += 1;
+            return Err(frame);
+        }
+        self.effects.push(Effect::Mesh { to, lane: Lane::Delivery, frame });
+        Ok(())
+    }
+
+    // ---- to the store ----------------------------------------------------------------------------------------------
+
+    /// Why nothing may be written to this slot now; `None` when it may. Asked before any change in memory.
+    pub fn write_refusal(&self, slot: Slot) -> Option<Refusal> {
+        let store_shard = self.store_shard(slot);
+        if self.now.mono_ms < self.full_until_ms[store_shard.0 as usize] {
+            Some(Refusal::StorageFull)
+        } else if self.commits.building_len(store_shard) >= limits::BATCH_OPS_MAX {
+            Some(Refusal::Busy)
+        } else {
+            None
+        }
+    }
+
+    pub fn on_store_full(&mut self, store_shard: StoreShardId) {
+        self.full_until_ms[store_shard.0 as usize] = self.now.mono_ms + FULL_RETRY_MS;
+    }
+
+    pub fn put(&mut self, key: &Key, record: &impl Record) {
+        let store_shard = self.store_shard(key.slot());
+        self.commits.put(store_shard, key, record);
+    }
+
+    pub fn delete(&mut self, key: &Key) {
+        let store_shard = self.store_shard(key.slot());
+        self.commits.delete(store_shard, key);
+    }
+
+    /// The batch that a change made now to this slot goes with.
+    pub fn stamp(&self, slot: Slot) -> Stamp {
+        self.commits.stamp(self.store_shard(slot))
+    }
+
+    pub fn is_committed(&self, slot: Slot, stamp: Stamp) -> bool {
+        self.commits.is_committed(self.store_shard(slot), stamp)
+    }
+
+    /// Does it when the batch is on disk: now, or when the store says so.
+    pub fn after(&mut self, slot: Slot, stamp: Stamp, after: After) {
+        let store_shard = self.store_shard(slot);
+        if let Some(ready) = self.commits.wait(store_shard, stamp, after) {
+            let rest = self.release(ready);
+            assert!(rest.is_none(), "what a concern wrote a moment ago cannot be on disk");
+        }
+    }
+
+    /// Carries out what needs no state of a concern; gives the rest back.
+    pub fn release(&mut self, after: After) -> Option<After> {
+        match after {
+            After::Answer { caller, frame } => self.answer(caller, frame),
+            After::Login { connection, reply_to, reply } => {
+                self.control(reply_to, MeshFrame::LoginReply { connection, reply });
+            }
+            After::Control { to, frame } => self.control(to, frame),
+            After::Reply { token, reply } => self.effects.push(Effect::Reply { token, reply }),
+            After::Conversation(_) | After::List(_) => return Some(after),
+        }
+        None
+    }
+
+    /// The change was not written: everybody who waits is told.
+    pub fn refuse_full(&mut self, after: After) {
+        let refusal = Refusal::StorageFull;
+        match after {
+            After::Answer { caller, .. } => self.refuse_caller(caller, refusal, 0, FULL_RETRY_MS as u32),
+            After::Login { connection, reply_to, reply } => {
+                let reply = reply.refused(refusal);
+                self.control(reply_to, MeshFrame::LoginReply { connection, reply });
+            }
+            After::Reply { token, .. } => {
+                let reply = AdminReply::Refused { reason: refusal.reason().into() };
+                self.effects.push(Effect::Reply { token, reply });
+            }
+            After::Control { .. } | After::Conversation(_) | After::List(_) => {}
+        }
+    }
+
+    /// Reads from one snapshot of the slot's store shard. False when too many reads are in flight.
+    #[must_use]
+    pub fn load(&mut self, slot: Slot, queries: Vec<Query>, load_for: LoadFor) -> bool {
+        if self.loads.len() >= limits::LOADS_IN_FLIGHT_MAX {
+            return false;
+        }
+        self.last_load += 1;
+        let token = self.last_load;
+        self.loads.insert(token, load_for);
+        let store_shard = self.store_shard(slot);
+        self.effects.push(Effect::Load { token, store_shard, queries });
+        true
+    }
+
+    pub fn take_load(&mut self, token: u64) -> LoadFor {
+        self.loads.remove(&token).expect("an answer belongs to a load")
+    }
+
+    pub fn loads_in_flight(&self) -> usize {
+        self.loads.len()
+    }
+}

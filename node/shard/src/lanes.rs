@@ -1,0 +1,125 @@
+//! Flow control towards the peer shards. No lane blocks its producer, and none grows without bound.
+
+use wire::ShardAddress;
+
+use crate::limits::{CREDIT_STEP, DELIVERY_CREDITS, FORWARDS_IN_FLIGHT_MAX};
+
+/// One peer.
+#[derive(Debug, Default, Clone, Copy)]
+struct Peer {
+    delivery_sent: u64,
+    /// Of those, taken by the peer, as far as it has told.
+    delivery_taken: u64,
+    forwards_in_flight: u32,
+    /// Delivery frames taken from the peer, and the count it was last told.
+    received: u64,
+    told: u64,
+}
+
+/// The counters of one shard, by number of the peer.
+#[derive(Debug)]
+pub struct Lanes {
+    peers: Vec<Peer>,
+    credits: u64,
+}
+
+impl Lanes {
+    /// `credits` is [`DELIVERY_CREDITS`] but in tests that fill the lanes.
+    pub fn new(shards: u16, credits: u64) -> Self {
+        assert!((1..=DELIVERY_CREDITS).contains(&credits));
+        Self { peers: vec![Peer::default(); shards as usize], credits }
+    }
+
+    /// Uses one credit; false when there is none and the frame must not be sent.
+    pub fn take_credit(&mut self, to: ShardAddress) -> bool {
+        let peer = &mut self.peers[to.shard as usize];
+        if peer.delivery_sent - peer.delivery_taken >= self.credits {
+            return false;
+        }
+        peer.delivery_sent += 1;
+        true
+    }
+
+    pub fn has_credit(&self, to: ShardAddress) -> bool {
+        let peer = &self.peers[to.shard as usize];
+        peer.delivery_sent - peer.delivery_taken < self.credits
+    }
+
+    /// The peer told how many it has taken.
+    pub fn handle_credit(&mut self, from: ShardAddress, taken: u64) {
+        let peer = &mut self.peers[from.shard as usize];
+        assert!(taken <= peer.delivery_sent, "a peer cannot take more than was sent");
+        peer.delivery_taken = peer.delivery_taken.max(taken);
+    }
+
+    /// A delivery frame of this peer was taken.
+    pub fn on_received(&mut self, from: ShardAddress) {
+        self.peers[from.shard as usize].received += 1;
+    }
+
+    /// Reserves room for a forward's answer; false when too many are on their way.
+    pub fn begin_forward(&mut self, to: ShardAddress) -> bool {
+        let peer = &mut self.peers[to.shard as usize];
+        if peer.forwards_in_flight >= FORWARDS_IN_FLIGHT_MAX {
+            return false;
+        }
+        peer.forwards_in_flight += 1;
+        true
+    }
+
+    /// An answer came back.
+    pub fn end_forward(&mut self, from: ShardAddress) {
+        let peer = &mut self.peers[from.shard as usize];
+        assert!(peer.forwards_in_flight > 0, "an answer belongs to a forward");
+        peer.forwards_in_flight -= 1;
+    }
+
+    /// Peers to tell what was taken from them. With `all`, also those below the step.
+    pub fn credits_to_tell(&mut self, all: bool, mut tell: impl FnMut(u16, u64)) {
+        let step = CREDIT_STEP.min(self.credits.div_ceil(2));
+        for (number, peer) in self.peers.iter_mut().enumerate() {
+            let untold = peer.received - peer.told;
+            if untold >= step || (all && untold > 0) {
+                peer.told = peer.received;
+                tell(number as u16, peer.received);
+            }
+        }
+    }
+
+    pub fn forwards_in_flight(&self) -> u32 {
+        self.peers.iter().map(|peer| peer.forwards_in_flight).sum()
+    }
+
+    pub fn check_invariants(&self) {
+        for peer in &self.peers {
+            assert!(peer.delivery_sent - peer.delivery_taken <= self.credits);
+            assert!(peer.told <= peer.received);
+            assert!(peer.forwards_in_flight <= FORWARDS_IN_FLIGHT_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_without_credit_takes_nothing_until_the_peer_has_taken_some() {
+        let peer = ShardAddress { node: 0, shard: 1 };
+        let me = ShardAddress { node: 0, shard: 0 };
+        let (mut here, mut there) = (Lanes::new(2, 4), Lanes::new(2, 4));
+        for _ in 0..4 {
+            assert!(here.take_credit(peer));
+        }
+        assert!(!here.take_credit(peer));
+        there.on_received(me);
+        let mut told = Vec::new();
+        there.credits_to_tell(false, |number, taken| told.push((number, taken)));
+        assert!(told.is_empty(), "below the step");
+        there.credits_to_tell(true, |number, taken| told.push((number, taken)));
+        assert_eq!(told, [(0, 1)]);
+        here.handle_credit(peer, 1);
+        assert!(here.take_credit(peer) && !here.take_credit(peer));
+        here.check_invariants();
+    }
+}

@@ -1,0 +1,58 @@
+//! Bounds of one shard. Pools are sums, a comment per term; relations are asserted.
+
+/// Connections of one shard that have not logged in. A new one over it is closed (`TooManyConnections`).
+pub const UNAUTHENTICATED_MAX: usize = 12_000;
+/// Connections of one shard. The node's descriptors are the harder limit.
+pub const CONNECTIONS_MAX: usize = 1 << 20;
+/// Commands of one session without an answer. More are refused `busy`.
+pub const COMMANDS_IN_FLIGHT_MAX: u16 = 64;
+/// Commands on their way to one peer shard without an answer. More are refused `busy` before anything is stored.
+pub const FORWARDS_IN_FLIGHT_MAX: u32 = 4_096;
+/// Delivery frames to one peer shard that it has not taken. More become coalesced marks.
+pub const DELIVERY_CREDITS: u64 = 8_192;
+/// The receiver returns credits when it has taken this many, and at the end of each turn in which it was idle.
+pub const CREDIT_STEP: u64 = DELIVERY_CREDITS / 8;
+/// Reads of one shard without an answer. A command that needs one more is refused `busy`.
+pub const LOADS_IN_FLIGHT_MAX: usize = 1_024;
+/// Commands that wait for one key to be loaded. More are refused `busy`.
+pub const QUEUED_PER_KEY_MAX: usize = 256;
+/// Changes that other homes have not confirmed. A send over it is refused `busy`.
+pub const OUTBOX_MAX: usize = 65_536;
+/// Conversations in memory; the least recently used clean ones over it are dropped.
+pub const CONVERSATIONS_CACHED_MAX: usize = 65_536;
+/// Lists of users in memory; the least recently used clean ones over it are dropped.
+pub const LISTS_CACHED_MAX: usize = 16_384;
+/// Accounts in memory; they are needed at login only.
+pub const ACCOUNTS_CACHED_MAX: usize = 4_096;
+/// Conversations in one user's list. The one that changed longest ago leaves it; its log stays.
+pub const LIST_ENTRIES_MAX: usize = 16_384;
+/// Devices of one account. A new one replaces the one that logged in longest ago.
+pub const DEVICES_MAX: usize = 64;
+/// Sessions of one user at a time. One more is refused `too_many_devices`.
+pub const SESSIONS_PER_USER_MAX: usize = 32;
+/// Sends remembered per conversation and device.
+pub const REMEMBERED_SENDS_MAX: usize = 64;
+/// Devices of one user remembered per conversation; a send of an older one is refused `sync_first`.
+pub const REMEMBERED_DEVICES_MAX: usize = 128;
+/// Entries between two checkpoints: bounds the rebuild of a conversation after a restart.
+pub const CHECKPOINT_ENTRIES: u64 = 1_024;
+/// Entries of a conversation's tail kept in memory for pulls, and their bytes.
+pub const TAIL_ENTRIES_MAX: usize = 64;
+pub const TAIL_BYTES_MAX: usize = 64 * 1024;
+/// Placements that are counted before their sessions exist.
+pub const PENDING_PLACEMENTS_MAX: usize = 65_536;
+/// How long one is counted.
+pub const PENDING_PLACEMENT_MS_MAX: u64 = 15_000;
+/// Addresses with counters (connections, failures) in one shard; beyond it the oldest without connections leaves.
+pub const ADDRESSES_MAX: usize = 65_536;
+/// Users with failed logins remembered in one shard.
+pub const FAILURES_MAX: usize = 65_536;
+/// Failed logins that close a connection.
+pub const FAILURES_PER_CONNECTION_MAX: u8 = 3;
+/// Operations in one turn's batch to one store shard; more wait for the next.
+pub const BATCH_OPS_MAX: usize = 16_384;
+
+const _: () = assert!(CREDIT_STEP > 0 && CREDIT_STEP * 2 <= DELIVERY_CREDITS);
+const _: () = assert!(wire::limits::WINDOW_MAX as usize <= QUEUED_PER_KEY_MAX);
+const _: () = assert!((wire::limits::WINDOW_MAX as usize) < REMEMBERED_SENDS_MAX);
+const _: () = assert!(wire::limits::WINDOW_MAX <= COMMANDS_IN_FLIGHT_MAX);

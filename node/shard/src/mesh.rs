@@ -1,0 +1,116 @@
+//! Frames between shards. Values, not bytes: within a node they are passed as they are.
+//!
+//! Lanes, by what a drop would cost:
+//! - control: never full. What can be in it at once is bounded, kind by kind, as said at each frame.
+//! - delivery: bounded by credits. Each frame uses one; the receiver gives them back as it takes frames. A sender without
+//!   credit keeps a coalesced mark and sends that when credits return.
+//! - ephemeral: newest wins; nothing uses it before there is presence.
+
+use bytes::Bytes;
+use record::Digest;
+use wire::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, UserId, Verified, body};
+
+use crate::login::{LoginCommand, LoginReply};
+use crate::placement::{Load, Placement};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    Control,
+    Delivery,
+    Ephemeral,
+}
+
+/// Where a session is, for pushes to it and answers of its commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionPlace {
+    pub shard: ShardAddress,
+    pub connection: ConnectionId,
+    pub session: SessionId,
+    pub device: DeviceId,
+}
+
+/// Who sent a command, stamped on by the shard of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub user: UserId,
+    pub place: SessionPlace,
+    /// The client's request number, returned in the answer.
+    pub request: u32,
+}
+
+/// A command that is executed at a home. Bodies were verified where they came in.
+#[derive(Clone, Debug)]
+pub enum HomeCommand {
+    Send(ConversationId, Verified<body::Send>),
+    Pull(ConversationId, Verified<body::Pull>),
+    Mark(ConversationId, Verified<body::Mark>),
+    Sync(Verified<body::Sync>),
+    /// A name in its comparable form.
+    FindUser(String),
+    NameUser(UserId),
+    Logout {
+        forget_ticket: bool,
+    },
+}
+
+/// A conversation of a user changed, durably.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    pub user: UserId,
+    pub conversation: ConversationId,
+    /// Rises with each change that the conversation's home sends; the answer names it.
+    pub change: u64,
+    pub digest: Digest,
+    /// Whole frames for his sessions, oldest first. Empty where there was no credit for them in time: then his sessions are
+    /// told the new head.
+    pub events: Vec<Bytes>,
+    /// The session that caused it and knows already.
+    pub except: Option<SessionId>,
+}
+
+#[derive(Debug)]
+pub enum MeshFrame {
+    /// Delivery lane. Its answer has room in the control lane: the forwards in flight are bounded.
+    Forward { caller: Caller, command: HomeCommand },
+    /// Control lane. The answer of a forward, a whole frame for the client.
+    Answer { caller: Caller, frame: Bytes },
+
+    /// Control lane. A step of login or registration on its way to the user's home. At most one per connection that has
+    /// not logged in.
+    Login { connection: ConnectionId, reply_to: ShardAddress, command: LoginCommand },
+    /// Control lane. The home's answer to it.
+    LoginReply { connection: ConnectionId, reply: LoginReply },
+    /// Control lane, to the user's home: a session is gone. At most one per session.
+    SessionClosed { user: UserId, place: SessionPlace },
+    /// Control lane: the home ended a session; tell the client and close. At most one per session.
+    EndSession { connection: ConnectionId, session: SessionId },
+
+    /// Control lane, to the login shard: where should this connection's session live? At most one per connection.
+    Place { connection: ConnectionId, reply_to: ShardAddress, home: ShardAddress },
+    /// Control lane. The login shard's answer.
+    Placed { connection: ConnectionId, placement: Placement },
+    /// Control lane, to the login shard: the placed session exists now, or never will. At most one per placement.
+    PlacementDone { placement: Placement },
+    /// Control lane, to the login shard. At most one per turn.
+    LoadReport { load: Load },
+
+    /// Delivery lane, to the home of a user.
+    Changed(Changed),
+    /// Control lane: the user's list holds this change, on disk. At most one per `Changed`.
+    ChangedDone { user: UserId, conversation: ConversationId, change: u64 },
+    /// Delivery lane, from a user's home to the shard of one of his sessions: a whole frame to push.
+    Push { connection: ConnectionId, session: SessionId, event: Bytes },
+
+    /// Control lane, at most one per turn and peer: delivery frames taken so far, counted from the start.
+    Credit { taken: u64 },
+}
+
+impl MeshFrame {
+    /// The lane it travels in.
+    pub fn lane(&self) -> Lane {
+        match self {
+            MeshFrame::Forward { .. } | MeshFrame::Changed(_) | MeshFrame::Push { .. } => Lane::Delivery,
+            _ => Lane::Control,
+        }
+    }
+}
