@@ -52,7 +52,9 @@ impl UserId {
 
     /// The user with this number (from 1) in a slot; `None` when the slot is full.
     pub fn from_parts(slot: Slot, number: u32) -> Option<Self> {
-        (1..USERS_PER_SLOT_MAX).contains(&number).then(|| Self((number as u64) << SLOT_BITS | slot.0 as u64))
+        (1..USERS_PER_SLOT_MAX)
+            .contains(&number)
+            .then_some(Self((number as u64) << SLOT_BITS | slot.0 as u64))
     }
 
     pub const fn slot(self) -> Slot {

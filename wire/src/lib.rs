@@ -11,7 +11,9 @@ pub mod frame;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod name;
 pub mod refusal;
+pub mod ticket;
 pub mod verified;
 
 /// Code generated from `schema/ringtalk.fbs`; see CONTRIBUTING in the README for the command that makes it.
@@ -27,5 +29,6 @@ pub use command::{Command, Event};
 pub use decode::{DecodeError, EventBody, EventFrame, decode_event};
 pub use encode::Encoder;
 pub use ids::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, Slot, UserId};
+pub use name::UserName;
 pub use refusal::Refusal;
 pub use verified::Verified;
