@@ -13,6 +13,7 @@ pub mod limits;
 pub mod message;
 pub mod name;
 pub mod refusal;
+pub mod scram;
 pub mod ticket;
 pub mod verified;
 
