@@ -46,6 +46,8 @@ refusals! {
     9 TooManyFromAddress "too_many_from_address";
     /// The node is stopping.
     10 Stopping "stopping";
+    /// Nothing came for too long, or the login took too long.
+    11 TimedOut "timed_out";
 
     /// Login failed: unknown user, wrong password, wrong, old or used challenge are not told apart.
     20 LoginFailed "login_failed";
@@ -65,6 +67,8 @@ refusals! {
     27 UnknownMechanism "unknown_mechanism";
     /// This user has too many devices or sessions.
     28 TooManyDevices "too_many_devices";
+    /// The session is over: its device logged in again, or the operator ended it.
+    29 SessionEnded "session_ended";
 
     /// No such user.
     40 UnknownUser "unknown_user";

@@ -41,8 +41,14 @@ pub struct TicketKey {
     pub key: [u8; 32],
 }
 
+impl std::fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ticket key {}", self.id)
+    }
+}
+
 /// The key that seals and, while keys rotate, the one before it, which only opens.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct TicketKeys {
     pub current: TicketKey,
     pub previous: Option<TicketKey>,

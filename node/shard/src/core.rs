@@ -17,7 +17,6 @@ use crate::counters::Counters;
 use crate::input::{CloseReason, Effect, Now, SendClass};
 use crate::lanes::Lanes;
 use crate::limits;
-use crate::login::LoginReply;
 use crate::mesh::{Caller, Lane, MeshFrame};
 use crate::ownership::Ownership;
 use crate::rng::Rng;
@@ -30,12 +29,8 @@ pub(crate) enum After {
         caller: Caller,
         frame: Bytes,
     },
-    /// The answer of a login step.
-    Login {
-        connection: ConnectionId,
-        reply_to: ShardAddress,
-        reply: LoginReply,
-    },
+    /// What a login step changed is on disk.
+    Logins(crate::login::Written),
     /// A control frame to another shard (or this one).
     Control {
         to: ShardAddress,
@@ -234,12 +229,9 @@ impl Core {
     pub fn release(&mut self, after: After) -> Option<After> {
         match after {
             After::Answer { caller, frame } => self.answer(caller, frame),
-            After::Login { connection, reply_to, reply } => {
-                self.control(reply_to, MeshFrame::LoginReply { connection, reply });
-            }
             After::Control { to, frame } => self.control(to, frame),
             After::Reply { token, reply } => self.effects.push(Effect::Reply { token, reply }),
-            After::Conversation(_) | After::List(_) => return Some(after),
+            After::Logins(_) | After::Conversation(_) | After::List(_) => return Some(after),
         }
         None
     }
@@ -249,10 +241,7 @@ impl Core {
         let refusal = Refusal::StorageFull;
         match after {
             After::Answer { caller, .. } => self.refuse_caller(caller, refusal, 0, FULL_RETRY_MS as u32),
-            After::Login { connection, reply_to, reply } => {
-                let reply = reply.refused(refusal);
-                self.control(reply_to, MeshFrame::LoginReply { connection, reply });
-            }
+            After::Logins(written) => crate::login::refuse_full(self, written),
             After::Reply { token, .. } => {
                 let reply = AdminReply::Refused { reason: refusal.reason().into() };
                 self.effects.push(Effect::Reply { token, reply });

@@ -197,6 +197,7 @@ impl Shard {
             Freed::Committed(list) => {
                 for after in list {
                     match self.core.release(after) {
+                        Some(After::Logins(written)) => self.logins.handle_written(&mut self.core, written),
                         Some(After::Conversation(written)) => {
                             self.conversations.handle_written(&mut self.core, written);
                         }
