@@ -11,6 +11,7 @@ use wire::encode::Encoder;
 use wire::{ConnectionId, Refusal, ShardAddress, Slot};
 
 use crate::admin::AdminReply;
+use crate::bugs::{Bug, Bugs};
 use crate::commits::{Commits, Stamp};
 use crate::config::Config;
 use crate::counters::Counters;
@@ -68,6 +69,7 @@ pub(crate) struct Core {
     pub commits: Commits<After>,
     pub lanes: Lanes,
     pub stopping: bool,
+    pub bugs: Bugs,
     /// Until when commits to a store shard are refused, since it said that it is full.
     full_until_ms: Vec<u64>,
     loads: AHashMap<u64, LoadFor>,
@@ -90,6 +92,7 @@ impl Core {
             commits: Commits::new(ownership.store_shards(), config.term),
             lanes: Lanes::new(ownership.shards(), config.delivery_credits),
             stopping: false,
+            bugs: Bugs::default(),
             full_until_ms: vec![0; ownership.store_shards() as usize],
             loads: AHashMap::with_hasher(rng.hasher()),
             last_load: 0,
@@ -117,6 +120,11 @@ impl Core {
 
     pub fn store_shard(&self, slot: Slot) -> StoreShardId {
         self.ownership.store_shard_of(slot)
+    }
+
+    /// Always false but in tests that plant bugs.
+    pub fn bug(&self, bug: Bug) -> bool {
+        self.bugs.has(bug)
     }
 
     // ---- to clients ------------------------------------------------------------------------------------------------

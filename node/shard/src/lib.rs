@@ -2,6 +2,7 @@
 //! draws no randomness that was not seeded, and does no I/O, so the simulator runs exactly what the node runs.
 
 pub mod admin;
+pub mod bugs;
 mod commits;
 pub mod config;
 pub mod connection;
@@ -72,11 +73,18 @@ impl Shard {
 
     /// When [`Input::Tick`] is due at the latest, in `Now::mono_ms`.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.connections.next_deadline()
+        let deadlines = [self.connections.next_deadline(), self.lists.next_deadline(&self.core)];
+        deadlines.into_iter().flatten().min()
     }
 
     pub fn counters(&self) -> &Counters {
         &self.core.counters
+    }
+
+    /// Plants a bug that the simulator must find.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(&mut self, bug: bugs::Bug) {
+        self.core.bugs.planted = Some(bug);
     }
 
     fn within(&mut self, now: Now, effects: &mut Effects, work: impl FnOnce(&mut Self)) {
@@ -111,7 +119,7 @@ impl Shard {
             Input::Loaded { token, rows } => match core.take_load(token) {
                 LoadFor::Login(key) => self.logins.handle_loaded(core, key, rows),
                 LoadFor::Conversation(key) => self.conversations.handle_loaded(core, key, rows),
-                LoadFor::List(key) => self.lists.handle_loaded(core, &mut self.logins, key, rows),
+                LoadFor::List(key) => self.lists.handle_loaded(core, key, rows),
                 LoadFor::Admin(key) => self.operator.handle_loaded(core, key, rows),
             },
             Input::Committed { store_shard, number, outcome } => self.on_outcome(store_shard, number, outcome),
@@ -162,7 +170,13 @@ impl Shard {
             }
             MeshFrame::PlacementDone { placement } => self.login_shard.handle_done(placement),
             MeshFrame::LoadReport { load } => self.login_shard.handle_load(from, load),
-            MeshFrame::Changed(changed) => self.lists.handle_changed(core, &mut self.logins, from, changed),
+            MeshFrame::Introduce { conversation, peer } => {
+                self.conversations.handle_introduce(core, from, conversation, peer);
+            }
+            MeshFrame::Introduced { conversation, found } => {
+                self.conversations.handle_introduced(core, conversation, found);
+            }
+            MeshFrame::Changed(changed) => self.lists.handle_changed(core, &self.logins, from, changed),
             MeshFrame::ChangedDone { user, conversation, change } => {
                 self.conversations.handle_changed_done(core, user, conversation, change);
             }
@@ -172,7 +186,7 @@ impl Shard {
             MeshFrame::Credit { taken } => {
                 core.lanes.handle_credit(from, taken);
                 self.conversations.handle_credit(core);
-                self.lists.handle_credit(core, &self.logins);
+                self.lists.handle_credit(core);
             }
         }
     }
@@ -202,7 +216,7 @@ impl Shard {
                             self.conversations.handle_written(&mut self.core, written);
                         }
                         Some(After::List(written)) => {
-                            self.lists.handle_written(&mut self.core, &self.logins, written);
+                            self.lists.handle_written(&mut self.core, written);
                         }
                         _ => {}
                     }
@@ -215,20 +229,29 @@ impl Shard {
                 self.lists.forget(&mut self.core, store_shard);
                 self.logins.forget(&mut self.core, store_shard);
                 for after in list {
-                    self.core.refuse_full(after);
+                    match after {
+                        After::List(written) => self.lists.handle_refused(&mut self.core, written),
+                        after => self.core.refuse_full(after),
+                    }
                 }
             }
             Freed::Fatal(reason) => self.core.effects.push(Effect::Fatal { reason }),
         }
     }
 
-    /// Lists and conversations write what they coalesced, then the turn's changes go to the committers.
+    /// Conversations and lists write what they coalesced, then the turn's changes go to the committers.
     fn end_turn(&mut self) {
-        self.conversations.end_turn(&mut self.core);
-        self.lists.end_turn(&mut self.core, &self.logins);
-        self.connections.end_turn(&mut self.core);
-        while let Some(frame) = self.core.local.pop_front() {
-            self.on_mesh(self.core.address, frame);
+        loop {
+            self.conversations.end_turn(&mut self.core, &mut self.lists);
+            self.lists.end_turn(&mut self.core);
+            self.connections.end_turn(&mut self.core);
+            if self.core.local.is_empty() {
+                break;
+            }
+            // A frame to this shard may change a conversation: what belongs to it must be in the same batch.
+            while let Some(frame) = self.core.local.pop_front() {
+                self.on_mesh(self.core.address, frame);
+            }
         }
         let core = &mut self.core;
         let effects = &mut core.effects;
@@ -244,7 +267,7 @@ impl Shard {
             && core.loads_in_flight() == 0
             && core.lanes.forwards_in_flight() == 0
         {
-            effects.push(Effect::Stopped);
+            core.effects.push(Effect::Stopped);
         }
     }
 

@@ -6,6 +6,8 @@
 //!   credit keeps a coalesced mark and sends that when credits return.
 //! - ephemeral: newest wins; nothing uses it before there is presence.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use record::Digest;
 use wire::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, UserId, Verified, body};
@@ -58,14 +60,29 @@ pub enum HomeCommand {
 pub struct Changed {
     pub user: UserId,
     pub conversation: ConversationId,
-    /// Rises with each change that the conversation's home sends; the answer names it.
+    /// Rises with each change that the conversation's home sends; the answer names it. 0: the list holds the change
+    /// already (it was in the same batch), and no answer is wanted.
     pub change: u64,
     pub digest: Digest,
-    /// Whole frames for his sessions, oldest first. Empty where there was no credit for them in time: then his sessions are
-    /// told the new head.
-    pub events: Vec<Bytes>,
-    /// The session that caused it and knows already.
+    /// For his sessions, oldest first. Empty where there was no credit for them in time: then his sessions are told the
+    /// new head and marks.
+    pub events: Arc<[PushEvent]>,
+}
+
+/// A whole frame for all sessions but the one that caused it and knows already.
+#[derive(Clone, Debug)]
+pub struct PushEvent {
+    pub frame: Bytes,
     pub except: Option<SessionId>,
+}
+
+/// Whether the one who is written to for the first time exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acquaintance {
+    Exists,
+    NoSuchUser,
+    /// His home has too many reads in flight.
+    Busy,
 }
 
 #[derive(Debug)]
@@ -94,6 +111,11 @@ pub enum MeshFrame {
     /// Control lane, to the login shard. At most one per turn.
     LoadReport { load: Load },
 
+    /// Control lane, to the home of `peer`, before the first entry of a conversation: does he exist? At most
+    /// `INTRODUCTIONS_MAX` of one shard.
+    Introduce { conversation: ConversationId, peer: UserId },
+    /// Control lane. The answer to it.
+    Introduced { conversation: ConversationId, found: Acquaintance },
     /// Delivery lane, to the home of a user.
     Changed(Changed),
     /// Control lane: the user's list holds this change, on disk. At most one per `Changed`.

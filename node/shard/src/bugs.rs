@@ -1,0 +1,64 @@
+//! Planted bugs, which the simulator must find. Only with the feature `planted-bugs`, for tests: without it
+//! [`Bugs::has`] is `false` at compile time and there is no way to plant one.
+
+/// One planted bug. Each stands in one line at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bug {
+    /// A repeated send is not compared with what was taken before.
+    SkipDedupe,
+    /// A send is taken though the one before it was not.
+    IgnorePrevious,
+    /// `Sent` leaves before its batch is on disk.
+    AckBeforeCommit,
+    /// A message is pushed before its batch is on disk.
+    PushBeforeCommit,
+    /// A pull shows entries that are not on disk.
+    PullUncommitted,
+    /// A sync shows a version that is not on disk.
+    SyncUncommitted,
+    /// A command that comes while its conversation is loaded goes before those that wait.
+    OvertakeLoad,
+    /// The change for the other home is not written beside its entry.
+    LoseOutbox,
+    /// What found no room in the delivery lane is not sent later.
+    ForgetLaneMark,
+    /// A mark may go back.
+    MarkGoesBack,
+    /// A pull does not tell what did not fit.
+    PullForgetsMore,
+}
+
+impl Bug {
+    pub const ALL: &[Bug] = &[
+        Bug::SkipDedupe,
+        Bug::IgnorePrevious,
+        Bug::AckBeforeCommit,
+        Bug::PushBeforeCommit,
+        Bug::PullUncommitted,
+        Bug::SyncUncommitted,
+        Bug::OvertakeLoad,
+        Bug::LoseOutbox,
+        Bug::ForgetLaneMark,
+        Bug::MarkGoesBack,
+        Bug::PullForgetsMore,
+    ];
+}
+
+/// Which bug this shard has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bugs {
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) planted: Option<Bug>,
+}
+
+impl Bugs {
+    #[cfg(feature = "planted-bugs")]
+    pub fn has(self, bug: Bug) -> bool {
+        self.planted == Some(bug)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    pub const fn has(self, _bug: Bug) -> bool {
+        false
+    }
+}
