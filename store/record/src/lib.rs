@@ -3,6 +3,7 @@
 pub mod keys;
 pub mod kv;
 pub mod records;
+pub mod verify;
 
 pub use keys::{Key, Table};
 pub use kv::{Batch, CommitOutcome, Op, Query, Row, Rows, StoreShardId};

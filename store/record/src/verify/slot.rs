@@ -1,0 +1,252 @@
+//! The rows of one slot.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use wire::limits::MESSAGE_BODY_LEN_MAX;
+use wire::name::UserName;
+use wire::{ConversationId, DeviceId, Slot, UserId};
+
+use super::across::Across;
+use super::log::{LogCheck, Told};
+use super::{Findings, check_place, in_slot};
+use crate::records::*;
+
+/// Parts of a body in chunks.
+struct Long {
+    conversation: ConversationId,
+    seq: u64,
+    body_len: usize,
+    chunks_seen: u16,
+}
+
+pub(super) struct SlotCheck {
+    slot: Slot,
+    state: Option<SlotState>,
+    names: HashMap<String, u64>,
+    /// The highest number of a user in this slot.
+    user_last: u32,
+    /// The user whose list is being read, and the versions seen in it.
+    list: Option<(UserId, HashSet<u64>)>,
+    /// What was told about conversations whose entries come later.
+    told: HashMap<ConversationId, Told>,
+    log: Option<LogCheck>,
+    /// Bodies in chunks, in the order in which their chunks come.
+    long: VecDeque<Long>,
+}
+
+impl SlotCheck {
+    pub fn new(slot: Slot) -> Self {
+        Self {
+            slot,
+            state: None,
+            names: HashMap::new(),
+            user_last: 0,
+            list: None,
+            told: HashMap::new(),
+            log: None,
+            long: VecDeque::new(),
+        }
+    }
+
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    pub fn add_state(&mut self, state: SlotState) -> Result<(), String> {
+        self.state = Some(state);
+        Ok(())
+    }
+
+    pub fn add_name(&mut self, name: String, entry: NameEntry) -> Result<(), String> {
+        if UserName::parse(&name).ok().is_none_or(|parsed| parsed.as_str() != name) {
+            return Err(format!("{name:?} is not a name in its comparable form"));
+        }
+        let user = UserId(entry.user);
+        if !user.is_valid() || user.slot() != self.slot {
+            return Err(format!("{name:?} belongs to {user:?}, who cannot be in this slot"));
+        }
+        self.names.insert(name, entry.user);
+        Ok(())
+    }
+
+    pub fn add_account(&mut self, user: UserId, account: &Account) -> Result<(), String> {
+        if !user.is_valid() {
+            return Err(format!("{user:?} cannot be"));
+        }
+        self.user_last = self.user_last.max((user.0 >> wire::ids::SLOTS.trailing_zeros()) as u32);
+        // What is left of the names at the end belongs to nobody.
+        let name =
+            UserName::parse(&account.name).map_err(|wrong| format!("name {:?}: {wrong}", account.name))?;
+        match self.names.remove(name.as_str()) {
+            None => return Err(format!("its name {:?} is not in the table of names", name.as_str())),
+            Some(other) if other != user.0 => {
+                return Err(format!("its name {:?} belongs to user {other}", name.as_str()));
+            }
+            Some(_) => {}
+        }
+        if account.credentials.is_empty() {
+            return Err("it has no credential".into());
+        }
+        let mut seen = HashSet::new();
+        for device in &account.devices {
+            let number = device.device;
+            if number == 0 || number > account.devices_issued || !seen.insert(number) {
+                return Err(format!("device {number} of {} issued cannot be", account.devices_issued));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives how many entries this user's list has so far.
+    pub fn add_list_entry(&mut self, user: UserId, entry: ListEntry) -> Result<usize, String> {
+        let list = match &mut self.list {
+            Some((current, versions)) if *current == user => versions,
+            other => &mut other.insert((user, HashSet::new())).1,
+        };
+        if entry.uver == 0 || !list.insert(entry.uver) {
+            return Err(format!("version {} stands twice in the list of {user:?} or is 0", entry.uver));
+        }
+        Ok(list.len())
+    }
+
+    pub fn add_checkpoint(
+        &mut self,
+        conversation: ConversationId,
+        checkpoint: Checkpoint,
+    ) -> Result<(), String> {
+        check_place(checkpoint.head)?;
+        self.told.entry(conversation).or_default().checkpoint = Some(checkpoint);
+        Ok(())
+    }
+
+    pub fn add_remembered(
+        &mut self,
+        conversation: ConversationId,
+        user: UserId,
+        device: DeviceId,
+        remembered: &Remembered,
+    ) -> Result<(), String> {
+        let told = self.told.entry(conversation).or_default();
+        let mut before: Option<&RememberedSend> = None;
+        for send in &remembered.sends {
+            if before.is_some_and(|before| before.counter >= send.counter || before.place >= send.place) {
+                return Err(format!("the remembered send {} is out of order", send.counter));
+            }
+            before = Some(send);
+            told.sends.push((user, device, *send));
+        }
+        Ok(())
+    }
+
+    pub fn add_marks(
+        &mut self,
+        conversation: ConversationId,
+        user: UserId,
+        marks: Marks,
+    ) -> Result<(), String> {
+        check_place(marks.delivered)?;
+        check_place(marks.read)?;
+        self.told.entry(conversation).or_default().marks.push((user, marks));
+        Ok(())
+    }
+
+    pub fn add_entry(
+        &mut self,
+        conversation: ConversationId,
+        seq: u64,
+        entry: &Entry,
+        findings: &mut Findings,
+        across: &mut Across,
+    ) -> Result<(), String> {
+        if self.log.as_ref().is_none_or(|log| log.conversation() != conversation) {
+            self.end_log(findings, across);
+            let told = self.told.remove(&conversation).unwrap_or_default();
+            self.log = Some(LogCheck::new(conversation, told));
+        }
+        let body_len = entry.body_len as usize;
+        if body_len > MESSAGE_BODY_LEN_MAX {
+            return Err(format!("its body has {body_len} bytes"));
+        }
+        if body_len != entry.body.len() {
+            if !entry.body.is_empty() {
+                return Err(format!("its body has {} of {body_len} bytes", entry.body.len()));
+            }
+            self.long.push_back(Long { conversation, seq, body_len, chunks_seen: 0 });
+        }
+        self.log.as_mut().expect("set above").add(seq, entry)
+    }
+
+    pub fn add_chunk(
+        &mut self,
+        conversation: ConversationId,
+        seq: u64,
+        index: u16,
+        len: usize,
+        findings: &mut Findings,
+    ) -> Result<(), String> {
+        while self.long.front().is_some_and(|long| (long.conversation, long.seq) < (conversation, seq)) {
+            let long = self.long.pop_front().expect("seen above");
+            findings.add(long.incomplete());
+        }
+        let Some(long) =
+            self.long.front_mut().filter(|long| (long.conversation, long.seq) == (conversation, seq))
+        else {
+            return Err(format!("chunk {index} of seq {seq} belongs to no body in chunks"));
+        };
+        if index != long.chunks_seen {
+            return Err(format!("chunk {index} of seq {seq} comes after {} chunks", long.chunks_seen));
+        }
+        let expected = (long.body_len - usize::from(index) * CHUNK_LEN).min(CHUNK_LEN);
+        if len != expected {
+            return Err(format!("chunk {index} of seq {seq} has {len} bytes, not {expected}"));
+        }
+        long.chunks_seen += 1;
+        if usize::from(long.chunks_seen) * CHUNK_LEN >= long.body_len {
+            self.long.pop_front();
+        }
+        Ok(())
+    }
+
+    /// No more entries come.
+    pub fn end_logs(&mut self, findings: &mut Findings, across: &mut Across) {
+        self.end_log(findings, across);
+        let mut without: Vec<_> = self.told.drain().collect();
+        without.sort_by_key(|(conversation, _)| *conversation);
+        for (conversation, told) in without {
+            LogCheck::new(conversation, told).end(findings, across);
+        }
+    }
+
+    fn end_log(&mut self, findings: &mut Findings, across: &mut Across) {
+        if let Some(log) = self.log.take() {
+            log.end(findings, across);
+        }
+    }
+
+    /// No more rows come.
+    pub fn end(mut self, findings: &mut Findings, across: &mut Across) {
+        self.end_logs(findings, across);
+        self.long.iter().for_each(|long| findings.add(long.incomplete()));
+        let mut nobodys: Vec<_> = self.names.into_iter().collect();
+        nobodys.sort();
+        for (name, user) in nobodys {
+            findings.add(in_slot(
+                self.slot,
+                format!("name {name:?} belongs to user {user}, who has no account of it"),
+            ));
+        }
+        let numbered = self.state.map_or(0, |state| state.users);
+        if self.user_last > numbered {
+            let what = format!("user number {} exists and only {numbered} were handed out", self.user_last);
+            findings.add(in_slot(self.slot, what));
+        }
+    }
+}
+
+impl Long {
+    fn incomplete(&self) -> String {
+        let Self { conversation, seq, body_len, chunks_seen } = self;
+        let chunks = body_len.div_ceil(CHUNK_LEN);
+        format!("{conversation:?}: the body of seq {seq} has {chunks_seen} of {chunks} chunks")
+    }
+}

@@ -1,0 +1,223 @@
+use bytes::Bytes;
+use wire::DeviceId;
+
+use super::*;
+use crate::kv::Row;
+
+const STORE_SHARDS: u16 = 4;
+
+/// A store of two users who talk, as rows that a test can change.
+struct World {
+    rows: Vec<(Key, Bytes)>,
+    chat: ConversationId,
+    ann: UserId,
+    bob: UserId,
+}
+
+impl World {
+    fn new() -> Self {
+        let ann = UserId::from_parts(Slot::of_name("ann"), 1).unwrap();
+        let bob = UserId::from_parts(Slot::of_name("bob"), 1).unwrap();
+        let chat = ConversationId::private(ann, bob).unwrap();
+        let mut world = Self { rows: Vec::new(), chat, ann, bob };
+        for (user, name) in [(ann, "Ann"), (bob, "bob")] {
+            let credential = Credential::ScramSha256 {
+                salt: [0; 16],
+                iterations: 4096,
+                stored_key: [0; 32],
+                server_key: [0; 32],
+            };
+            world.put(Key::SlotState(user.slot()), &SlotState { users: 1 });
+            world.put(Key::Name(name.to_lowercase()), &NameEntry { user: user.0 });
+            let device = Device { device: 2, generation: 1, class: 1, name: String::new(), login_ms: 0 };
+            let account = Account {
+                name: name.into(),
+                created_ms: 0,
+                credentials: vec![credential],
+                devices_issued: 2,
+                devices: vec![device],
+            };
+            world.put(Key::Account(user), &account);
+        }
+        for seq in 1..=5 {
+            world.entry(seq, |_| {});
+        }
+        world.chunk(3, 0, CHUNK_LEN);
+        world.chunk(3, 1, 6_000 - CHUNK_LEN);
+        world.put(
+            Key::Checkpoint(chat),
+            &Checkpoint { epoch: 1, head: Place { seq: 2, ord: 2 }, time_ms: 20 },
+        );
+        let sends = (4..=5).map(remembered).collect();
+        world.put(Key::Remembered(chat, ann, DeviceId(2)), &Remembered { sends });
+        world.put(Key::Marks(chat, bob), &marks(5));
+        world.listed(ann, 5);
+        world.listed(bob, 5);
+        world
+    }
+
+    fn put(&mut self, key: Key, record: &impl Record) {
+        self.rows.retain(|(other, _)| *other != key);
+        self.rows.push((key, record.encode()));
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let before = self.rows.len();
+        self.rows.retain(|(other, _)| other != key);
+        assert!(self.rows.len() < before, "{key:?} was not there");
+    }
+
+    fn entry(&mut self, seq: u64, change: impl FnOnce(&mut Entry)) {
+        let send = remembered(seq);
+        let mut entry = Entry {
+            ord: seq,
+            time_ms: send.time_ms,
+            sender: self.ann.0,
+            device: 2,
+            counter: send.counter,
+            hash: send.hash,
+            kind: 1,
+            body_kind: 1,
+            body_len: if seq == 3 { 6_000 } else { 2 },
+            body: if seq == 3 { vec![] } else { b"hi".to_vec() },
+        };
+        change(&mut entry);
+        self.put(Key::Entry(self.chat, seq), &entry);
+    }
+
+    fn chunk(&mut self, seq: u64, index: u16, len: usize) {
+        self.put(Key::Chunk(self.chat, seq, index), &Chunk { bytes: vec![7; len] });
+    }
+
+    fn listed(&mut self, user: UserId, seq: u64) {
+        self.put(Key::List(user, self.chat), &ListEntry { uver: 9, digest: digest(seq) });
+    }
+
+    fn check(&self) -> (Vec<String>, Totals) {
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by_key(|(key, _)| key.bytes());
+        let mut verifier = Verifier::new(2);
+        let mut found = Vec::new();
+        for shard in (0..STORE_SHARDS).map(StoreShardId) {
+            for (key, value) in &rows {
+                if StoreShardId::of_slot(key.slot(), STORE_SHARDS) == shard {
+                    let row = Row { key: key.bytes(), value: value.clone() };
+                    found.extend(verifier.handle_row(shard, &row.key, &row.value).err());
+                }
+            }
+            found.extend(verifier.handle_shard_end(shard));
+        }
+        let (more, totals) = verifier.finish(STORE_SHARDS);
+        found.extend(more);
+        (found, totals)
+    }
+}
+
+fn remembered(seq: u64) -> RememberedSend {
+    RememberedSend { counter: seq * 2, hash: seq, place: Place { seq, ord: seq }, time_ms: seq * 10 }
+}
+
+fn marks(seq: u64) -> Marks {
+    let place = Place { seq, ord: seq };
+    Marks { delivered: place, read: place }
+}
+
+fn digest(seq: u64) -> Digest {
+    Digest { epoch: 1, head: Place { seq, ord: seq }, time_ms: 50, own: marks(seq), peer: Marks::default() }
+}
+
+#[test]
+fn a_sound_store_has_no_findings() {
+    let (found, totals) = World::new().check();
+    assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(totals, Totals { conversations: 1, entries: 5, users: 2 });
+}
+
+/// Each kind of damage is found, and the finding says what it is.
+#[test]
+fn each_inconsistency_is_found() {
+    type Damage = fn(&mut World);
+    let cases: [(&str, Damage); 25] = [
+        ("seq 3 follows seq 1", |w| w.remove(&Key::Entry(w.chat, 2))),
+        ("seq 2 follows seq 0", |w| w.remove(&Key::Entry(w.chat, 1))),
+        ("ord 3 at seq 4", |w| w.entry(4, |entry| entry.ord = 3)),
+        ("counter 6 at seq 4 follows 6", |w| w.entry(4, |entry| entry.counter = 6)),
+        ("is not the entry at seq 4", |w| w.entry(4, |entry| entry.hash = 99)),
+        ("is at seq 5, the head at 4", |w| w.remove(&Key::Entry(w.chat, 5))),
+        ("the body of seq 3 has 1 of 2 chunks", |w| w.remove(&Key::Chunk(w.chat, 3, 1))),
+        ("comes after 0 chunks", |w| w.remove(&Key::Chunk(w.chat, 3, 0))),
+        ("belongs to no body", |w| w.chunk(4, 0, 10)),
+        ("has 10 bytes, not", |w| w.chunk(3, 1, 10)),
+        ("the checkpoint and the entry at seq 2 differ", |w| {
+            let head = Place { seq: 2, ord: 1 };
+            w.put(Key::Checkpoint(w.chat), &Checkpoint { epoch: 1, head, time_ms: 20 });
+        }),
+        ("the checkpoint is at seq 6, the head at 5", |w| {
+            let head = Place { seq: 6, ord: 6 };
+            w.put(Key::Checkpoint(w.chat), &Checkpoint { epoch: 1, head, time_ms: 60 });
+        }),
+        ("a mark of", |w| w.put(Key::Marks(w.chat, w.bob), &marks(6))),
+        ("says head 6 and the log ends at 5", |w| w.listed(w.bob, 6)),
+        ("no outbox entry brings it there", |w| w.listed(w.bob, 4)),
+        ("no outbox entry says so", |w| w.remove(&Key::List(w.bob, w.chat))),
+        ("the outbox says head 6", |w| {
+            w.put(Key::Outbox(w.bob, w.chat), &OutboxEntry { digest: digest(6) });
+        }),
+        ("stands twice in the list", |w| {
+            let other = ConversationId::private(w.ann, UserId(w.bob.0 + 1024)).unwrap();
+            w.put(Key::List(w.ann, other), &ListEntry { uver: 9, digest: Digest::default() });
+        }),
+        ("is not in the table of names", |w| w.remove(&Key::Name("ann".into()))),
+        ("who has no account of it", |w| w.remove(&Key::Account(w.ann))),
+        ("only 0 were handed out", |w| w.remove(&Key::SlotState(w.ann.slot()))),
+        ("and only 2 were issued", |w| {
+            w.remove(&Key::Remembered(w.chat, w.ann, DeviceId(2)));
+            w.entry(4, |entry| entry.device = 3);
+        }),
+        ("is not in chat", |w| w.put(Key::Marks(w.chat, UserId(w.ann.0 + 1024)), &marks(1))),
+        ("is cut short", |w| w.rows.push((Key::Name(String::new()), Bytes::new()))),
+        ("is of kind 3, not 8", |w| {
+            let account = w.rows.iter().find(|(key, _)| matches!(key, Key::Account(_))).unwrap().1.clone();
+            w.rows.retain(|(key, _)| *key != Key::Entry(w.chat, 5));
+            w.rows.push((Key::Entry(w.chat, 5), account));
+        }),
+    ];
+    for (expected, damage) in cases {
+        let mut world = World::new();
+        damage(&mut world);
+        let (found, _) = world.check();
+        assert!(found.iter().any(|line| line.contains(expected)), "{expected:?} is not in {found:#?}");
+    }
+}
+
+#[test]
+fn what_is_on_its_way_or_fell_out_of_a_full_list_is_fine() {
+    let mut world = World::new();
+    world.listed(world.bob, 4);
+    world.put(Key::Outbox(world.bob, world.chat), &OutboxEntry { digest: digest(5) });
+    assert_eq!(world.check().0, [""; 0]);
+
+    let mut world = World::new();
+    world.remove(&Key::List(world.bob, world.chat));
+    for number in 2..=3 {
+        let carl = UserId::from_parts(Slot::of_name("carl"), number).unwrap();
+        let other = ConversationId::private(world.bob, carl).unwrap();
+        let entry = ListEntry { uver: u64::from(number), digest: Digest::default() };
+        world.put(Key::List(world.bob, other), &entry);
+    }
+    let found = world.check().0;
+    assert!(found.iter().all(|line| line.contains("has no account")), "{found:#?}");
+}
+
+#[test]
+fn a_slot_in_the_wrong_store_shard_and_a_garbled_key_are_found() {
+    let world = World::new();
+    let mut verifier = Verifier::new(2);
+    let (key, value) = &world.rows[0];
+    let wrong = StoreShardId(STORE_SHARDS - 1 - StoreShardId::of_slot(key.slot(), STORE_SHARDS).0);
+    verifier.handle_row(wrong, &key.bytes(), value).unwrap();
+    let garbage = verifier.handle_row(wrong, b"garbage", value).unwrap_err();
+    assert!(garbage.contains("cannot be understood"), "{garbage}");
+    let (found, _) = verifier.finish(STORE_SHARDS);
+    assert!(found.iter().any(|line| line.contains("is in store shard")), "{found:?}");
+}
