@@ -1,7 +1,6 @@
 //! Thousands of clients in one thread: sockets, TLS, login. What they do after login is the scenario's.
 
 mod peer;
-mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -47,7 +46,7 @@ impl Driver {
         tls: bool,
         names: impl Iterator<Item = String>,
     ) -> Result<()> {
-        let config = tls.then(tls::config);
+        let config = tls.then(crate::tls::config);
         let mut names = names.peekable();
         let (mut starting, mut last) = (0, Instant::now());
         loop {

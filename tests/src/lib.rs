@@ -1,1 +1,4 @@
+//! Simulation, real-binary tests, kill and power-cut tests, house rules.
+
+pub mod harness;
 pub mod tidy;

@@ -1,4 +1,4 @@
-//! TLS of a load generator: any certificate is taken, since the node's is self-made and on this machine.
+//! TLS of clients on the node's own machine: any certificate is taken, since the node's is self-made.
 
 use std::sync::Arc;
 
@@ -45,6 +45,7 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
+/// A configuration that trusts anyone and never resumes.
 pub fn config() -> Arc<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider.clone())

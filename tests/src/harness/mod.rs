@@ -1,0 +1,7 @@
+//! Real nodes and bare clients, for tests from outside.
+
+mod node;
+mod raw;
+
+pub use node::{Node, NodeBuilder, binary, check, tool};
+pub use raw::{Protection, RawClient};
