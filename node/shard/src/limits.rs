@@ -22,12 +22,14 @@ pub const OUTBOX_MAX: usize = 65_536;
 pub const CONVERSATIONS_CACHED_MAX: usize = 65_536;
 /// Lists of users in memory; the least recently used clean ones over it are dropped.
 pub const LISTS_CACHED_MAX: usize = 16_384;
-/// Accounts in memory; they are needed at login only.
+/// Accounts, names and slot states in memory, each; they are needed at login only. The least recently used clean ones
+/// over it are dropped.
 pub const ACCOUNTS_CACHED_MAX: usize = 4_096;
 /// Conversations in one user's list. The one that changed longest ago leaves it; its log stays.
 pub const LIST_ENTRIES_MAX: usize = 16_384;
-/// Devices of one account. A new one replaces the one that logged in longest ago.
-pub const DEVICES_MAX: usize = 64;
+/// Devices of one account, whose record must stay under the store's longest value. A new one replaces the one without a
+/// session that logged in longest ago.
+pub const DEVICES_MAX: usize = 40;
 /// Sessions of one user at a time. One more is refused `too_many_devices`.
 pub const SESSIONS_PER_USER_MAX: usize = 32;
 /// Sends remembered per conversation and device.
@@ -45,13 +47,33 @@ pub const PENDING_PLACEMENTS_MAX: usize = 65_536;
 pub const PENDING_PLACEMENT_MS_MAX: u64 = 15_000;
 /// Addresses with counters (connections, failures) in one shard; beyond it the oldest without connections leaves.
 pub const ADDRESSES_MAX: usize = 65_536;
-/// Users with failed logins remembered in one shard.
+/// Pairs of name and address with failed logins remembered in one shard; the one that failed longest ago leaves.
 pub const FAILURES_MAX: usize = 65_536;
+/// Failed logins of one address on one name that are free; each further one doubles the delay, from the first one on.
+pub const FAILURES_FREE: u32 = 3;
+pub const FAILURE_DELAY_MS_FIRST: u64 = 1_000;
+pub const FAILURE_DELAY_MS_MAX: u64 = 60_000;
+/// After so long without another failure they are forgotten.
+pub const FAILURE_MS_MAX: u64 = 15 * 60_000;
 /// Failed logins that close a connection.
 pub const FAILURES_PER_CONNECTION_MAX: u8 = 3;
+/// Frames that do not verify, or are too long for their command: so many close a connection.
+pub const MALFORMED_PER_CONNECTION_MAX: u8 = 8;
+/// Pulls, and Syncs, of one session without an answer. More are refused `busy`: their answers are long.
+pub const LONG_READS_IN_FLIGHT_MAX: u8 = 1;
+/// What a refusal `busy` says to wait.
+pub const BUSY_RETRY_MS: u32 = 100;
+/// An allowance may be used up to so far ahead: a burst.
+pub const BURST_MS_MAX: u64 = 2_000;
+/// Users in one answer to the operator; ranges of names and accounts in one load for it.
+pub const LISTED_USERS_MAX: u32 = 256;
+pub const LISTED_SLOTS_PER_LOAD_MAX: usize = 64;
+/// Requests of the operator that wait for a load.
+pub const LISTINGS_MAX: usize = 16;
 /// Operations in one turn's batch to one store shard; more wait for the next.
 pub const BATCH_OPS_MAX: usize = 16_384;
 
+const _: () = assert!(SESSIONS_PER_USER_MAX < DEVICES_MAX);
 const _: () = assert!(CREDIT_STEP > 0 && CREDIT_STEP * 2 <= DELIVERY_CREDITS);
 const _: () = assert!(wire::limits::WINDOW_MAX as usize <= QUEUED_PER_KEY_MAX);
 const _: () = assert!((wire::limits::WINDOW_MAX as usize) < REMEMBERED_SENDS_MAX);
