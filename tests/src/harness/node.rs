@@ -51,7 +51,12 @@ impl NodeBuilder {
     pub fn new(data: &Path) -> Self {
         let any = Some("127.0.0.1:0".parse().expect("an address"));
         Self { data: data.to_owned(), tls: any, plain: any, more: Vec::new(), environment: Vec::new() }
-            .with(&["--register", "open", "--iterations", "4096", "--rate-logins", "0", "--rate-messages", "0"])
+            .with(&["--iterations", "4096", "--rate-logins", "0", "--rate-messages", "0"])
+    }
+
+    /// Nobody may register himself.
+    pub fn closed(self) -> Self {
+        self.with(&["--register", "closed"])
     }
 
     pub fn with(mut self, more: &[&str]) -> Self {

@@ -1,0 +1,55 @@
+//! What is on the simulated disk, read past the node.
+
+use record::{Key, Query, Record, StoreShardId};
+use store::MemoryStore;
+use wire::{ConversationId, UserId};
+
+/// The durable record under `key`.
+pub fn record<R: Record>(store: &MemoryStore, key: &Key) -> Option<R> {
+    let store_shard = StoreShardId::of_slot(key.slot(), store.store_shards());
+    let rows = store.load(store_shard, &[Query::Get(key.bytes())]).pop()?.rows;
+    rows.first().map(|row| R::decode(&row.value).expect("the shard writes records that can be read"))
+}
+
+/// All rows of a range of keys of one slot.
+pub fn rows(store: &MemoryStore, slot: wire::Slot, (from, to): (bytes::Bytes, bytes::Bytes)) -> Vec<record::Row> {
+    let store_shard = StoreShardId::of_slot(slot, store.store_shards());
+    let query = Query::Range { from, to, reverse: false, rows_max: u32::MAX, bytes_max: u32::MAX };
+    store.load(store_shard, &[query]).pop().map(|rows| rows.rows).unwrap_or_default()
+}
+
+/// The log of a conversation with whole bodies, in order of seq.
+pub fn log(store: &MemoryStore, conversation: ConversationId) -> Vec<(u64, record::Entry)> {
+    let range = record::keys::entry_range(conversation, 0, u64::MAX);
+    let found = rows(store, conversation.slot(), range).into_iter().map(|row| {
+        let Some(Key::Entry(_, seq)) = Key::parse(&row.key) else { panic!("a key of another table") };
+        let mut entry = record::Entry::decode(&row.value).expect("a readable entry");
+        if entry.body_len as usize > entry.body.len() {
+            entry.body = chunks(store, conversation, seq);
+        }
+        (seq, entry)
+    });
+    found.collect()
+}
+
+fn chunks(store: &MemoryStore, conversation: ConversationId, seq: u64) -> Vec<u8> {
+    let range = record::keys::chunk_range(conversation, seq, seq);
+    let rows = rows(store, conversation.slot(), range);
+    rows.iter().flat_map(|row| record::Chunk::decode(&row.value).expect("a readable chunk").bytes).collect()
+}
+
+/// The list of a user: conversation and what it says.
+pub fn list(store: &MemoryStore, user: UserId) -> Vec<(ConversationId, record::ListEntry)> {
+    let found = rows(store, user.slot(), record::keys::list_range(user)).into_iter().map(|row| {
+        let Some(Key::List(_, conversation)) = Key::parse(&row.key) else { panic!("a key of another table") };
+        (conversation, record::ListEntry::decode(&row.value).expect("a readable list entry"))
+    });
+    found.collect()
+}
+
+/// Every key of a table in the whole store.
+pub fn keys(store: &MemoryStore, table: record::Table) -> Vec<Key> {
+    let shards = (0..store.store_shards()).map(StoreShardId);
+    let keys = shards.flat_map(|shard| store.rows(shard)).filter_map(|(key, _)| Key::parse(key));
+    keys.filter(|key| key.table() == table).collect()
+}

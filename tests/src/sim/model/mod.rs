@@ -1,0 +1,136 @@
+//! The reference model: what was asked, what was promised, what was shown, and what must follow from it.
+
+mod disk;
+mod settled;
+mod shown;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use wire::message::{Entry, MarkKind, Place};
+use wire::{ConversationId, DeviceId, UserId};
+
+use super::network::LinkId;
+
+/// Who is logged in at one end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    pub user: UserId,
+    pub device: DeviceId,
+}
+
+/// The number of a send: never given twice by an honest device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SendKey {
+    pub sender: Identity,
+    pub counter: u64,
+}
+
+/// A message that was handed to the network at least once.
+#[derive(Clone, Debug)]
+pub struct Transmitted {
+    pub conversation: ConversationId,
+    /// More than one only from a hostile client.
+    pub bodies: Vec<Bytes>,
+    pub acked: Option<Place>,
+}
+
+/// A pull that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub conversation: ConversationId,
+    pub from: u64,
+    pub to: u64,
+}
+
+/// Highest marks that somebody asked for, and that the node has promised, as seqs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MarkBounds {
+    pub asked: u64,
+    pub promised: u64,
+}
+
+/// The model of one world.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// Comparable names.
+    pub users: BTreeMap<UserId, String>,
+    pub identities: BTreeMap<LinkId, Identity>,
+    pub transmitted: BTreeMap<SendKey, Transmitted>,
+    pub logs: BTreeMap<ConversationId, BTreeMap<u64, Entry>>,
+    pub places: BTreeMap<SendKey, Place>,
+    pub marks: BTreeMap<(ConversationId, UserId, u8), MarkBounds>,
+    pub pulls: BTreeMap<(LinkId, u32), Asked>,
+    pub syncs: BTreeMap<(LinkId, u32), u64>,
+    pub names_asked: BTreeMap<(LinkId, u32), NameAsked>,
+    /// The highest version of a list that each device was told.
+    pub violations: Vec<String>,
+}
+
+/// A question about a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameAsked {
+    ByName(String),
+    ById(UserId),
+}
+
+impl Model {
+    pub fn violate(&mut self, what: String) {
+        self.violations.push(what);
+    }
+
+    /// A send is on its way, maybe again.
+    pub fn on_transmitted(&mut self, key: SendKey, conversation: ConversationId, body: Bytes, honest: bool) {
+        let known = self
+            .transmitted
+            .entry(key)
+            .or_insert_with(|| Transmitted { conversation, bodies: Vec::new(), acked: None });
+        if known.bodies.contains(&body) {
+            return;
+        }
+        known.bodies.push(body);
+        if honest && known.bodies.len() > 1 {
+            self.violate(format!("{key:?} was given to two messages"));
+        }
+    }
+
+    pub fn mark_bounds(&mut self, conversation: ConversationId, user: UserId, kind: MarkKind) -> &mut MarkBounds {
+        self.marks.entry((conversation, user, kind.0)).or_default()
+    }
+
+    /// An entry was shown to somebody: it must be the one that was shown before, sent once and in order.
+    pub fn on_entry(&mut self, conversation: ConversationId, entry: &Entry) {
+        let log = self.logs.entry(conversation).or_default();
+        if let Some(before) = log.get(&entry.place.seq) {
+            if before != entry {
+                let what = format!("{conversation:?} seq {} was {before:?} and is {entry:?}", entry.place.seq);
+                self.violate(what);
+            }
+            return;
+        }
+        let sender = Identity { user: entry.sender, device: entry.device };
+        let of_device = |other: &&Entry| other.sender == entry.sender && other.device == entry.device;
+        let below = log.range(..entry.place.seq).rev().map(|(_, other)| other).find(of_device);
+        let above = log.range(entry.place.seq..).map(|(_, other)| other).find(of_device);
+        let in_order = below.is_none_or(|other| other.counter < entry.counter)
+            && above.is_none_or(|other| other.counter > entry.counter);
+        log.insert(entry.place.seq, entry.clone());
+        if !in_order {
+            self.violate(format!("{conversation:?} seq {}: order of its device is broken", entry.place.seq));
+        }
+        let key = SendKey { sender, counter: entry.counter };
+        if let Some(other) = self.places.insert(key, entry.place)
+            && other != entry.place
+        {
+            self.violate(format!("{key:?} stands at {other:?} and at {:?}", entry.place));
+        }
+        let Some(sent) = self.transmitted.get(&key) else {
+            return self.violate(format!("{conversation:?} holds {entry:?}, which nobody sent"));
+        };
+        if sent.conversation != conversation || !sent.bodies.contains(&entry.body) {
+            self.violate(format!("{conversation:?} holds {entry:?}, which was sent otherwise"));
+        } else if !conversation.has(entry.sender) {
+            self.violate(format!("{conversation:?} holds an entry of a stranger: {entry:?}"));
+        }
+    }
+}

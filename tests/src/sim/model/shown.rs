@@ -1,0 +1,269 @@
+//! Checks at the moment at which a frame leaves a shard for a client: nothing is shown that is not on disk, nothing to
+//! a stranger, and every answer covers its question.
+
+use record::{Key, Marks};
+use store::MemoryStore;
+use wire::message::{Entry, MarkKind, Marked, Place, Pulled, RangeKind, Sent, Summary, Synced};
+use wire::{ConversationId, EventBody, EventFrame, UserId};
+
+use super::{Identity, Model, NameAsked, SendKey, disk};
+use crate::sim::network::LinkId;
+
+fn place(place: record::Place) -> Place {
+    Place { seq: place.seq, ord: place.ord }
+}
+
+impl Model {
+    /// `frame` is about to leave for the client at `link`.
+    pub fn check_shown(&mut self, store: &MemoryStore, link: LinkId, frame: &EventFrame) {
+        let before = self.violations.len();
+        self.check_event(store, link, frame);
+        for violation in &mut self.violations[before..] {
+            violation.push_str(&format!(" (shown to link {link})"));
+        }
+    }
+
+    fn check_event(&mut self, store: &MemoryStore, link: LinkId, frame: &EventFrame) {
+        match &frame.event {
+            EventBody::LoggedIn(event) => self.on_identity(store, link, event.user, event.device),
+            EventBody::Resumed(event) => self.on_identity(store, link, event.user, event.device),
+            EventBody::Registered { user } => {
+                if disk::record::<record::Account>(store, &Key::Account(*user)).is_none() {
+                    self.violate(format!("{user:?} is told registered before the account is on disk"));
+                }
+            }
+            EventBody::Sent(sent) => self.check_sent(store, link, sent),
+            EventBody::Message(message) => {
+                if self.check_member(link, message.conversation).is_some() {
+                    self.check_entry(store, message.conversation, &message.entry);
+                }
+            }
+            EventBody::Pulled(pulled) => self.check_pulled(store, link, frame.request, pulled),
+            EventBody::Marked(marked) => self.check_marked(store, link, marked),
+            EventBody::Synced(synced) => self.check_synced(store, link, frame.request, synced),
+            EventBody::HeadMoved(moved) => {
+                if self.check_member(link, moved.conversation).is_some() {
+                    self.check_head(store, moved.conversation, moved.head);
+                }
+            }
+            EventBody::UserFound(found) => {
+                let name = self.users.get(&found.user).cloned();
+                match self.names_asked.remove(&(link, frame.request)) {
+                    Some(NameAsked::ById(user)) if user == found.user && name.as_ref() == Some(&found.name) => {}
+                    Some(NameAsked::ByName(asked)) if Some(&asked) == name.as_ref() && found.name == asked => {}
+                    asked => self.violate(format!("{asked:?} was answered {found:?}")),
+                }
+            }
+            EventBody::Refused(_) => {
+                self.pulls.remove(&(link, frame.request));
+                self.syncs.remove(&(link, frame.request));
+                self.names_asked.remove(&(link, frame.request));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_identity(&mut self, store: &MemoryStore, link: LinkId, user: UserId, device: wire::DeviceId) {
+        self.identities.insert(link, Identity { user, device });
+        let account = disk::record::<record::Account>(store, &Key::Account(user));
+        if !account.is_some_and(|account| account.devices.iter().any(|known| known.device == device.0)) {
+            self.violate(format!("{device:?} of {user:?} is logged in before it is on disk"));
+        }
+    }
+
+    /// Whoever is shown something of a conversation is one of its two people.
+    fn check_member(&mut self, link: LinkId, conversation: ConversationId) -> Option<Identity> {
+        let identity = self.identities.get(&link).copied();
+        if identity.is_none_or(|identity| !conversation.has(identity.user)) {
+            self.violate(format!("{conversation:?} is shown to {identity:?}"));
+            return None;
+        }
+        identity
+    }
+
+    fn check_entry(&mut self, store: &MemoryStore, conversation: ConversationId, entry: &Entry) {
+        let stored = disk::record::<record::Entry>(store, &Key::Entry(conversation, entry.place.seq));
+        let same = stored.is_some_and(|stored| {
+            stored.ord == entry.place.ord
+                && stored.time_ms == entry.time_ms
+                && stored.sender == entry.sender.0
+                && stored.device == entry.device.0
+                && stored.counter == entry.counter
+                && stored.kind == entry.kind.0
+                && stored.body_kind == entry.body_kind.0
+                && stored.body_len as usize == entry.body.len()
+        });
+        if !same {
+            let seq = entry.place.seq;
+            self.violate(format!("{conversation:?} seq {seq} is shown and not so on disk"));
+        }
+        self.on_entry(conversation, entry);
+    }
+
+    fn check_sent(&mut self, store: &MemoryStore, link: LinkId, sent: &Sent) {
+        let Some(identity) = self.check_member(link, sent.conversation) else { return };
+        let key = SendKey { sender: identity, counter: sent.counter };
+        let stored = disk::record::<record::Entry>(store, &Key::Entry(sent.conversation, sent.place.seq));
+        let same = stored.is_some_and(|stored| {
+            stored.ord == sent.place.ord
+                && stored.time_ms == sent.time_ms
+                && stored.sender == identity.user.0
+                && stored.device == identity.device.0
+                && stored.counter == sent.counter
+        });
+        if !same {
+            self.violate(format!("{key:?} is acknowledged at {:?} and not so on disk", sent.place));
+        }
+        let Some(transmitted) = self.transmitted.get_mut(&key) else {
+            return self.violate(format!("{key:?} is acknowledged and was never sent"));
+        };
+        if let Some(other) = transmitted.acked.replace(sent.place)
+            && other != sent.place
+        {
+            self.violate(format!("{key:?} is acknowledged at {other:?} and at {:?}", sent.place));
+        }
+        if let Some(other) = self.places.get(&key)
+            && *other != sent.place
+        {
+            self.violate(format!("{key:?} stands at {other:?} and is acknowledged at {:?}", sent.place));
+        }
+    }
+
+    fn check_head(&mut self, store: &MemoryStore, conversation: ConversationId, head: Place) {
+        if head.seq > 0 {
+            let stored = disk::record::<record::Entry>(store, &Key::Entry(conversation, head.seq));
+            if stored.is_none_or(|stored| stored.ord != head.ord) {
+                self.violate(format!("{conversation:?}: head {head:?} is shown and not on disk"));
+            }
+        }
+    }
+
+    fn check_pulled(&mut self, store: &MemoryStore, link: LinkId, request: u32, pulled: &Pulled) {
+        if self.check_member(link, pulled.conversation).is_none() {
+            return;
+        }
+        let Some(asked) = self.pulls.remove(&(link, request)) else {
+            return self.violate(format!("request {request} is answered as a pull and was none"));
+        };
+        self.check_head(store, pulled.conversation, pulled.head);
+        for entry in &pulled.entries {
+            self.check_entry(store, pulled.conversation, entry);
+        }
+        if asked.conversation != pulled.conversation {
+            self.violate(format!("{asked:?} is answered for {:?}", pulled.conversation));
+        }
+        if let Err(what) = covers(asked.from, asked.to, pulled) {
+            self.violate(format!("{asked:?} is answered without covering it: {what}: {}", outline(pulled)));
+        }
+    }
+
+    fn check_marked(&mut self, store: &MemoryStore, link: LinkId, marked: &Marked) {
+        if self.check_member(link, marked.conversation).is_none() {
+            return;
+        }
+        let (stored, asked) = self.mark_facts(store, marked.conversation, marked.user, marked.kind);
+        if stored < marked.place {
+            self.violate(format!("{marked:?} is shown, on disk is {stored:?}"));
+        }
+        if marked.place.seq > asked {
+            self.violate(format!("{marked:?} is shown, nobody marked beyond {asked}"));
+        }
+        let bounds = self.mark_bounds(marked.conversation, marked.user, marked.kind);
+        bounds.promised = bounds.promised.max(marked.place.seq);
+    }
+
+    /// The mark on disk, and the highest seq that it may have.
+    pub fn mark_facts(
+        &mut self,
+        store: &MemoryStore,
+        conversation: ConversationId,
+        user: UserId,
+        kind: MarkKind,
+    ) -> (Place, u64) {
+        let marks = disk::record::<Marks>(store, &Key::Marks(conversation, user)).unwrap_or_default();
+        let stored = if kind == MarkKind::Read { marks.read } else { marks.delivered };
+        let own = self.logs.get(&conversation).and_then(|log| {
+            log.iter().rev().find(|(_, entry)| entry.sender == user).map(|(seq, _)| *seq)
+        });
+        let acked = self.transmitted.iter().filter(|(key, sent)| key.sender.user == user && sent.conversation == conversation);
+        let acked = acked.filter_map(|(_, sent)| sent.acked).map(|place| place.seq).max();
+        // A read mark carries the delivered one along, and a send of one's own moves both.
+        let asked = self.mark_bounds(conversation, user, MarkKind::Read).asked;
+        let asked = asked.max(self.mark_bounds(conversation, user, kind).asked);
+        (place(stored), asked.max(own.unwrap_or(0)).max(acked.unwrap_or(0)))
+    }
+
+    fn check_synced(&mut self, store: &MemoryStore, link: LinkId, request: u32, synced: &Synced) {
+        let Some(asked) = self.syncs.remove(&(link, request)) else {
+            return self.violate(format!("request {request} is answered as a sync and was none"));
+        };
+        let Some(identity) = self.identities.get(&link).copied() else {
+            return self.violate("a list is shown to nobody".into());
+        };
+        let mut last = synced.from;
+        for summary in &synced.changes {
+            if summary.uver <= last || summary.uver > synced.to {
+                self.violate(format!("uver {} out of order behind {last}", summary.uver));
+            }
+            last = summary.uver;
+            if self.check_member(link, summary.conversation).is_some() {
+                self.check_summary(store, identity.user, summary);
+            }
+        }
+        if synced.from > asked && synced.from != 0 {
+            self.violate(format!("a sync from {asked} is answered from {}", synced.from));
+        }
+        let told = |conversation| synced.changes.iter().any(|summary| summary.conversation == conversation);
+        for (conversation, entry) in disk::list(store, identity.user) {
+            if entry.uver > synced.from && entry.uver <= synced.to && !told(conversation) {
+                self.violate(format!("{conversation:?} at uver {} is missing in a sync", entry.uver));
+            }
+        }
+    }
+
+    fn check_summary(&mut self, store: &MemoryStore, user: UserId, summary: &Summary) {
+        let key = Key::List(user, summary.conversation);
+        let Some(stored) = disk::record::<record::ListEntry>(store, &key) else {
+            return self.violate(format!("{summary:?} is shown and not on disk"));
+        };
+        let digest = stored.digest;
+        let covered = stored.uver >= summary.uver
+            && place(digest.head) >= summary.head
+            && place(digest.own.read) >= summary.read
+            && place(digest.own.delivered) >= summary.delivered
+            && place(digest.peer.read) >= summary.peer_read
+            && place(digest.peer.delivered) >= summary.peer_delivered;
+        if !covered {
+            self.violate(format!("{summary:?} is shown, on disk is {stored:?}"));
+        }
+        self.check_head(store, summary.conversation, summary.head);
+    }
+}
+
+fn outline(pulled: &Pulled) -> String {
+    let seqs: Vec<_> = pulled.entries.iter().map(|entry| entry.place.seq).collect();
+    format!("{}..={} head {:?} entries {seqs:?} ranges {:?}", pulled.from, pulled.to, pulled.head, pulled.ranges)
+}
+
+/// Entries and ranges together are what was asked, once and in order.
+fn covers(from: u64, to: u64, pulled: &Pulled) -> Result<(), &'static str> {
+    let entries = pulled.entries.iter().map(|entry| (entry.place.seq, entry.place.seq));
+    let mut parts: Vec<_> = entries.chain(pulled.ranges.iter().map(|range| (range.from, range.to))).collect();
+    parts.sort_unstable();
+    let (from, to) = (from.max(1), to.min(pulled.head.seq));
+    let mut next = from;
+    for (first, last) in parts {
+        if first != next || last < first {
+            return Err("a hole or a repeat");
+        }
+        next = last + 1;
+    }
+    if from <= to && next <= to {
+        return Err("the end is missing");
+    }
+    let lost = |kind| kind == RangeKind::Gone || kind == RangeKind::Recalled || kind == RangeKind::HiddenBeforeJoin;
+    if pulled.ranges.iter().any(|range| lost(range.kind)) {
+        return Err("nothing was ever removed here");
+    }
+    Ok(())
+}
