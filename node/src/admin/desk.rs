@@ -1,0 +1,215 @@
+//! Carries a request to the shards it concerns and puts their answers together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use shard::admin::{AdminReply, AdminRequest};
+use shard::ownership::Ownership;
+use wire::Slot;
+use wire::name::UserName;
+
+use super::protocol::{Reply, Request, Status, User};
+use super::{ANSWER_SECONDS_MAX, USERS_PER_PAGE_MAX};
+
+/// The running shards, as the threads of the admin socket see them.
+pub trait Shards: Send + Sync {
+    /// Puts an [`AdminRequest`] in front of a shard and wakes it; false when it takes nothing any more. The answer
+    /// comes through [`Replies::deliver`] with the same token.
+    fn submit(&self, shard: u16, token: u64, request: AdminRequest) -> bool;
+}
+
+/// Answers on their way from the shards. At most one per shard and connection of the socket is awaited at a time.
+#[derive(Debug, Default)]
+pub struct Replies {
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    last_token: u64,
+    senders: HashMap<u64, SyncSender<AdminReply>>,
+}
+
+impl Replies {
+    /// Called by a shard's thread with the answer to a token. One that nobody waits for any more is dropped.
+    pub fn deliver(&self, token: u64, reply: AdminReply) {
+        let sender = self.lock().senders.remove(&token);
+        if let Some(sender) = sender {
+            // The channel has room for every answer that is awaited; a waiter that gave up has dropped its end.
+            let _ = sender.try_send(reply);
+        }
+    }
+
+    fn expect(&self) -> (u64, Receiver<AdminReply>) {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let mut waiting = self.lock();
+        waiting.last_token += 1;
+        let token = waiting.last_token;
+        waiting.senders.insert(token, sender);
+        (token, receiver)
+    }
+
+    fn forget(&self, token: u64) {
+        self.lock().senders.remove(&token);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing that holds the lock can leave the map half changed.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers the requests of the admin socket.
+pub struct Desk {
+    shards: Arc<dyn Shards>,
+    replies: Arc<Replies>,
+    ownership: Arc<Ownership>,
+    status: Status,
+    answer_max: Duration,
+}
+
+impl Desk {
+    pub fn new(
+        shards: Arc<dyn Shards>,
+        replies: Arc<Replies>,
+        ownership: Arc<Ownership>,
+        status: Status,
+    ) -> Self {
+        Self { shards, replies, ownership, status, answer_max: Duration::from_secs(ANSWER_SECONDS_MAX) }
+    }
+
+    /// Does one request. Waits for the shards, at most [`ANSWER_SECONDS_MAX`].
+    pub fn handle(&self, request: Request) -> Reply {
+        let done = match request {
+            Request::Status => Ok(Reply::Status(self.status.clone())),
+            Request::AddUser { name, credential } => {
+                self.ask_home(&name, |name| AdminRequest::AddUser { name, credential: credential.into() })
+            }
+            Request::ResetUser { name, credential } => {
+                self.ask_home(&name, |name| AdminRequest::ResetUser { name, credential: credential.into() })
+            }
+            Request::ListUsers { after, users_max } => self.list_users(after, users_max),
+            Request::Stats => self.stats(),
+        };
+        done.unwrap_or_else(|reason| Reply::Failed { reason })
+    }
+
+    /// Asks the home of a name, as the person wrote it.
+    fn ask_home(&self, name: &str, request: impl FnOnce(String) -> AdminRequest) -> Result<Reply, String> {
+        let comparable = match UserName::parse(name) {
+            Ok(comparable) => comparable,
+            Err(wrong) => return Ok(Reply::Refused { reason: format!("{name:?} is not a name: {wrong}") }),
+        };
+        let shard = self.ownership.shard_of(Slot::of_name(comparable.as_str()));
+        let request = request(name.to_owned());
+        let audited = audit_line(&request);
+        let reply = match self.ask([shard], &request)?.remove(0) {
+            AdminReply::Added { user } => Reply::Added { user },
+            AdminReply::Reset { user, sessions_ended } => Reply::Reset { user, sessions_ended },
+            AdminReply::Refused { reason } => Reply::Refused { reason },
+            other => return Err(unexpected(&other)),
+        };
+        tracing::info!(target: "audit", act = audited, name = comparable.as_str(), ?reply, "admin socket");
+        Ok(reply)
+    }
+
+    /// A page of users over all shards, by rising comparable form.
+    fn list_users(&self, after: Option<String>, users_max: u32) -> Result<Reply, String> {
+        let users_max = users_max.clamp(1, USERS_PER_PAGE_MAX);
+        let request = AdminRequest::ListUsers { after, users_max };
+        let (mut found, mut more) = (Vec::new(), false);
+        for reply in self.ask(self.all(), &request)? {
+            match reply {
+                AdminReply::Users { users, more: more_there } => {
+                    more |= more_there;
+                    found.extend(users);
+                }
+                AdminReply::Refused { reason } => return Ok(Reply::Refused { reason }),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        // A shard's page may end before another's begins, so all of them are merged before the cut.
+        found.sort_by_cached_key(|line| comparable_form(&line.name));
+        more |= found.len() > users_max as usize;
+        found.truncate(users_max as usize);
+        Ok(Reply::Users { users: found.into_iter().map(User::from).collect(), more })
+    }
+
+    fn stats(&self) -> Result<Reply, String> {
+        let mut counters = BTreeMap::new();
+        for reply in self.ask(self.all(), &AdminRequest::Stats)? {
+            match reply {
+                AdminReply::Stats(values) => {
+                    for (name, value) in values {
+                        let sum: &mut u64 = counters.entry(name).or_default();
+                        *sum = sum.saturating_add(value);
+                    }
+                }
+                AdminReply::Refused { reason } => return Ok(Reply::Refused { reason }),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(Reply::Stats { counters })
+    }
+
+    fn all(&self) -> std::ops::Range<u16> {
+        0..self.ownership.shards()
+    }
+
+    /// Asks several shards at once; the answers come in the same order.
+    fn ask(
+        &self,
+        shards: impl IntoIterator<Item = u16>,
+        request: &AdminRequest,
+    ) -> Result<Vec<AdminReply>, String> {
+        let mut asked = Vec::new();
+        for shard in shards {
+            let (token, receiver) = self.replies.expect();
+            asked.push((shard, token, receiver));
+            if !self.shards.submit(shard, token, request.clone()) {
+                asked.iter().for_each(|(_, token, _)| self.replies.forget(*token));
+                return Err("the node is stopping; try again when it has started".into());
+            }
+        }
+        let until = Instant::now() + self.answer_max;
+        let mut answers = Vec::with_capacity(asked.len());
+        for (shard, _, receiver) in &asked {
+            match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(reply) => answers.push(reply),
+                Err(cause) => {
+                    asked.iter().for_each(|(_, token, _)| self.replies.forget(*token));
+                    return Err(match cause {
+                        RecvTimeoutError::Timeout => format!(
+                            "shard {shard} has not answered for {} s; what was asked may still be done",
+                            self.answer_max.as_secs()
+                        ),
+                        RecvTimeoutError::Disconnected => "the node is stopping; try again later".into(),
+                    });
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+fn comparable_form(name: &str) -> String {
+    UserName::parse(name).map_or_else(|_| name.to_owned(), |name| name.as_str().to_owned())
+}
+
+fn audit_line(request: &AdminRequest) -> &'static str {
+    match request {
+        AdminRequest::AddUser { .. } => "user add",
+        AdminRequest::ResetUser { .. } => "user reset",
+        AdminRequest::ListUsers { .. } => "user list",
+        AdminRequest::Stats => "stats",
+    }
+}
+
+fn unexpected(reply: &AdminReply) -> String {
+    format!("a shard answered something else than was asked: {reply:?}")
+}
+
+#[cfg(test)]
+mod tests;

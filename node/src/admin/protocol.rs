@@ -1,0 +1,123 @@
+//! Requests and answers as they stand on the socket: one JSON object per line.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One request, such as `{"op":"list_users","after":null,"users_max":100}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    Status,
+    AddUser { name: String, credential: Credential },
+    ResetUser { name: String, credential: Credential },
+    ListUsers { after: Option<String>, users_max: u32 },
+    Stats,
+}
+
+/// One answer, such as `{"reply":"added","user":1024}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    Status(Status),
+    Added {
+        user: u64,
+    },
+    Reset {
+        user: u64,
+        sessions_ended: u32,
+    },
+    /// By rising comparable form of the name.
+    Users {
+        users: Vec<User>,
+        more: bool,
+    },
+    /// Summed over the shards.
+    Stats {
+        counters: BTreeMap<String, u64>,
+    },
+    /// Understood and not done; a sentence for people.
+    Refused {
+        reason: String,
+    },
+    /// Not understood, or the node could not do it; a sentence for people.
+    Failed {
+        reason: String,
+    },
+}
+
+/// SCRAM-SHA-256's keys of a password, as RFC 5802 derives them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    #[serde(with = "crate::hex")]
+    pub salt: [u8; 16],
+    pub iterations: u32,
+    #[serde(with = "crate::hex")]
+    pub stored_key: [u8; 32],
+    #[serde(with = "crate::hex")]
+    pub server_key: [u8; 32],
+}
+
+/// What a running node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub process: u32,
+    pub shards: u16,
+    pub store_shards: u16,
+    /// Addresses with TLS.
+    pub listen: Vec<String>,
+    pub listen_plain: Vec<String>,
+    /// SHA-256 of the certificate, `AB:CD:...`; absent without TLS.
+    pub fingerprint: Option<String>,
+    /// Rounds of PBKDF2 for new passwords.
+    pub iterations: u32,
+    pub registration_open: bool,
+}
+
+/// One user in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub user: u64,
+    pub name: String,
+    /// Unix milliseconds.
+    pub created_ms: u64,
+    pub devices: u32,
+}
+
+impl From<Credential> for record::Credential {
+    fn from(keys: Credential) -> Self {
+        let Credential { salt, iterations, stored_key, server_key } = keys;
+        record::Credential::ScramSha256 { salt, iterations, stored_key, server_key }
+    }
+}
+
+impl From<shard::admin::UserLine> for User {
+    fn from(line: shard::admin::UserLine) -> Self {
+        let shard::admin::UserLine { user, name, created_ms, devices } = line;
+        Self { user, name, created_ms, devices }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_are_as_written_down() {
+        let keys = Credential { salt: [1; 16], iterations: 4096, stored_key: [2; 32], server_key: [255; 32] };
+        let add = Request::AddUser { name: "ann".into(), credential: keys };
+        let line = serde_json::to_string(&add).unwrap();
+        assert!(line.starts_with(r#"{"op":"add_user","name":"ann","credential":{"salt":"0101"#), "{line}");
+        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), add);
+        let list = Request::ListUsers { after: None, users_max: 100 };
+        let line = serde_json::to_string(&list).unwrap();
+        assert_eq!(line, r#"{"op":"list_users","after":null,"users_max":100}"#);
+        let line = serde_json::to_string(&Reply::Added { user: 1024 }).unwrap();
+        assert_eq!(line, r#"{"reply":"added","user":1024}"#);
+        for wrong in [r#"{"op":"drop"}"#, r#"{"op":"add_user","name":"a"}"#, r#"{}"#, "[]", "7"] {
+            assert!(serde_json::from_str::<Request>(wrong).is_err(), "{wrong}");
+        }
+    }
+}
