@@ -80,7 +80,7 @@ pub(crate) struct Core {
 }
 
 /// How long a full store shard is left alone before the next attempt.
-const FULL_RETRY_MS: u64 = 500;
+pub(crate) const FULL_RETRY_MS: u64 = 500;
 
 impl Core {
     pub fn new(config: Arc<Config>, address: ShardAddress, ownership: Arc<Ownership>, mut rng: Rng) -> Self {
@@ -187,6 +187,17 @@ impl Core {
         Ok(())
     }
 
+    /// Answers the operator.
+    pub fn reply(&mut self, token: u64, reply: AdminReply) {
+        self.effects.push(Effect::Reply { token, reply });
+    }
+
+    /// Stops the node: what the store holds cannot be understood.
+    pub fn on_damage(&mut self, what: impl std::fmt::Display) {
+        let reason = format!("the store is damaged: {what}; run `ringtalk check` on the data folder");
+        self.effects.push(Effect::Fatal { reason });
+    }
+
     // ---- to the store ----------------------------------------------------------------------------------------------
 
     /// Why nothing may be written to this slot now; `None` when it may. Asked before any change in memory.
@@ -238,7 +249,7 @@ impl Core {
         match after {
             After::Answer { caller, frame } => self.answer(caller, frame),
             After::Control { to, frame } => self.control(to, frame),
-            After::Reply { token, reply } => self.effects.push(Effect::Reply { token, reply }),
+            After::Reply { token, reply } => self.reply(token, reply),
             After::Logins(_) | After::Conversation(_) | After::List(_) => return Some(after),
         }
         None

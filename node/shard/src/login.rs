@@ -1,56 +1,392 @@
-//! The home's side of registration and login: accounts, sessions by user, failures.
+//! The home's side of registration and login: accounts, the sessions of each user, failed attempts. Owned by the shard
+//! of the user's slot; accounts are durable, sessions and failures are not.
+//!
+//! A step waits until the records it needs are in memory, then is carried out at once; its answer leaves when
+//! everything it could show is on disk.
 
-use record::{Rows, StoreShardId};
-use wire::{ConnectionId, Refusal, ShardAddress, UserId};
+mod cache;
+mod failures;
+mod find;
+mod logout;
+mod proof;
+mod register;
+mod reset;
+mod resume;
+mod sessions;
+mod start;
+mod task;
+#[cfg(test)]
+mod tests;
 
-use crate::core::Core;
-use crate::mesh::{Caller, SessionPlace};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use record::{
+    Account, Credential, Key, NameEntry, Query, Record, RecordError, Rows, SlotState, StoreShardId,
+};
+use wire::scram::Exchange;
+use wire::ticket::Contents;
+use wire::{ConnectionId, DeviceId, Refusal, SessionId, ShardAddress, Slot, UserId, UserName};
+
+use crate::admin::AdminReply;
+use crate::commits::Stamp;
+use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
+use crate::limits::{ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, QUEUED_PER_KEY_MAX};
+use crate::mesh::{Caller, MeshFrame, SessionPlace};
+use cache::Cache;
+use failures::Failures;
+use sessions::Sessions;
+pub(crate) use task::LoadKey;
+use task::{Subject, Task};
 
 /// A step on its way to the user's home.
 #[derive(Debug)]
-pub enum LoginCommand {}
+pub enum LoginCommand {
+    Register(Box<Register>),
+    /// Asks for the salt of a name, real or made up.
+    Start {
+        name: UserName,
+        address: IpAddr,
+    },
+    Proof(Box<Proof>),
+    /// What stood in a ticket of this node that has not expired.
+    Resume(Contents),
+}
+
+/// An account to be.
+#[derive(Clone, Debug)]
+pub struct Register {
+    pub name: UserName,
+    /// As the user typed it.
+    pub written: String,
+    pub credential: Credential,
+}
+
+/// A proof, with what the connection's shard knows of its challenge.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    pub name: UserName,
+    pub address: IpAddr,
+    pub exchange: Exchange,
+    /// Of the challenge.
+    pub age_ms: u64,
+    pub client_final: String,
+    /// Of the connection the proof came on.
+    pub binding: Option<Arc<[u8]>>,
+    /// 0 asks for a new one.
+    pub device: DeviceId,
+    pub device_name: String,
+    pub device_class: u8,
+}
 
 /// The home's answer.
 #[derive(Debug)]
 pub enum LoginReply {
     Refused { refusal: Refusal, detail: u64, retry_ms: u32 },
+    Registered { user: UserId },
+    Salt { salt: [u8; 16], iterations: u32 },
+    LoggedIn { session: Box<NewSession>, server_final: String },
+    Resumed(Box<NewSession>),
+}
+
+/// A session that the home has opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSession {
+    pub user: UserId,
+    /// As the user wrote it.
+    pub name: String,
+    pub device: DeviceId,
+    pub generation: u64,
+    pub session: SessionId,
 }
 
 impl LoginReply {
-    pub(crate) fn refused(self, refusal: Refusal) -> Self {
-        Self::Refused { refusal, detail: 0, retry_ms: 0 }
+    /// The session it opens.
+    pub(crate) fn session(&self) -> Option<&NewSession> {
+        match self {
+            LoginReply::LoggedIn { session, .. } | LoginReply::Resumed(session) => Some(session),
+            LoginReply::Refused { .. } | LoginReply::Registered { .. } | LoginReply::Salt { .. } => None,
+        }
     }
 }
 
-/// What is read for a step.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum LoadKey {}
-
-/// Waits for its batch.
+/// Done when all that it could show is on disk.
 #[derive(Debug)]
-pub(crate) enum Written {}
+pub(crate) enum Written {
+    Step { connection: ConnectionId, reply_to: ShardAddress, reply: LoginReply },
+    Logout { caller: Caller },
+    Reset { token: u64, user: UserId },
+}
 
-/// The step was not written.
-pub(crate) fn refuse_full(_: &mut Core, _: Written) {}
+/// Nothing was written: who waits is told.
+pub(crate) fn refuse_full(core: &mut Core, written: Written) {
+    let (refusal, retry_ms) = (Refusal::StorageFull, FULL_RETRY_MS as u32);
+    match written {
+        Written::Step { connection, reply_to, .. } => {
+            let reply = LoginReply::Refused { refusal, detail: 0, retry_ms };
+            core.control(reply_to, MeshFrame::LoginReply { connection, reply });
+        }
+        Written::Logout { caller } => core.refuse_caller(caller, refusal, 0, retry_ms),
+        Written::Reset { token, .. } => {
+            core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
+        }
+    }
+}
 
+/// Accounts, sessions and failures of the users whose home is here.
 #[derive(Debug)]
-pub struct Logins {}
+pub struct Logins {
+    names: Cache<String, Option<UserId>>,
+    accounts: Cache<UserId, Option<Account>>,
+    slots: Cache<Slot, SlotState>,
+    /// Tasks that wait for a record, in the order in which they came. Every key here is being loaded.
+    waiting: AHashMap<LoadKey, VecDeque<Task>>,
+    sessions: Sessions,
+    failures: Failures,
+}
 
 impl Logins {
-    pub(crate) fn new(_: &mut Core) -> Self {
-        Self {}
+    pub(crate) fn new(core: &mut Core) -> Self {
+        let rng = &mut core.rng;
+        Self {
+            names: Cache::new(rng, ACCOUNTS_CACHED_MAX),
+            accounts: Cache::new(rng, ACCOUNTS_CACHED_MAX),
+            slots: Cache::new(rng, ACCOUNTS_CACHED_MAX),
+            waiting: AHashMap::with_hasher(rng.hasher()),
+            sessions: Sessions::new(rng),
+            failures: Failures::new(rng),
+        }
     }
-    /// Where the sessions of a user are whose home is here; in the order of their logins.
-    pub(crate) fn sessions(&self, _: UserId) -> &[SessionPlace] {
-        &[]
+
+    /// Where the sessions of a user are whose home is here, in the order in which they were opened.
+    pub(crate) fn sessions(&self, user: UserId) -> &[SessionPlace] {
+        self.sessions.of(user)
     }
-    pub(crate) fn handle(&mut self, _: &mut Core, _: ConnectionId, _: ShardAddress, _: LoginCommand) {}
-    pub(crate) fn handle_loaded(&mut self, _: &mut Core, _: LoadKey, _: Vec<Rows>) {}
-    pub(crate) fn handle_written(&mut self, _: &mut Core, _: Written) {}
-    pub(crate) fn handle_session_closed(&mut self, _: &mut Core, _: UserId, _: SessionPlace) {}
-    pub(crate) fn handle_find_user(&mut self, _: &mut Core, _: Caller, _: String) {}
-    pub(crate) fn handle_name_user(&mut self, _: &mut Core, _: Caller, _: UserId) {}
-    pub(crate) fn handle_logout(&mut self, _: &mut Core, _: Caller, _: bool) {}
-    pub(crate) fn forget(&mut self, _: &mut Core, _: StoreShardId) {}
-    pub(crate) fn check_invariants(&self, _: &Core) {}
+
+    /// A step of registration or login.
+    pub(crate) fn handle(
+        &mut self,
+        core: &mut Core,
+        connection: ConnectionId,
+        reply_to: ShardAddress,
+        command: LoginCommand,
+    ) {
+        self.submit(core, Task::Step { connection, reply_to, command });
+    }
+
+    pub(crate) fn handle_find_user(&mut self, core: &mut Core, caller: Caller, name: String) {
+        self.submit(core, Task::FindUser { caller, name });
+    }
+
+    pub(crate) fn handle_name_user(&mut self, core: &mut Core, caller: Caller, user: UserId) {
+        self.submit(core, Task::NameUser { caller, user });
+    }
+
+    /// Of the operator: a new account.
+    pub(crate) fn handle_add(
+        &mut self,
+        core: &mut Core,
+        token: u64,
+        name: UserName,
+        written: String,
+        credential: Credential,
+    ) {
+        self.submit(core, Task::Add { token, name, written, credential });
+    }
+
+    /// Of the operator: new credentials, and the end of all sessions and tickets.
+    pub(crate) fn handle_reset(
+        &mut self,
+        core: &mut Core,
+        token: u64,
+        name: UserName,
+        credential: Credential,
+    ) {
+        self.submit(core, Task::Reset { token, name, credential });
+    }
+
+    /// The connection of a session is gone.
+    pub(crate) fn handle_session_closed(&mut self, _core: &mut Core, user: UserId, place: SessionPlace) {
+        self.sessions.close(user, place);
+    }
+
+    fn submit(&mut self, core: &mut Core, task: Task) {
+        match self.missing(&task) {
+            None => self.execute(core, task),
+            Some(key) => self.wait(core, key, task),
+        }
+    }
+
+    /// The next record that has to be read for a task.
+    fn missing(&mut self, task: &Task) -> Option<LoadKey> {
+        let subject = task.subject();
+        let name = match subject {
+            Subject::User(user) => return self.missing_account(user),
+            Subject::NewName(name) | Subject::AnyName(name) | Subject::Name(name) => name,
+        };
+        let Some((user, _)) = self.names.find(name) else { return Some(LoadKey::Name(name.to_owned())) };
+        match (subject, *user) {
+            (Subject::NewName(_), None) => {
+                let slot = Slot::of_name(name);
+                self.slots.find(&slot).is_none().then_some(LoadKey::Slot(slot))
+            }
+            (Subject::AnyName(_), user) => self.missing_account(user.unwrap_or(nobody_of(name))),
+            (Subject::Name(_), Some(user)) => self.missing_account(user),
+            _ => None,
+        }
+    }
+
+    fn missing_account(&mut self, user: UserId) -> Option<LoadKey> {
+        self.accounts.find(&user).is_none().then_some(LoadKey::User(user))
+    }
+
+    fn wait(&mut self, core: &mut Core, key: LoadKey, task: Task) {
+        if let Some(queue) = self.waiting.get_mut(&key) {
+            if queue.len() >= QUEUED_PER_KEY_MAX {
+                task.refuse(core, Refusal::Busy, BUSY_RETRY_MS);
+            } else {
+                queue.push_back(task);
+            }
+            return;
+        }
+        let query = Query::Get(match &key {
+            LoadKey::Name(name) => Key::Name(name.clone()).bytes(),
+            LoadKey::User(user) => Key::Account(*user).bytes(),
+            LoadKey::Slot(slot) => Key::SlotState(*slot).bytes(),
+        });
+        if core.load(key.slot(), vec![query], LoadFor::Login(key.clone())) {
+            self.waiting.insert(key, VecDeque::from([task]));
+        } else {
+            task.refuse(core, Refusal::Busy, BUSY_RETRY_MS);
+        }
+    }
+
+    /// A record was read: the tasks that waited for it go on.
+    pub(crate) fn handle_loaded(&mut self, core: &mut Core, key: LoadKey, rows: Vec<Rows>) {
+        let tasks = self.waiting.remove(&key).expect("somebody waits for every load");
+        let value = rows.first().and_then(|rows| rows.rows.first()).map(|row| &row.value[..]);
+        if let Err(error) = self.keep(core, &key, value) {
+            core.on_damage(format_args!("{key:?}: {error}"));
+            return;
+        }
+        for task in tasks {
+            self.submit(core, task);
+        }
+    }
+
+    fn keep(&mut self, core: &Core, key: &LoadKey, value: Option<&[u8]>) -> Result<(), RecordError> {
+        let on_disk = Stamp::default();
+        match key {
+            LoadKey::Name(name) => {
+                let user = value.map(NameEntry::decode).transpose()?.map(|entry| UserId(entry.user));
+                let is_committed = |name: &String, stamp| core.is_committed(Slot::of_name(name), stamp);
+                self.names.put(name.clone(), user, on_disk, is_committed);
+            }
+            LoadKey::User(user) => {
+                let account = value.map(Account::decode).transpose()?;
+                let is_committed = |user: &UserId, stamp| core.is_committed(user.slot(), stamp);
+                self.accounts.put(*user, account, on_disk, is_committed);
+            }
+            LoadKey::Slot(slot) => {
+                let state = value.map(SlotState::decode).transpose()?.unwrap_or_default();
+                let is_committed = |slot: &Slot, stamp| core.is_committed(*slot, stamp);
+                self.slots.put(*slot, state, on_disk, is_committed);
+            }
+        }
+        Ok(())
+    }
+
+    /// All records that the task needs are in memory.
+    fn execute(&mut self, core: &mut Core, task: Task) {
+        match task {
+            Task::Step { connection, reply_to, command } => {
+                let (slot, stamp, reply) = match command {
+                    LoginCommand::Register(register) => self.register(core, *register),
+                    LoginCommand::Start { name, address } => self.start(core, &name, address),
+                    LoginCommand::Proof(proof) => self.prove(core, *proof),
+                    LoginCommand::Resume(contents) => self.resume(core, contents),
+                };
+                self.when_written(core, slot, stamp, Written::Step { connection, reply_to, reply });
+            }
+            Task::FindUser { caller, name } => self.find_user(core, caller, &name),
+            Task::NameUser { caller, user } => self.name_user(core, caller, user),
+            Task::Logout { caller } => self.forget_ticket(core, caller),
+            Task::Add { token, name, written, credential } => {
+                self.add(core, token, Register { name, written, credential });
+            }
+            Task::Reset { token, name, credential } => self.reset(core, token, &name, credential),
+        }
+    }
+
+    fn when_written(&mut self, core: &mut Core, slot: Slot, stamp: Stamp, written: Written) {
+        let store_shard = core.store_shard(slot);
+        match core.commits.wait(store_shard, stamp, After::Logins(written)) {
+            Some(After::Logins(written)) => self.handle_written(core, written),
+            Some(_) => unreachable!("a waiter comes back as it was given"),
+            None => {}
+        }
+    }
+
+    /// A batch is on disk: what changed for sessions happens, and who waits is told.
+    pub(crate) fn handle_written(&mut self, core: &mut Core, written: Written) {
+        match written {
+            Written::Step { connection, reply_to, reply } => {
+                if let Some(NewSession { user, device, session, .. }) = reply.session() {
+                    let place =
+                        SessionPlace { shard: reply_to, connection, session: *session, device: *device };
+                    let ended = self.sessions.open(*user, place);
+                    end_sessions(core, &ended);
+                }
+                core.control(reply_to, MeshFrame::LoginReply { connection, reply });
+            }
+            Written::Logout { caller } => self.log_out(core, caller),
+            Written::Reset { token, user } => self.finish_reset(core, token, user),
+        }
+    }
+
+    /// Puts a changed account, here and on disk.
+    fn put_account(&mut self, core: &mut Core, user: UserId, account: Account) -> Stamp {
+        core.put(&Key::Account(user), &account);
+        let stamp = core.stamp(user.slot());
+        self.accounts.put(user, Some(account), stamp, |user, stamp| core.is_committed(user.slot(), stamp));
+        stamp
+    }
+
+    /// The store shard was full: what is in memory of it may never have been written. Sessions stay.
+    pub(crate) fn forget(&mut self, core: &mut Core, store_shard: StoreShardId) {
+        let is_there = |slot: Slot| core.store_shard(slot) == store_shard;
+        self.names.forget(|name| is_there(Slot::of_name(name)));
+        self.accounts.forget(|user| is_there(user.slot()));
+        self.slots.forget(|slot| is_there(*slot));
+    }
+
+    pub(crate) fn check_invariants(&self, core: &Core) {
+        self.names.check_invariants();
+        self.accounts.check_invariants();
+        self.slots.check_invariants();
+        self.sessions.check_invariants();
+        self.failures.check_invariants();
+        assert!(self.sessions.users().all(|user| core.is_home(user.slot())));
+        for (key, queue) in &self.waiting {
+            assert!((1..=QUEUED_PER_KEY_MAX).contains(&queue.len()));
+            assert!(core.is_home(key.slot()));
+        }
+    }
+}
+
+fn end_sessions(core: &mut Core, ended: &[SessionPlace]) {
+    for place in ended {
+        let frame = MeshFrame::EndSession { connection: place.connection, session: place.session };
+        core.control(place.shard, frame);
+    }
+}
+
+/// A user who cannot exist, in the slot of this name: reading his account is what a name without one costs.
+fn nobody_of(name: &str) -> UserId {
+    const NEVER_HANDED_OUT: u64 = 1 << 63;
+    let slot = u64::from(Slot::of_name(name).number());
+    let hash = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
+    UserId(hash & !u64::from(wire::ids::SLOTS - 1) | NEVER_HANDED_OUT | slot)
 }

@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn the_least_loaded_is_chosen_and_the_home_among_equals() {
-        for (sessions, home, expected) in [(&[3, 2, 1, 2][..], 0, 2), (&[1, 1, 1, 1], 3, 3), (&[2, 1, 1, 2], 0, 1)]
+        for (sessions, home, expected) in
+            [(&[3, 2, 1, 2][..], 0, 2), (&[1, 1, 1, 1], 3, 3), (&[2, 1, 1, 2], 0, 1)]
         {
             let shard = login_shard(PlacementPolicy::LeastLoaded, sessions);
             assert_eq!(shard.choose(home), expected, "{sessions:?}");

@@ -1,0 +1,105 @@
+//! Failed logins, by name and address together: who guesses is slowed down, the owner at another address is not.
+//! Names without an account count alike.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ahash::AHashMap;
+
+use crate::limits::{
+    FAILURE_DELAY_MS_FIRST, FAILURE_DELAY_MS_MAX, FAILURE_MS_MAX, FAILURES_FREE, FAILURES_MAX,
+};
+use crate::rng::Rng;
+
+type Who = (String, IpAddr);
+
+#[derive(Debug)]
+struct Failure {
+    count: u32,
+    last_ms: u64,
+    order: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Failures {
+    map: AHashMap<Who, Failure>,
+    by_order: BTreeMap<u64, Who>,
+    last_order: u64,
+}
+
+impl Failures {
+    pub fn new(rng: &mut Rng) -> Self {
+        Self { map: AHashMap::with_hasher(rng.hasher()), by_order: BTreeMap::new(), last_order: 0 }
+    }
+
+    /// How long this one has to wait until the next attempt; `None`: not at all.
+    pub fn delay_ms(&self, now_ms: u64, name: &str, address: IpAddr) -> Option<u64> {
+        let failure = self.map.get(&(name.to_owned(), address))?;
+        let doublings = failure.count.checked_sub(FAILURES_FREE)?;
+        let delay_ms = (FAILURE_DELAY_MS_FIRST << doublings.min(16)).min(FAILURE_DELAY_MS_MAX);
+        (failure.last_ms + delay_ms).checked_sub(now_ms).filter(|rest_ms| *rest_ms > 0)
+    }
+
+    pub fn note(&mut self, now_ms: u64, name: &str, address: IpAddr) {
+        self.forget_old(now_ms);
+        let who = (name.to_owned(), address);
+        self.last_order += 1;
+        let mut count = 1;
+        if let Some(before) = self.map.get(&who) {
+            count = before.count.saturating_add(1);
+            self.by_order.remove(&before.order);
+        } else if self.map.len() >= FAILURES_MAX
+            && let Some((_, oldest)) = self.by_order.pop_first()
+        {
+            self.map.remove(&oldest);
+        }
+        self.map.insert(who.clone(), Failure { count, last_ms: now_ms, order: self.last_order });
+        self.by_order.insert(self.last_order, who);
+    }
+
+    /// A success clears them.
+    pub fn clear(&mut self, name: &str, address: IpAddr) {
+        if let Some(failure) = self.map.remove(&(name.to_owned(), address)) {
+            self.by_order.remove(&failure.order);
+        }
+    }
+
+    fn forget_old(&mut self, now_ms: u64) {
+        while let Some(first) = self.by_order.first_entry() {
+            if self.map[first.get()].last_ms + FAILURE_MS_MAX > now_ms {
+                return;
+            }
+            self.map.remove(&first.remove());
+        }
+    }
+
+    pub fn check_invariants(&self) {
+        assert_eq!(self.map.len(), self.by_order.len());
+        assert!(self.map.len() <= FAILURES_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_maximum_and_end() {
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let elsewhere = IpAddr::from([127, 0, 0, 2]);
+        let mut failures = Failures::new(&mut Rng::new([1; 32]));
+        let mut delays = Vec::new();
+        for _ in 0..12 {
+            failures.note(1_000, "ann", address);
+            delays.push(failures.delay_ms(1_000, "ann", address).unwrap_or(0) / 1_000);
+        }
+        assert_eq!(delays, [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
+        assert_eq!(failures.delay_ms(1_000, "ann", elsewhere), None, "the owner is not locked out");
+        assert_eq!(failures.delay_ms(61_000, "ann", address), None);
+        failures.note(1_000 + FAILURE_MS_MAX, "bob", address);
+        assert_eq!(failures.map.len(), 1, "old failures are forgotten");
+        failures.clear("bob", address);
+        failures.check_invariants();
+        assert!(failures.map.is_empty());
+    }
+}

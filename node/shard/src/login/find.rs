@@ -1,0 +1,37 @@
+//! Users by name and names by user.
+
+use wire::message::UserFound;
+use wire::{Refusal, Slot, UserId};
+
+use super::Logins;
+use crate::core::{After, Core};
+use crate::mesh::Caller;
+
+impl Logins {
+    pub(super) fn find_user(&mut self, core: &mut Core, caller: Caller, name: &str) {
+        let (user, stamp) = self.names.find(name).expect("the name was read");
+        match *user {
+            Some(user) => self.name_user(core, caller, user),
+            None => {
+                core.counters.refused(Refusal::UnknownUser);
+                let frame = core.encoder.refused(caller.request, Refusal::UnknownUser, 0, 0);
+                core.after(Slot::of_name(name), stamp, After::Answer { caller, frame });
+            }
+        }
+    }
+
+    pub(super) fn name_user(&mut self, core: &mut Core, caller: Caller, user: UserId) {
+        let (account, stamp) = self.accounts.find(&user).expect("the account was read");
+        let frame = match account {
+            Some(account) => {
+                let found = UserFound { user, name: account.name.clone() };
+                core.encoder.user_found(caller.request, &found)
+            }
+            None => {
+                core.counters.refused(Refusal::UnknownUser);
+                core.encoder.refused(caller.request, Refusal::UnknownUser, 0, 0)
+            }
+        };
+        core.after(user.slot(), stamp, After::Answer { caller, frame });
+    }
+}

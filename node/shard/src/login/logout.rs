@@ -1,0 +1,44 @@
+//! The end of a session by its own wish.
+
+use super::{Logins, Task, Written};
+use crate::core::{Core, FULL_RETRY_MS};
+use crate::mesh::Caller;
+
+impl Logins {
+    pub(crate) fn handle_logout(&mut self, core: &mut Core, caller: Caller, forget_ticket: bool) {
+        // A session that another one has taken the place of must not revoke the other one's ticket.
+        let is_open = self.sessions.of(caller.user).contains(&caller.place);
+        if forget_ticket && is_open {
+            self.submit(core, Task::Logout { caller });
+        } else {
+            self.log_out(core, caller);
+        }
+    }
+
+    /// The next generation of the device makes its ticket void.
+    pub(super) fn forget_ticket(&mut self, core: &mut Core, caller: Caller) {
+        let (account, stamp) = self.accounts.find(&caller.user).expect("the account was read");
+        let mut account = account.clone();
+        let device = account.as_mut().and_then(|account| {
+            account.devices.iter_mut().find(|device| device.device == caller.place.device.0)
+        });
+        let stamp = match device {
+            None => stamp,
+            Some(device) => {
+                if let Some(refusal) = core.write_refusal(caller.user.slot()) {
+                    core.refuse_caller(caller, refusal, 0, FULL_RETRY_MS as u32);
+                    return;
+                }
+                device.generation += 1;
+                self.put_account(core, caller.user, account.expect("it has the device"))
+            }
+        };
+        self.when_written(core, caller.user.slot(), stamp, Written::Logout { caller });
+    }
+
+    pub(super) fn log_out(&mut self, core: &mut Core, caller: Caller) {
+        self.sessions.close(caller.user, caller.place);
+        let frame = core.encoder.logged_out(caller.request);
+        core.answer(caller, frame);
+    }
+}

@@ -1,0 +1,42 @@
+//! The operator gives an account new credentials; whoever was logged in is out, and so are the tickets.
+
+use record::Credential;
+use wire::{Refusal, UserId, UserName};
+
+use super::{Logins, Written, end_sessions};
+use crate::admin::AdminReply;
+use crate::core::{After, Core};
+
+impl Logins {
+    pub(super) fn reset(&mut self, core: &mut Core, token: u64, name: &UserName, credential: Credential) {
+        let slot = name.slot();
+        let refused = |refusal: Refusal| AdminReply::Refused { reason: refusal.reason().into() };
+        let (user, stamp) = self.names.find(name.as_str()).expect("the name was read");
+        let Some(user) = *user else {
+            let reply = refused(Refusal::UnknownUser);
+            core.after(slot, stamp, After::Reply { token, reply });
+            return;
+        };
+        if let Some(refusal) = core.write_refusal(slot) {
+            core.reply(token, refused(refusal));
+            return;
+        }
+        let (account, _) = self.accounts.find(&user).expect("the account was read");
+        let Some(mut account) = account.clone() else {
+            core.on_damage(format_args!("the name {name} leads to no account"));
+            return;
+        };
+        account.credentials = vec![credential];
+        for device in &mut account.devices {
+            device.generation += 1;
+        }
+        let stamp = self.put_account(core, user, account);
+        self.when_written(core, slot, stamp, Written::Reset { token, user });
+    }
+
+    pub(super) fn finish_reset(&mut self, core: &mut Core, token: u64, user: UserId) {
+        let ended = self.sessions.close_all(user);
+        end_sessions(core, &ended);
+        core.reply(token, AdminReply::Reset { user: user.0, sessions_ended: ended.len() as u32 });
+    }
+}

@@ -1,0 +1,103 @@
+//! What a home is asked about accounts, and which records each needs in memory.
+
+use record::Credential;
+use wire::{ConnectionId, Refusal, ShardAddress, Slot, UserId, UserName};
+
+use super::{LoginCommand, LoginReply};
+use crate::admin::AdminReply;
+use crate::core::Core;
+use crate::mesh::{Caller, MeshFrame};
+
+/// A record to be read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum LoadKey {
+    /// The comparable form.
+    Name(String),
+    User(UserId),
+    Slot(Slot),
+}
+
+impl LoadKey {
+    pub fn slot(&self) -> Slot {
+        match self {
+            LoadKey::Name(name) => Slot::of_name(name),
+            LoadKey::User(user) => user.slot(),
+            LoadKey::Slot(slot) => *slot,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Task {
+    Step {
+        connection: ConnectionId,
+        reply_to: ShardAddress,
+        command: LoginCommand,
+    },
+    FindUser {
+        caller: Caller,
+        name: String,
+    },
+    NameUser {
+        caller: Caller,
+        user: UserId,
+    },
+    /// With the ticket forgotten.
+    Logout {
+        caller: Caller,
+    },
+    Add {
+        token: u64,
+        name: UserName,
+        written: String,
+        credential: Credential,
+    },
+    Reset {
+        token: u64,
+        name: UserName,
+        credential: Credential,
+    },
+}
+
+/// How a task comes to its account.
+pub(super) enum Subject<'a> {
+    /// By a name that must be free: its slot's state is needed then.
+    NewName(&'a str),
+    /// By a name whose account is read whether or not there is one.
+    AnyName(&'a str),
+    Name(&'a str),
+    User(UserId),
+}
+
+impl Task {
+    pub fn subject(&self) -> Subject<'_> {
+        match self {
+            Task::Step { command, .. } => match command {
+                LoginCommand::Register(register) => Subject::NewName(register.name.as_str()),
+                LoginCommand::Start { name, .. } => Subject::AnyName(name.as_str()),
+                LoginCommand::Proof(proof) => Subject::AnyName(proof.name.as_str()),
+                LoginCommand::Resume(contents) => Subject::User(contents.user),
+            },
+            Task::FindUser { name, .. } => Subject::Name(name),
+            Task::NameUser { user, .. } => Subject::User(*user),
+            Task::Logout { caller } => Subject::User(caller.user),
+            Task::Add { name, .. } => Subject::NewName(name.as_str()),
+            Task::Reset { name, .. } => Subject::Name(name.as_str()),
+        }
+    }
+
+    pub fn refuse(self, core: &mut Core, refusal: Refusal, retry_ms: u32) {
+        match self {
+            Task::Step { connection, reply_to, .. } => {
+                let reply = LoginReply::Refused { refusal, detail: 0, retry_ms };
+                core.control(reply_to, MeshFrame::LoginReply { connection, reply });
+            }
+            Task::FindUser { caller, .. } | Task::NameUser { caller, .. } | Task::Logout { caller } => {
+                core.refuse_caller(caller, refusal, 0, retry_ms);
+            }
+            Task::Add { token, .. } | Task::Reset { token, .. } => {
+                core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
+            }
+        }
+    }
+}
