@@ -1,0 +1,421 @@
+//! What the interactive client knows and shows. Pure: keys and events in, wishes out; `view` draws it.
+
+use std::time::Duration;
+
+use wire::ConversationId;
+use wire::limits::MESSAGE_BODY_LEN_MAX;
+
+use super::command::{self, Command};
+use super::editor::{Edit, Editor};
+use super::log::{Key, Log};
+use super::moment::{self, Moment};
+use super::view;
+
+/// Notices kept above the input line until the next key.
+const NOTICES_MAX: usize = 20;
+
+/// What a person did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Edit(Edit),
+    Paste(String),
+    Submit,
+    /// Rows, up is positive.
+    Scroll(i32),
+    PageUp,
+    PageDown,
+    ToNewest,
+    NextChat,
+    PreviousChat,
+    NextUnread,
+    Quit,
+    Redraw,
+    Suspend,
+    Resize(Size),
+    Focus(Focus),
+}
+
+/// Whether the terminal is the one being looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    Here,
+    Elsewhere,
+}
+
+/// Columns and rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub columns: u16,
+    pub rows: u16,
+}
+
+/// What the app wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Send {
+        to: ConversationId,
+        text: String,
+    },
+    /// Find this user and open the chat.
+    OpenName(String),
+    /// The open chat changed: load its newest history.
+    Open(ConversationId),
+    LoadOlder {
+        conversation: ConversationId,
+        before: u64,
+    },
+    MarkRead {
+        conversation: ConversationId,
+        seq: u64,
+    },
+    Suspend,
+    Redraw,
+    Quit,
+}
+
+/// The connection, for the status line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    Connecting,
+    Online,
+    /// Seconds until the next try.
+    Waiting {
+        seconds: u64,
+        reason: String,
+    },
+    /// It will not come back by itself.
+    Down {
+        reason: String,
+    },
+}
+
+impl Link {
+    pub fn waiting(left: Duration, reason: String) -> Self {
+        Link::Waiting { seconds: left.as_millis().div_ceil(1_000) as u64, reason }
+    }
+}
+
+/// One conversation of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chat {
+    pub id: ConversationId,
+    /// Made safe for the screen.
+    pub name: String,
+    pub unread: u64,
+    pub time_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    Info,
+    Problem,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub kind: NoticeKind,
+    pub text: String,
+}
+
+/// The last row that is shown: the `row`-th of the item with this key. Messages that arrive do not move it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    pub key: Key,
+    pub row: usize,
+}
+
+#[derive(Debug)]
+pub struct App {
+    pub me: String,
+    pub node: String,
+    pub link: Link,
+    /// Newest first.
+    pub chats: Vec<Chat>,
+    pub open: Option<ConversationId>,
+    pub log: Log,
+    /// `None`: follows the newest message.
+    pub anchor: Option<Anchor>,
+    pub editor: Editor,
+    pub notices: Vec<Notice>,
+    pub focus: Focus,
+    pub size: Size,
+    /// Older history was asked for and has not come.
+    pub is_loading: bool,
+    /// Unix milliseconds as people of this place read them.
+    pub moment: fn(u64) -> Moment,
+    /// Last seq of the open chat for which a read mark was wished.
+    marked: u64,
+}
+
+impl App {
+    pub fn new(me: String, node: String, size: Size) -> Self {
+        Self {
+            me,
+            node,
+            link: Link::Connecting,
+            chats: Vec::new(),
+            open: None,
+            log: Log::default(),
+            anchor: None,
+            editor: Editor::new(MESSAGE_BODY_LEN_MAX),
+            notices: Vec::new(),
+            focus: Focus::Here,
+            size,
+            is_loading: false,
+            moment: moment::local,
+            marked: 0,
+        }
+    }
+
+    pub fn notice(&mut self, kind: NoticeKind, text: impl Into<String>) {
+        if self.notices.len() == NOTICES_MAX {
+            self.notices.remove(0);
+        }
+        self.notices.push(Notice { kind, text: text.into() });
+    }
+
+    pub fn handle_action(&mut self, action: Action) -> Vec<Wish> {
+        if matches!(action, Action::Edit(_) | Action::Submit | Action::Paste(_)) {
+            self.notices.clear();
+        }
+        let mut wishes = Vec::new();
+        match action {
+            Action::Edit(edit) => self.edit(edit),
+            Action::Paste(text) => self.edit(Edit::Insert(text.replace("\r\n", "\n").replace('\r', "\n"))),
+            Action::Submit => self.submit(&mut wishes),
+            Action::Scroll(rows) => self.scroll(rows),
+            Action::PageUp => self.scroll(view::log_rows(self).saturating_sub(1).max(1) as i32),
+            Action::PageDown => self.scroll(-(view::log_rows(self).saturating_sub(1).max(1) as i32)),
+            Action::ToNewest => self.anchor = None,
+            Action::NextChat => self.switch_by(1, &mut wishes),
+            Action::PreviousChat => self.switch_by(-1, &mut wishes),
+            Action::NextUnread => self.switch_to_unread(&mut wishes),
+            Action::Quit => wishes.push(Wish::Quit),
+            Action::Redraw => wishes.push(Wish::Redraw),
+            Action::Suspend => wishes.push(Wish::Suspend),
+            Action::Resize(size) => self.size = size,
+            Action::Focus(focus) => self.focus = focus,
+        }
+        self.wish_older(&mut wishes);
+        self.wish_marks(&mut wishes);
+        wishes
+    }
+
+    /// To be called after events changed the log.
+    pub fn on_log_changed(&mut self) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        if self.anchor.is_some_and(|anchor| !self.log.contains(anchor.key)) {
+            self.anchor = None; // its message got another key (it was acknowledged) or was dropped
+        }
+        self.wish_older(&mut wishes);
+        self.wish_marks(&mut wishes);
+        wishes
+    }
+
+    /// Shows another chat; its log is to be loaded.
+    pub fn open_chat(&mut self, id: ConversationId) -> Wish {
+        self.open = Some(id);
+        self.log = Log::default();
+        self.anchor = None;
+        self.is_loading = false;
+        self.marked = 0;
+        Wish::Open(id)
+    }
+
+    pub fn chat(&self, id: ConversationId) -> Option<&Chat> {
+        self.chats.iter().find(|chat| chat.id == id)
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        if !self.editor.apply(edit) {
+            self.notice(
+                NoticeKind::Problem,
+                format!("A message holds at most {MESSAGE_BODY_LEN_MAX} bytes."),
+            );
+        }
+    }
+
+    fn submit(&mut self, wishes: &mut Vec<Wish>) {
+        match command::parse(self.editor.text()) {
+            Command::Nothing => {}
+            Command::Say(text) => match self.open {
+                Some(to) => {
+                    wishes.push(Wish::Send { to, text });
+                    self.anchor = None;
+                }
+                None => {
+                    self.notice(NoticeKind::Problem, "Nobody is chosen: /to NAME opens a chat.");
+                    return; // the text stays
+                }
+            },
+            Command::Help => {
+                for line in command::HELP {
+                    self.notice(NoticeKind::Info, *line);
+                }
+            }
+            Command::List => self.list(),
+            Command::To(name) => wishes.push(Wish::OpenName(name)),
+            Command::Quit => wishes.push(Wish::Quit),
+            Command::Unknown(problem) => {
+                self.notice(NoticeKind::Problem, problem);
+                return;
+            }
+        }
+        self.editor.take();
+    }
+
+    fn list(&mut self) {
+        if self.chats.is_empty() {
+            self.notice(NoticeKind::Info, "No chats yet: /to NAME opens one.");
+        }
+        let lines: Vec<String> = self
+            .chats
+            .iter()
+            .map(|chat| match chat.unread {
+                0 => chat.name.clone(),
+                unread => format!("{} ({unread} unread)", chat.name),
+            })
+            .collect();
+        for line in lines {
+            self.notice(NoticeKind::Info, line);
+        }
+    }
+
+    fn switch_by(&mut self, by: isize, wishes: &mut Vec<Wish>) {
+        if self.chats.is_empty() {
+            return;
+        }
+        let count = self.chats.len() as isize;
+        let at = self.chats.iter().position(|chat| Some(chat.id) == self.open);
+        let next = at.map_or(0, |at| (at as isize + by).rem_euclid(count));
+        let id = self.chats[next as usize].id;
+        if Some(id) != self.open {
+            wishes.push(self.open_chat(id));
+        }
+    }
+
+    fn switch_to_unread(&mut self, wishes: &mut Vec<Wish>) {
+        let unread = self.chats.iter().find(|chat| chat.unread > 0 && Some(chat.id) != self.open);
+        match unread.map(|chat| chat.id) {
+            Some(id) => wishes.push(self.open_chat(id)),
+            None => self.notice(NoticeKind::Info, "Nothing unread."),
+        }
+    }
+
+    fn scroll(&mut self, rows: i32) {
+        self.anchor = view::scrolled(self, rows);
+    }
+
+    fn wish_older(&mut self, wishes: &mut Vec<Wish>) {
+        if let (Some(conversation), Some(before)) = (self.open, self.log.oldest_seq())
+            && !self.is_loading
+            && !self.log.is_whole
+            && view::shows_oldest(self)
+        {
+            self.is_loading = true;
+            wishes.push(Wish::LoadOlder { conversation, before });
+        }
+    }
+
+    /// What is on the screen of somebody who looks at it is read.
+    fn wish_marks(&mut self, wishes: &mut Vec<Wish>) {
+        let (Some(conversation), Some(seq)) = (self.open, self.log.newest_seq()) else { return };
+        if self.focus == Focus::Here && self.anchor.is_none() && seq > self.marked {
+            self.marked = seq;
+            wishes.push(Wish::MarkRead { conversation, seq });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::log::{Author, Item};
+    use wire::UserId;
+
+    fn conversation(number: u64) -> ConversationId {
+        ConversationId::private(UserId(1 << 10), UserId((number + 2) << 10)).expect("two users")
+    }
+
+    fn app() -> App {
+        let mut app = App::new("alice".into(), "node".into(), Size { columns: 80, rows: 24 });
+        for number in 0..3 {
+            let name = format!("user{number}");
+            app.chats.push(Chat { id: conversation(number), name, unread: number, time_ms: 0 });
+        }
+        app
+    }
+
+    fn type_in(app: &mut App, text: &str) -> Vec<Wish> {
+        app.handle_action(Action::Paste(text.into()));
+        app.handle_action(Action::Submit)
+    }
+
+    fn message(text: &str) -> Item {
+        Item::Message { by: Author::Peer, time_ms: 0, text: text.into() }
+    }
+
+    #[test]
+    fn a_line_goes_to_the_open_chat_and_stays_when_there_is_none() {
+        let mut app = app();
+        assert_eq!(type_in(&mut app, "hello"), []);
+        assert_eq!(app.editor.text(), "hello");
+        assert_eq!(app.handle_action(Action::NextChat), [Wish::Open(conversation(0))]);
+        let sent = Wish::Send { to: conversation(0), text: "hello".into() };
+        assert_eq!(app.handle_action(Action::Submit), [sent]);
+        assert!(app.editor.is_empty());
+    }
+
+    #[test]
+    fn commands_are_not_sent() {
+        let mut app = app();
+        app.open_chat(conversation(0));
+        assert_eq!(type_in(&mut app, "/to bob"), [Wish::OpenName("bob".into())]);
+        assert_eq!(type_in(&mut app, "/quit"), [Wish::Quit]);
+        assert_eq!(type_in(&mut app, "/nonsense"), []);
+        assert_eq!(app.editor.text(), "/nonsense");
+        app.editor.take();
+        let sent = Wish::Send { to: conversation(0), text: "/etc/passwd".into() };
+        assert_eq!(type_in(&mut app, "//etc/passwd"), [sent]);
+        assert_eq!(type_in(&mut app, "/list"), []);
+        assert!(app.notices.iter().any(|notice| notice.text == "user2 (2 unread)"));
+    }
+
+    #[test]
+    fn chats_are_switched_in_a_ring_and_by_unread() {
+        let mut app = app();
+        assert_eq!(app.handle_action(Action::NextUnread), [Wish::Open(conversation(1))]);
+        assert_eq!(app.handle_action(Action::NextChat), [Wish::Open(conversation(2))]);
+        assert_eq!(app.handle_action(Action::NextChat), [Wish::Open(conversation(0))]);
+        assert_eq!(app.handle_action(Action::PreviousChat), [Wish::Open(conversation(2))]);
+    }
+
+    #[test]
+    fn what_is_seen_is_read_once() {
+        let mut app = app();
+        app.open_chat(conversation(0));
+        app.log.is_whole = true;
+        app.log.put(Key::Seq(4), message("hi"), false);
+        let read = Wish::MarkRead { conversation: conversation(0), seq: 4 };
+        assert_eq!(app.on_log_changed(), [read]);
+        assert_eq!(app.on_log_changed(), []);
+        app.handle_action(Action::Focus(Focus::Elsewhere));
+        app.log.put(Key::Seq(5), message("hi"), false);
+        assert_eq!(app.on_log_changed(), []);
+        let read = Wish::MarkRead { conversation: conversation(0), seq: 5 };
+        assert_eq!(app.handle_action(Action::Focus(Focus::Here)), [read]);
+    }
+
+    #[test]
+    fn older_history_is_asked_for_once_when_its_end_is_in_sight() {
+        let mut app = app();
+        app.open_chat(conversation(0));
+        for seq in 101..=200 {
+            app.log.put(Key::Seq(seq), message("line"), false);
+        }
+        assert_eq!(app.on_log_changed(), [Wish::MarkRead { conversation: conversation(0), seq: 200 }]);
+        let older = Wish::LoadOlder { conversation: conversation(0), before: 101 };
+        let wishes: Vec<Wish> = (0..20).flat_map(|_| app.handle_action(Action::PageUp)).collect();
+        assert_eq!(wishes, [older]);
+    }
+}
