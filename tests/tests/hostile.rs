@@ -77,7 +77,10 @@ fn an_unsupported_version_is_told_the_supported_range() {
     let events = client.until_closed();
     let Some(EventBody::Refused(refused)) = events.first() else { panic!("{events:?}") };
     assert_eq!(Refusal::from_code(refused.code), Some(Refusal::UnsupportedVersion));
-    assert_eq!(refused.detail, u64::from(wire::limits::VERSION_MIN) << 16 | u64::from(wire::limits::VERSION_MAX));
+    assert_eq!(
+        refused.detail,
+        u64::from(wire::limits::VERSION_MIN) << 16 | u64::from(wire::limits::VERSION_MAX)
+    );
     scene.bystanders_chat();
     assert!(scene.node.counter("closed.UnsupportedVersion") > 0);
 }
@@ -108,7 +111,11 @@ fn a_body_that_does_not_verify_is_refused() {
     let trailing = with_length(&[frame, b"\0"].concat());
     let truncated = with_length(&frame[..frame.len() - 1]);
     let key_only = with_length(&frame[..wire::frame::HEADER_LEN + 16]);
-    let body = build(Header { id: Command::Mark.id(), request: 5 }, &conversation.to_bytes(), &[8, 0, 0, 0, 255, 255, 255, 255, 1, 2, 3, 4]);
+    let body = build(
+        Header { id: Command::Mark.id(), request: 5 },
+        &conversation.to_bytes(),
+        &[8, 0, 0, 0, 255, 255, 255, 255, 1, 2, 3, 4],
+    );
     for bytes in [trailing, truncated, key_only, body.to_vec()] {
         let mut client = RawClient::greet(scene.plain(), Protection::Plain);
         client.log_in("garbler", "password");
@@ -253,7 +260,8 @@ fn connect_from(server: SocketAddr, last: u8) -> TcpStream {
 
 #[test]
 fn ten_thousand_silent_connections_go_away_and_leave_no_memory() {
-    let limits = ["--login-timeout", "3", "--unauthenticated-max", "12000", "--connections-per-address", "1024"];
+    let limits =
+        ["--login-timeout", "3", "--unauthenticated-max", "12000", "--connections-per-address", "1024"];
     let mut scene = Scene::new(&limits);
     let mut before = 0;
     // The first wave makes the tables as large as they get.
@@ -290,7 +298,9 @@ fn one_byte_per_second_is_not_a_login() {
         let sent = stream.write_all(&[*byte]);
         // The wait for an answer is the second between two bytes.
         let read = std::io::Read::read(&mut stream, &mut [0; 64]);
-        let closed = sent.is_err() || matches!(read, Ok(0)) || read.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset);
+        let closed = sent.is_err()
+            || matches!(read, Ok(0))
+            || read.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset);
         if closed {
             scene.bystanders_chat();
             assert!(scene.node.counter("closed.LoginTimeout") > 0);
@@ -310,7 +320,8 @@ fn a_client_that_never_reads_costs_bounded_memory_and_loses_nothing() {
     let text = "x".repeat(32 * 1024);
     let count = 1_000;
     for n in 1..=count {
-        let answer = scene.ann.send_text(user, 1_000_000 + n, if n == 1 { 0 } else { 1_000_000 + n - 1 }, &text);
+        let answer =
+            scene.ann.send_text(user, 1_000_000 + n, if n == 1 { 0 } else { 1_000_000 + n - 1 }, &text);
         assert!(matches!(answer, EventBody::Sent(_)), "{answer:?}");
     }
     let after = scene.node.anonymous_bytes();
@@ -354,5 +365,30 @@ fn clients_that_vanish_in_the_middle_of_anything_disturb_nobody() {
             let _ = stream.shutdown(if cut % 2 == 0 { Shutdown::Write } else { Shutdown::Both });
         }
     }
+    scene.bystanders_chat();
+}
+
+#[test]
+fn half_records_survive_a_move_between_cores() {
+    let mut scene = Scene::new(&["--shards", "3", "--placement", "least-loaded"]);
+    let tls = scene.node.tls.expect("a TLS listener");
+    let mut clients: Vec<RawClient> = (0..24)
+        .map(|index| RawClient::new_user(tls, Protection::TlsByteByByte, &format!("slow{index}")))
+        .collect();
+    let ids: Vec<UserId> = clients.iter().map(|client| client.user).collect();
+    for (index, client) in clients.iter_mut().enumerate() {
+        let answer = client.send_text(ids[(index + 1) % ids.len()], 1, 0, &format!("from {index}"));
+        assert!(matches!(answer, EventBody::Sent(_)), "{answer:?}");
+    }
+    for (index, client) in clients.iter_mut().enumerate() {
+        let from = (index + ids.len() - 1) % ids.len();
+        loop {
+            if let EventBody::Message(message) = client.next_event() {
+                assert_eq!(message.entry.body, format!("from {from}").as_bytes());
+                break;
+            }
+        }
+    }
+    assert!(scene.node.counter("handoffs") > 0, "no connection moved");
     scene.bystanders_chat();
 }

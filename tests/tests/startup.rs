@@ -125,7 +125,8 @@ fn a_damaged_store_is_refused_then_repaired_or_refused_for_good() {
     assert_fails(&NodeBuilder::new(&data), &["repair"]);
     let output = tool(&data, &["check"]);
     assert!(!output.status.success());
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(!text.trim().is_empty());
     // Whole again, it opens and has everything.
     std::fs::write(&journal, &whole).expect("a written journal");

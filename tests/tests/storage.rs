@@ -57,10 +57,12 @@ fn a_full_disk_refuses_writes_loses_nothing_and_works_again() {
     }
     // Leaves less free than the floor.
     let filler = disk.path().join("filler");
-    let statistics = Command::new("df").args(["--output=avail", "-k"]).arg(disk.path()).output().expect("df runs");
+    let statistics =
+        Command::new("df").args(["--output=avail", "-k"]).arg(disk.path()).output().expect("df runs");
     let text = String::from_utf8_lossy(&statistics.stdout).into_owned();
     let free_kib: u64 = text.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a number");
-    std::fs::write(&filler, vec![1; (free_kib as usize).saturating_sub(40 * 1024) * 1024]).expect("a filled disk");
+    std::fs::write(&filler, vec![1; (free_kib as usize).saturating_sub(40 * 1024) * 1024])
+        .expect("a filled disk");
     let mut refused = 0;
     let stored = loop {
         match say(&mut ann, &mut acked) {
@@ -86,7 +88,10 @@ fn a_full_disk_refuses_writes_loses_nothing_and_works_again() {
     let texts: std::collections::HashSet<_> = log.iter().map(|(_, body)| body.clone()).collect();
     assert_eq!(texts.len(), log.len(), "nothing is doubled");
     assert!(texts.contains(format!("message {acked}").as_bytes()));
-    assert!((1..=100).all(|n| texts.contains(format!("message {n}").as_bytes())), "acknowledged before {stored}");
+    assert!(
+        (1..=100).all(|n| texts.contains(format!("message {n}").as_bytes())),
+        "acknowledged before {stored}"
+    );
     assert_eq!(node.stop().code(), Some(0), "{}", node.errors());
     check(&data).expect("a clean store");
 }
@@ -120,8 +125,9 @@ fn read_all(data: &Path, options: &[&str], users: usize, each: u64) {
 fn write_all(data: &Path, options: &[&str], users: usize, each: u64) {
     let mut node = NodeBuilder::new(data).with(options).start();
     let plain = node.plain.expect("a plain listener");
-    let mut clients: Vec<RawClient> =
-        (0..users).map(|index| RawClient::new_user(plain, Protection::Plain, &format!("user{index}"))).collect();
+    let mut clients: Vec<RawClient> = (0..users)
+        .map(|index| RawClient::new_user(plain, Protection::Plain, &format!("user{index}")))
+        .collect();
     let ids: Vec<_> = clients.iter().map(|client| client.user).collect();
     std::thread::scope(|scope| {
         for (index, client) in clients.iter_mut().enumerate() {

@@ -48,7 +48,8 @@ fn assert_finds(found: &[Violation], rule: &str) {
 
 #[test]
 fn planted_dependencies_are_found() {
-    let planted = |folder, name: &str| tidy::check_manifest(folder, &format!("[dependencies]\n{name} = \"1\"\n"));
+    let planted =
+        |folder, name: &str| tidy::check_manifest(folder, &format!("[dependencies]\n{name} = \"1\"\n"));
     assert_finds(&planted("node/shard", "glommio"), "is pure");
     assert_finds(&planted("node/shard", "tokio"), "is pure");
     assert_finds(&planted("node/shard", "store"), "imports go one way");
@@ -88,7 +89,8 @@ fn a_planted_clock_fails_clippy_in_the_pure_packages() {
     for package in ["wire", "node/shard", "store/record"] {
         let configuration = read(&format!("{package}/clippy.toml")).expect("the package's bans");
         let folder = tempfile::tempdir().expect("a folder for the package");
-        let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a written file");
+        let file =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a written file");
         file("clippy.toml", &configuration);
         file(
             "Cargo.toml",

@@ -155,7 +155,8 @@ impl Node {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().expect("kill runs");
+        let status =
+            Command::new("kill").args(["-s", name, &self.pid().to_string()]).status().expect("kill runs");
         assert!(status.success());
     }
 
@@ -186,7 +187,8 @@ impl Node {
 
     /// Anonymous memory in bytes.
     pub fn anonymous_bytes(&self) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).expect("its memory map");
+        let text =
+            std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).expect("its memory map");
         let line = text.lines().find(|line| line.starts_with("Anonymous:")).expect("a line");
         line.split_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok()).expect("a number") * 1024
     }
@@ -215,13 +217,20 @@ impl Node {
 
 /// Runs `ringtalk ARGS --data DIR`.
 pub fn tool(data: &Path, arguments: &[&str]) -> std::process::Output {
-    Command::new(binary()).args(arguments).arg("--data").arg(data).stdin(Stdio::null()).output().expect("it runs")
+    Command::new(binary())
+        .args(arguments)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs")
 }
 
 /// `ringtalk check` on a closed folder: what it printed, when it is clean.
 pub fn check(data: &Path) -> Result<String, String> {
     let output = tool(data, &["check"]);
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() { Ok(text) } else { Err(text) }
 }
 

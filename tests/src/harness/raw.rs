@@ -20,6 +20,27 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 pub enum Protection {
     Plain,
     Tls,
+    /// TLS of which each byte is a packet of its own.
+    TlsByteByByte,
+}
+
+/// Writes one byte at a time.
+struct ByteByByte(TcpStream);
+
+impl Read for ByteByByte {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for ByteByByte {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(&bytes[..bytes.len().min(1)])
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 trait Stream: Read + Write + std::marker::Send {}
@@ -49,22 +70,9 @@ impl RawClient {
         let mut binding = Vec::new();
         let stream: Box<dyn Stream> = match protection {
             Protection::Plain => Box::new(socket.try_clone().expect("a second handle")),
-            Protection::Tls => {
-                let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
-                let connection = ClientConnection::new(bench::tls::config(), name).expect("a configuration");
-                let mut stream = StreamOwned::new(connection, socket.try_clone().expect("a second handle"));
-                let begin = Instant::now();
-                while stream.conn.is_handshaking() {
-                    match stream.conn.complete_io(&mut stream.sock) {
-                        Ok(_) => {}
-                        Err(error) if waits(&error) && begin.elapsed() < ANSWER_MAX => {}
-                        Err(error) => panic!("TLS: {error}"),
-                    }
-                }
-                let chain = stream.conn.peer_certificates().expect("a certificate");
-                // The node's self-made certificate is signed with SHA-256.
-                binding = Sha256::digest(&chain[0]).to_vec();
-                Box::new(stream)
+            Protection::Tls => tls_stream(socket.try_clone().expect("a second handle"), &mut binding),
+            Protection::TlsByteByByte => {
+                tls_stream(ByteByByte(socket.try_clone().expect("a second handle")), &mut binding)
             }
         };
         Self {
@@ -104,8 +112,10 @@ impl RawClient {
             EventBody::RegisterTerms(terms) => terms,
             other => panic!("{other:?} instead of RegisterTerms"),
         };
-        let keys = scram::stretch(password, &terms.salt, terms.iterations).expect("proper terms").credentials();
-        match self.ask(|encoder, request| encoder.register(request, name, &keys.stored_key, &keys.server_key)) {
+        let keys =
+            scram::stretch(password, &terms.salt, terms.iterations).expect("proper terms").credentials();
+        match self.ask(|encoder, request| encoder.register(request, name, &keys.stored_key, &keys.server_key))
+        {
             EventBody::Registered { user } => user,
             other => panic!("{other:?} instead of Registered"),
         }
@@ -124,7 +134,8 @@ impl RawClient {
         let (start, answer) = self.start_login(name);
         let EventBody::Challenge(challenge) = answer else { return answer };
         let challenged = start.handle_server_first(&challenge.server_first).expect("a proper challenge");
-        let keys = scram::stretch(password, challenged.salt(), challenged.iterations()).expect("proper terms");
+        let keys =
+            scram::stretch(password, challenged.salt(), challenged.iterations()).expect("proper terms");
         let proved = challenged.prove(&keys, &self.binding);
         let answer = self.prove(proved.message());
         if let EventBody::LoggedIn(logged_in) = &answer {
@@ -228,7 +239,8 @@ impl RawClient {
     pub fn next(&mut self) -> Option<EventFrame> {
         let begin = Instant::now();
         loop {
-            if let Some(frame) = self.splitter.next_frame(wire::limits::FRAME_LEN_MAX).expect("a short frame") {
+            if let Some(frame) = self.splitter.next_frame(wire::limits::FRAME_LEN_MAX).expect("a short frame")
+            {
                 return Some(decode_event(&frame).expect("a well-formed event"));
             }
             let mut buffer = [0; 16 * 1024];
@@ -255,4 +267,22 @@ impl RawClient {
 
 fn waits(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+fn tls_stream<S: Stream + 'static>(socket: S, binding: &mut Vec<u8>) -> Box<dyn Stream> {
+    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+    let connection = ClientConnection::new(bench::tls::config(), name).expect("a configuration");
+    let mut stream = StreamOwned::new(connection, socket);
+    let begin = Instant::now();
+    while stream.conn.is_handshaking() {
+        match stream.conn.complete_io(&mut stream.sock) {
+            Ok(_) => {}
+            Err(error) if waits(&error) && begin.elapsed() < ANSWER_MAX => {}
+            Err(error) => panic!("TLS: {error}"),
+        }
+    }
+    let chain = stream.conn.peer_certificates().expect("a certificate");
+    // The node's self-made certificate is signed with SHA-256.
+    *binding = Sha256::digest(&chain[0]).to_vec();
+    Box::new(stream)
 }

@@ -73,6 +73,15 @@ impl Unread {
         self.0.clear();
     }
 
+    /// Whether a whole frame waits, or one that is too long.
+    pub fn has_frame(&self) -> bool {
+        let field = self.0.first_chunk::<LENGTH_LEN>();
+        field.is_some_and(|field| {
+            let length = u32::from_le_bytes(*field) as usize;
+            self.0.len() >= LENGTH_LEN + length || length > wire::limits::FRAME_LEN_MAX
+        })
+    }
+
     pub fn cut(&mut self, len_max: usize) -> Cut {
         let Some(field) = self.0.first_chunk::<LENGTH_LEN>() else { return Cut::Nothing };
         let length = u32::from_le_bytes(*field) as usize;
@@ -167,6 +176,8 @@ pub struct Link {
     pub actor_open: bool,
     /// Arrived at an actor that does not read.
     pub untaken: VecDeque<Bytes>,
+    /// The end has arrived behind them.
+    pub over_at_actor: bool,
 }
 
 impl Link {
@@ -209,6 +220,7 @@ impl Network {
             node: None,
             actor_open: true,
             untaken: VecDeque::new(),
+            over_at_actor: false,
         };
         self.links.insert(self.last, link);
         self.last

@@ -7,6 +7,7 @@ mod shown;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use wire::command::Command;
 use wire::message::{Entry, MarkKind, Place};
 use wire::{ConversationId, DeviceId, UserId};
 
@@ -41,6 +42,7 @@ pub struct Asked {
     pub conversation: ConversationId,
     pub from: u64,
     pub to: u64,
+    pub epoch: u32,
 }
 
 /// Highest marks that somebody asked for, and that the node has promised, as seqs.
@@ -63,7 +65,8 @@ pub struct Model {
     pub pulls: BTreeMap<(LinkId, u32), Asked>,
     pub syncs: BTreeMap<(LinkId, u32), u64>,
     pub names_asked: BTreeMap<(LinkId, u32), NameAsked>,
-    /// The highest version of a list that each device was told.
+    /// What each request asked for, to hold its answer against the command's row.
+    pub requests: BTreeMap<(LinkId, u32), Command>,
     pub violations: Vec<String>,
 }
 
@@ -77,6 +80,21 @@ pub enum NameAsked {
 impl Model {
     pub fn violate(&mut self, what: String) {
         self.violations.push(what);
+    }
+
+    pub fn violation_if(&mut self, broken: bool, what: impl FnOnce() -> String) {
+        if broken {
+            self.violate(what());
+        }
+    }
+
+    /// Nothing more is asked or shown on this link.
+    pub fn forget_link(&mut self, link: LinkId) {
+        self.identities.remove(&link);
+        self.requests.retain(|(of, _), _| *of != link);
+        self.pulls.retain(|(of, _), _| *of != link);
+        self.syncs.retain(|(of, _), _| *of != link);
+        self.names_asked.retain(|(of, _), _| *of != link);
     }
 
     /// A send is on its way, maybe again.

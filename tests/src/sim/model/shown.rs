@@ -6,7 +6,7 @@ use store::MemoryStore;
 use wire::message::{Entry, MarkKind, Marked, Place, Pulled, RangeKind, Sent, Summary, Synced};
 use wire::{ConversationId, EventBody, EventFrame, UserId};
 
-use super::{Identity, Model, NameAsked, SendKey, disk};
+use super::{Asked, Identity, Model, NameAsked, SendKey, disk};
 use crate::sim::network::LinkId;
 
 fn place(place: record::Place) -> Place {
@@ -24,6 +24,7 @@ impl Model {
     }
 
     fn check_event(&mut self, store: &MemoryStore, link: LinkId, frame: &EventFrame) {
+        self.check_answers(link, frame);
         match &frame.event {
             EventBody::LoggedIn(event) => self.on_identity(store, link, event.user, event.device),
             EventBody::Resumed(event) => self.on_identity(store, link, event.user, event.device),
@@ -60,6 +61,19 @@ impl Model {
                 self.names_asked.remove(&(link, frame.request));
             }
             _ => {}
+        }
+    }
+
+    /// A request is answered by what its row says, or refused.
+    fn check_answers(&mut self, link: LinkId, frame: &EventFrame) {
+        if frame.request == 0 {
+            return;
+        }
+        let Some(command) = self.requests.remove(&(link, frame.request)) else { return };
+        let refused = matches!(frame.event, EventBody::Refused(_));
+        let name = event_name(&frame.event);
+        if !refused && name != command.row().reply {
+            self.violate(format!("{command:?} is answered with {name}"));
         }
     }
 
@@ -152,7 +166,7 @@ impl Model {
         if asked.conversation != pulled.conversation {
             self.violate(format!("{asked:?} is answered for {:?}", pulled.conversation));
         }
-        if let Err(what) = covers(asked.from, asked.to, pulled) {
+        if let Err(what) = covers(asked, pulled) {
             self.violate(format!("{asked:?} is answered without covering it: {what}: {}", outline(pulled)));
         }
     }
@@ -245,24 +259,53 @@ fn outline(pulled: &Pulled) -> String {
     format!("{}..={} head {:?} entries {seqs:?} ranges {:?}", pulled.from, pulled.to, pulled.head, pulled.ranges)
 }
 
-/// Entries and ranges together are what was asked, once and in order.
-fn covers(from: u64, to: u64, pulled: &Pulled) -> Result<(), &'static str> {
+/// The name of an event as the command table has it.
+fn event_name(event: &EventBody) -> &'static str {
+    match event {
+        EventBody::Welcome(_) => "Welcome",
+        EventBody::Refused(_) => "Refused",
+        EventBody::Closing(_) => "Closing",
+        EventBody::RegisterTerms(_) => "RegisterTerms",
+        EventBody::Registered { .. } => "Registered",
+        EventBody::Challenge(_) => "Challenge",
+        EventBody::LoggedIn(_) => "LoggedIn",
+        EventBody::Resumed(_) => "Resumed",
+        EventBody::Connect { .. } => "Connect",
+        EventBody::Pong { .. } => "Pong",
+        EventBody::LoggedOut => "LoggedOut",
+        EventBody::Move(_) => "Move",
+        EventBody::UserFound(_) => "UserFound",
+        EventBody::Sent(_) => "Sent",
+        EventBody::Pulled(_) => "Pulled",
+        EventBody::Marked(_) => "Marked",
+        EventBody::Synced(_) => "Synced",
+        EventBody::Message(_) => "Message",
+        EventBody::HeadMoved(_) => "HeadMoved",
+        EventBody::SyncNeeded => "SyncNeeded",
+        EventBody::Unknown(_) => "Unknown",
+    }
+}
+
+/// Entries and ranges together are what was asked, up to the head, once and in order.
+fn covers(asked: Asked, pulled: &Pulled) -> Result<(), &'static str> {
+    if pulled.from != asked.from || pulled.to != asked.to.min(pulled.head.seq).max(asked.from - 1) {
+        return Err("another range");
+    }
     let entries = pulled.entries.iter().map(|entry| (entry.place.seq, entry.place.seq));
     let mut parts: Vec<_> = entries.chain(pulled.ranges.iter().map(|range| (range.from, range.to))).collect();
     parts.sort_unstable();
-    let (from, to) = (from.max(1), to.min(pulled.head.seq));
-    let mut next = from;
+    let mut next = pulled.from;
     for (first, last) in parts {
         if first != next || last < first {
             return Err("a hole or a repeat");
         }
         next = last + 1;
     }
-    if from <= to && next <= to {
+    if next != pulled.to + 1 {
         return Err("the end is missing");
     }
-    let lost = |kind| kind == RangeKind::Gone || kind == RangeKind::Recalled || kind == RangeKind::HiddenBeforeJoin;
-    if pulled.ranges.iter().any(|range| lost(range.kind)) {
+    let possible = |kind| kind == RangeKind::More || kind == RangeKind::TooLong || (kind == RangeKind::EpochChanged && asked.epoch > 1);
+    if pulled.ranges.iter().any(|range| !possible(range.kind)) {
         return Err("nothing was ever removed here");
     }
     Ok(())
