@@ -213,3 +213,69 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("a broken assertion ({})", text.unwrap_or_default().replace('\n', " "))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use record::kv::{Op, Row, StoreShardId};
+
+    use super::*;
+
+    fn ops(range: std::ops::Range<u32>, step: usize, value: Option<&str>) -> Batch {
+        let op = |n: u32| Op {
+            key: Bytes::from(format!("key-{n:04}")),
+            value: value.map(|value| Bytes::from(format!("{value}-{n}"))),
+        };
+        Batch { store_shard: StoreShardId(0), number: 0, term: 0, ops: range.step_by(step).map(op).collect() }
+    }
+
+    /// Rows in tables, in sealed memtables and in the active one, with deletes and overwrites between them.
+    #[test]
+    fn reads_merge_memory_and_tables() {
+        let dir = tempfile::tempdir().unwrap();
+        let tuning = Tuning::new(0, 0, 1);
+        let mut database = Database::open(dir.path(), tuning).unwrap();
+        let mut model = BTreeMap::new();
+        let rounds = [
+            ops(0..300, 1, Some("first")),
+            ops(0..300, 3, None),
+            ops(100..400, 2, Some("second")),
+            ops(250..260, 1, None),
+            ops(255..300, 5, Some("third")),
+        ];
+        for (number, batch) in (1..).zip(rounds) {
+            for op in &batch.ops {
+                match &op.value {
+                    Some(value) => model.insert(op.key.clone(), value.clone()),
+                    None => model.remove(&op.key),
+                };
+            }
+            database.commit(Stamp { number, tag: 9 }, [&batch].into_iter(), PersistMode::SyncData).unwrap();
+            match number % 3 {
+                0 => database.flush(),
+                1 => {
+                    drop(database);
+                    database = Database::open(dir.path(), tuning).unwrap();
+                }
+                _ => {}
+            }
+            assert_eq!(database.last_stamp().unwrap(), Some(Stamp { number, tag: 9 }));
+            let row = |(key, value): (&Bytes, &Bytes)| Row { key: key.clone(), value: value.clone() };
+            let (from, to) = (Bytes::from("key-0050"), Bytes::from("key-0290"));
+            let expected: Vec<Row> = model.range(from.clone()..to.clone()).map(row).collect();
+            let query = |reverse| Query::Range {
+                from: from.clone(),
+                to: to.clone(),
+                reverse,
+                rows_max: 1_000,
+                bytes_max: 1 << 20,
+            };
+            let mut rows = database.read(&[query(false), query(true)]).unwrap();
+            rows[1].rows.reverse();
+            assert_eq!(rows[0].rows, expected);
+            assert_eq!(rows[1].rows, expected);
+            assert_eq!(database.for_each_row(|_, _| {}).unwrap(), model.len() as u64);
+        }
+    }
+}

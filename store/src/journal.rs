@@ -29,6 +29,10 @@ const TAG_CLEAR: u8 = 4;
 const TRAILER: [u8; 4] = *b"FJL\x03";
 const START_BYTES: usize = 13;
 const ITEM_HEADER_BYTES: usize = 21;
+/// No store gets this far: it is a million commits a second for two thousand years.
+const SEQNO_MAX: u64 = 1 << 56;
+/// Flushes and compactions take some numbers between two commits.
+const SEQNO_STEP_MAX: u64 = 1 << 32;
 const READ_BUFFER_BYTES: usize = 256 * 1024;
 
 /// All journals of one store shard, oldest first.
@@ -56,7 +60,7 @@ pub(crate) struct FileScan {
 pub(crate) enum End {
     /// With zeros or the end of the file.
     Clean,
-    /// In the middle of a commit, in a way that fjall cuts off by itself.
+    /// In the middle of a commit, in a way that fjall would cut off.
     Torn,
     /// In a commit that keeps fjall from opening.
     Damaged(&'static str),
@@ -102,6 +106,14 @@ impl JournalScan {
         self.files.iter().rev().find_map(|file| file.commits).map(|(_, last)| last)
     }
 
+    /// Removes a commit that the newest journal ends in the middle of. Only for journals that are sound.
+    pub(crate) fn cut_torn_end(&self) -> io::Result<()> {
+        match self.files.last() {
+            Some(newest) if newest.end == End::Torn => newest.cut(),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn verdict(&self) -> Verdict {
         let mut before = None;
         for (index, file) in self.files.iter().enumerate() {
@@ -138,18 +150,30 @@ impl JournalScan {
 }
 
 impl FileScan {
+    /// Shortens the file to its whole commits, durably.
+    pub(crate) fn cut(&self) -> io::Result<()> {
+        let file = File::options().write(true).open(&self.path)?;
+        file.set_len(self.whole_bytes)?;
+        file.sync_all()
+    }
+
     fn of(id: u64, path: PathBuf, tag: u64) -> io::Result<Self> {
         let mut file = File::open(&path)?;
         let mut reader = EntryReader::new(BufReader::with_capacity(READ_BUFFER_BYTES, &mut file), tag);
         let mut commits: Option<(u64, u64)> = None;
+        let mut seqno_before = None;
         let mut whole_bytes = 0;
         let mut end = loop {
             match reader.commit() {
-                Ok(number) if commits.is_some_and(|(_, last)| number != last + 1) => {
+                Ok(commit) if commits.is_some_and(|(_, last)| commit.number != last + 1) => {
                     break End::Wrong("commits are missing in the middle");
                 }
-                Ok(number) => {
-                    commits = Some((commits.map_or(number, |(first, _)| first), number));
+                Ok(commit) if !plausible(seqno_before, commit.seqno) => {
+                    break End::Wrong("a commit's sequence number cannot be");
+                }
+                Ok(commit) => {
+                    commits = Some((commits.map_or(commit.number, |(first, _)| first), commit.number));
+                    seqno_before = Some(commit.seqno);
                     whole_bytes = reader.position;
                 }
                 Err(Stop::Io(e)) => return Err(e),
@@ -173,6 +197,12 @@ impl FileScan {
     }
 }
 
+/// The checksum does not cover the sequence number, and fjall drops or reorders rows by it.
+fn plausible(before: Option<u64>, seqno: u64) -> bool {
+    let before = before.unwrap_or(0);
+    seqno < SEQNO_MAX && seqno >= before && seqno - before <= SEQNO_STEP_MAX
+}
+
 fn only_zeros(file: &mut File) -> io::Result<bool> {
     let mut buffer = vec![0; READ_BUFFER_BYTES];
     loop {
@@ -191,10 +221,10 @@ fn commit_behind(rest: &[u8], last: u64, tag: u64) -> Option<u64> {
     while let Some(found) = rest.get(from..).and_then(|rest| find(rest, STAMP_KEY)) {
         let key = from + found;
         let mut reader = EntryReader::new(&rest[key - before_key..], tag);
-        if let Ok(number) = reader.commit()
-            && number > last
+        if let Ok(commit) = reader.commit()
+            && commit.number > last
         {
-            return Some(number);
+            return Some(commit.number);
         }
         from = key + 1;
     }
@@ -219,8 +249,14 @@ impl From<io::Error> for Stop {
     }
 }
 
+/// A whole commit.
+struct Commit {
+    number: u64,
+    seqno: u64,
+}
+
 enum Entry {
-    Start { items: u32 },
+    Start { items: u32, seqno: u64 },
     Item { stamp: Option<Stamp> },
     Clear,
     End { checksum: u64 },
@@ -241,9 +277,9 @@ impl<R: Read> EntryReader<R> {
         Self { source, tag, position: 0, hash: Xxh3::new(), key: Vec::new(), value: Vec::new() }
     }
 
-    /// The number of the next whole commit.
-    fn commit(&mut self) -> Result<u64, Stop> {
-        let Entry::Start { items: mut left } = self.entry()? else { return Err(Stop::Torn) };
+    /// The next commit, if it is whole.
+    fn commit(&mut self) -> Result<Commit, Stop> {
+        let Entry::Start { items: mut left, seqno } = self.entry()? else { return Err(Stop::Torn) };
         self.hash = Xxh3::new();
         let mut stamp = None;
         let mut first = true;
@@ -269,7 +305,7 @@ impl<R: Read> EntryReader<R> {
             first = false;
         }
         match stamp {
-            Some(stamp) if stamp.tag == self.tag => Ok(stamp.number),
+            Some(stamp) if stamp.tag == self.tag => Ok(Commit { number: stamp.number, seqno }),
             _ => Err(Stop::Wrong("a commit is not of this data folder")),
         }
     }
@@ -278,8 +314,8 @@ impl<R: Read> EntryReader<R> {
         match self.array::<1>()?[0] {
             TAG_START => {
                 let items = u32::from_le_bytes(self.array()?);
-                let _seqno: [u8; 8] = self.array()?;
-                Ok(Entry::Start { items })
+                let seqno = u64::from_le_bytes(self.array()?);
+                Ok(Entry::Start { items, seqno })
             }
             TAG_ITEM => self.item(),
             TAG_END => {
@@ -341,5 +377,117 @@ impl<R: Read> EntryReader<R> {
         let read = (&mut self.source).take(length as u64).read_to_end(into)?;
         self.position += read as u64;
         if read == length { Ok(()) } else { Err(Stop::Torn) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAG: u64 = 0x5eed;
+
+    /// A commit as fjall writes it.
+    fn commit(number: u64, seqno: u64, tag: u64, value: &[u8]) -> Vec<u8> {
+        let stamp = Stamp { number, tag }.to_bytes();
+        let mut items = Vec::new();
+        for (keyspace, key, value) in [(2_u64, &STAMP_KEY[..], &stamp[..]), (1, b"key", value)] {
+            items.extend([TAG_ITEM, 0, 0]);
+            items.extend(keyspace.to_le_bytes());
+            items.extend((key.len() as u16).to_le_bytes());
+            items.extend((value.len() as u32).to_le_bytes());
+            items.extend((value.len() as u32).to_le_bytes());
+            items.extend(key);
+            items.extend(value);
+        }
+        let mut bytes = vec![TAG_START, 2, 0, 0, 0];
+        bytes.extend(seqno.to_le_bytes());
+        bytes.extend(&items);
+        bytes.push(TAG_END);
+        bytes.extend(xxhash_rust::xxh3::xxh3_64(&items).to_le_bytes());
+        bytes.extend(TRAILER);
+        bytes
+    }
+
+    fn scan(journals: &[Vec<u8>]) -> JournalScan {
+        let dir = tempfile::tempdir().unwrap();
+        for (id, bytes) in journals.iter().enumerate() {
+            // Ids that do not sort as text.
+            fs::write(dir.path().join(format!("{}.jnl", id + 9)), bytes).unwrap();
+        }
+        JournalScan::of(dir.path(), TAG).unwrap()
+    }
+
+    fn commits(numbers: std::ops::Range<u64>) -> Vec<u8> {
+        numbers.flat_map(|number| commit(number, number, TAG, b"value")).collect()
+    }
+
+    fn inner(scan: &JournalScan) -> String {
+        let Verdict::Inner(what) = scan.verdict() else { panic!("{:?}", scan.verdict()) };
+        what
+    }
+
+    #[test]
+    fn whole_journals_are_sound() {
+        let mut padded = commits(4..6);
+        padded.extend([0; 1_000]);
+        for (journals, last) in [
+            (vec![], None),
+            (vec![vec![]], None),
+            (vec![vec![0; 500]], None),
+            (vec![commits(1..4), padded], Some(5)),
+            (vec![commits(7..9), vec![]], Some(8)),
+        ] {
+            let scan = scan(&journals);
+            assert_eq!((scan.verdict(), scan.last_commit()), (Verdict::Sound, last));
+        }
+    }
+
+    #[test]
+    fn a_commit_that_is_cut_anywhere_is_torn() {
+        let whole = commits(1..3);
+        let last = commit(3, 3, TAG, b"value");
+        for cut in 1..last.len() {
+            let journal = [&whole[..], &last[..cut], &[0; 64]].concat();
+            let scan = scan(&[journal]);
+            assert_eq!((scan.verdict(), scan.last_commit()), (Verdict::Sound, Some(2)), "cut at {cut}");
+            assert_eq!((&scan.files[0].end, scan.files[0].whole_bytes), (&End::Torn, whole.len() as u64));
+        }
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_is_gone_is_found() {
+        let mut torn = commits(1..4);
+        torn.truncate(torn.len() - 3);
+        assert!(
+            inner(&scan(&[torn.clone(), commits(4..5)])).contains("commit is cut off"),
+            "an older journal"
+        );
+        assert!(inner(&scan(&[commits(1..3), commits(4..5)])).contains("the commit before is 2"));
+        assert!(inner(&scan(&[[commits(1..3), commits(4..5)].concat()])).contains("missing in the middle"));
+        assert!(inner(&scan(&[[torn, commits(4..5)].concat()])).contains("commit 4 lies behind it"));
+        let foreign = commit(3, 3, TAG + 1, b"value");
+        assert!(inner(&scan(&[[commits(1..3), foreign].concat()])).contains("not of this data folder"));
+        for seqno in [1, 1 << 40, 1 << 60] {
+            let jumped = commit(3, seqno, TAG, b"value");
+            assert!(inner(&scan(&[[commits(1..3), jumped].concat()])).contains("sequence number"));
+        }
+    }
+
+    #[test]
+    fn a_message_cannot_pass_for_a_commit_behind_the_damage() {
+        let forged = commit(50, 50, TAG ^ 1, b"value");
+        let mut journal = [commits(1..3), commit(3, 3, TAG, &forged)].concat();
+        journal.truncate(journal.len() - 3);
+        let scan = scan(&[journal]);
+        assert_eq!((scan.verdict(), scan.last_commit()), (Verdict::Sound, Some(2)));
+    }
+
+    #[test]
+    fn a_nonsense_length_costs_nothing() {
+        let mut journal = commits(1..2);
+        journal
+            .extend([TAG_START, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, TAG_ITEM, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+        journal.extend([3, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, b'k', b'e', b'y']);
+        assert_eq!(scan(&[journal]).files[0].end, End::Torn);
     }
 }

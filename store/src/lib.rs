@@ -23,6 +23,7 @@
 //! that knows them. No timer for group commit. No retry of a failed write: it poisons the store, and the node stops.
 
 mod answer;
+mod check;
 mod committer;
 mod database;
 mod error;
@@ -38,16 +39,19 @@ mod poison;
 mod query;
 mod queue;
 mod reader;
+mod repair;
 mod shard_open;
 mod space;
 mod stats;
 mod store;
 
 pub use answer::{Answers, LoadRequest, StoreAnswer};
+pub use check::{CheckReport, FINDINGS_PER_SHARD_MAX, RowVisitor, check};
 pub use error::OpenError;
 pub use folder::FORMAT_VERSION;
 pub use memory::MemoryStore;
 pub use options::*;
 pub use record;
+pub use repair::{RepairReport, repair};
 pub use stats::{ReadStats, ShardStats, StoreStats};
 pub use store::{CloseError, LoadRefused, RefusedReason, Store, SubmitRefused};

@@ -35,10 +35,10 @@ pub(crate) fn open_shard(
     if !exists && manifest.complete {
         return Err(damaged("its folder is missing or empty".to_owned()));
     }
-    let last_in_journals = look_at_journals(folder, manifest, shard, marked)?;
-    let database = open_database(folder, shard, tuning)?;
+    let scan = look_at_journals(folder, manifest, shard, marked)?;
+    let database = open_database(folder, shard, &scan, tuning)?;
     let stamp = last_stamp(folder, manifest, shard, &database)?;
-    if let Some(expected) = last_in_journals.filter(|expected| *expected != stamp.number) {
+    if let Some(expected) = scan.last_commit().filter(|expected| *expected != stamp.number) {
         return Err(damaged(format!(
             "its journals end with commit {expected}, but it opened with {}",
             stamp.number
@@ -75,33 +75,38 @@ pub(crate) fn scan_journals(
     })
 }
 
-/// Looks before fjall does, because fjall cuts off what it cannot read. Gives the last commit in a journal.
+/// Looks before fjall does, because fjall cuts off what it cannot read.
 fn look_at_journals(
     folder: &Folder,
     manifest: &Manifest,
     shard: StoreShardId,
     marked: Marked,
-) -> Result<Option<u64>, OpenError> {
+) -> Result<JournalScan, OpenError> {
     let scan = scan_journals(folder, manifest, shard)?;
-    let last = scan.last_commit();
-    if let (Marked::At(mark), Some(last)) = (marked, last)
+    if let (Marked::At(mark), Some(last)) = (marked, scan.last_commit())
         && last < mark
     {
         return Err(behind_mark(folder, shard, last, mark));
     }
     match scan.verdict() {
-        Verdict::Sound => Ok(last),
+        Verdict::Sound => Ok(scan),
         Verdict::LastCommit(what) | Verdict::Inner(what) => {
             Err(OpenError::damaged(folder.dir(), shard, what))
         }
     }
 }
 
+/// Opens a database whose journals were found sound. A commit that was being written when the power went is cut off
+/// first: fjall would do that too, but not without tripping over some of them.
 pub(crate) fn open_database(
     folder: &Folder,
     shard: StoreShardId,
+    scan: &JournalScan,
     tuning: Tuning,
 ) -> Result<Database, OpenError> {
+    scan.cut_torn_end().map_err(|e| {
+        OpenError::unusable(folder.dir(), format!("cutting a journal of store shard {}", shard.0), e)
+    })?;
     let dir = folder.shard_dir(shard);
     if let Err(e) = fs::read_dir(&dir)
         && e.kind() != ErrorKind::NotFound

@@ -1,6 +1,8 @@
 //! An inbox that waits for answers, and short ways to say what the tests say often.
 #![allow(dead_code)]
 
+pub mod journal;
+
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
