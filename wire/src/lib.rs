@@ -4,6 +4,7 @@ extern crate alloc; // the generated code names it
 
 pub mod body;
 pub mod classify;
+pub mod client;
 pub mod command;
 pub mod decode;
 pub mod encode;

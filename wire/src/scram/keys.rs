@@ -54,7 +54,7 @@ pub fn stretch(password: &str, salt: &[u8], iterations: u32) -> Result<ClientKey
 }
 
 /// Whether a client goes along with what a node asks for.
-pub(super) fn check_terms(salt: &[u8], iterations: u32) -> Result<(), ScramError> {
+pub(crate) fn check_terms(salt: &[u8], iterations: u32) -> Result<(), ScramError> {
     if !(ITERATIONS_MIN..=ITERATIONS_MAX).contains(&iterations) {
         return Err(ScramError::Iterations(iterations));
     }

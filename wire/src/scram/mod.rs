@@ -12,6 +12,7 @@ mod tests;
 mod text;
 
 pub use client::{ClientChallenged, ClientProved, ClientStart};
+pub(crate) use keys::check_terms;
 pub use keys::{ClientKeys, Credentials, SessionKey, fake_credentials, fake_salt, stretch};
 pub use server::{Exchange, Proven, check_mechanism, server_first, verify};
 pub use text::{ClientFirst, nonce_text};

@@ -1,0 +1,313 @@
+//! Sends that are not decided. Per conversation they are taken in the order of their counters or not at all, so after
+//! any refusal a conversation's lane stalls until nothing of it is on its way, and goes on from its first send.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::stored::StoredSend;
+use super::{OUTGOING_BYTES_MAX, OUTGOING_MAX, RETRY_MS_MAX, UNANSWERED_MS};
+use crate::ids::ConversationId;
+use crate::message::BodyKind;
+
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub conversation: ConversationId,
+    pub body_kind: BodyKind,
+    pub body: Bytes,
+    /// The application was told that it waits.
+    pub told_delayed: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not persisted yet.
+    Storing,
+    Queued {
+        resent: bool,
+    },
+    InFlight {
+        request: u32,
+        since_ms: u64,
+        resent: bool,
+    },
+    /// No answer in time: out of the window, may still be answered.
+    Unanswered {
+        resent: bool,
+    },
+}
+
+/// The sends of one conversation.
+#[derive(Debug, Default)]
+struct Lane {
+    undecided: BTreeSet<u64>,
+    in_flight: usize,
+    /// Waits until nothing is in flight and the hold is over.
+    stalled: bool,
+    hold_until_ms: u64,
+    /// Stalls without a send taken in between.
+    setbacks: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    sends: BTreeMap<u64, Outgoing>,
+    lanes: BTreeMap<ConversationId, Lane>,
+    /// Queued sends of lanes that are not stalled.
+    ready: BTreeSet<u64>,
+    in_flight: BTreeSet<u64>,
+    stalled: BTreeSet<ConversationId>,
+    bytes: usize,
+    connected: bool,
+}
+
+impl Outbox {
+    /// Sends of the persisted state: all wait for a connection.
+    pub fn restore(stored: Vec<StoredSend>) -> Self {
+        let mut outbox = Self::default();
+        for send in stored {
+            let counter = send.counter;
+            outbox.insert(counter, send, State::Queued { resent: false });
+        }
+        outbox
+    }
+
+    pub fn has_room(&self, body_len: usize) -> bool {
+        self.sends.len() < OUTGOING_MAX && self.bytes + body_len <= OUTGOING_BYTES_MAX
+    }
+
+    pub fn len(&self) -> usize {
+        self.sends.len()
+    }
+
+    pub fn get(&self, counter: u64) -> Option<&Outgoing> {
+        self.sends.get(&counter)
+    }
+
+    pub fn counters(&self) -> Vec<u64> {
+        self.sends.keys().copied().collect()
+    }
+
+    /// A new send; it becomes ready with [`Outbox::on_stored`].
+    pub fn push(&mut self, send: StoredSend) {
+        let counter = send.counter;
+        self.insert(counter, send, State::Storing);
+    }
+
+    fn insert(&mut self, counter: u64, send: StoredSend, state: State) {
+        self.bytes += send.body.len();
+        self.lanes.entry(send.conversation).or_default().undecided.insert(counter);
+        let StoredSend { conversation, body_kind, body, .. } = send;
+        let outgoing = Outgoing { conversation, body_kind, body, told_delayed: false, state };
+        let replaced = self.sends.insert(counter, outgoing);
+        assert!(replaced.is_none(), "counter {counter} was used before");
+    }
+
+    pub fn on_stored(&mut self, counter: u64) {
+        let Some(send) = self.sends.get_mut(&counter) else { return };
+        if send.state == State::Storing {
+            send.state = State::Queued { resent: false };
+            self.make_ready(counter);
+        }
+    }
+
+    fn make_ready(&mut self, counter: u64) {
+        let conversation = self.sends[&counter].conversation;
+        if self.connected && !self.lanes[&conversation].stalled {
+            self.ready.insert(counter);
+        }
+    }
+
+    /// The next send to transmit, if there is one and the window has room.
+    pub fn next_ready(&self, window: usize) -> Option<u64> {
+        if self.in_flight.len() >= window { None } else { self.ready.first().copied() }
+    }
+
+    /// The undecided send before this one in its conversation.
+    pub fn undecided_before(&self, counter: u64) -> Option<u64> {
+        let conversation = self.sends.get(&counter)?.conversation;
+        self.lanes[&conversation].undecided.range(..counter).next_back().copied()
+    }
+
+    pub fn on_transmitted(&mut self, counter: u64, request: u32, now_ms: u64) {
+        let send = self.sends.get_mut(&counter).expect("a ready send");
+        let State::Queued { resent } = send.state else { panic!("send {counter} was not queued") };
+        send.state = State::InFlight { request, since_ms: now_ms, resent };
+        self.ready.remove(&counter);
+        self.in_flight.insert(counter);
+        self.lanes.get_mut(&send.conversation).expect("its lane").in_flight += 1;
+    }
+
+    /// Whether an answer to this request is the one this send waits for (a late one counts too).
+    pub fn waits_for(&self, counter: u64, request: u32) -> bool {
+        match self.sends.get(&counter).map(|send| send.state) {
+            Some(State::InFlight { request: current, .. }) => current == request,
+            Some(State::Unanswered { .. }) => true,
+            Some(State::Queued { .. } | State::Storing) | None => false,
+        }
+    }
+
+    /// Taken by the node or given up: it leaves. `None` when it left before.
+    pub fn decide(&mut self, counter: u64, taken: bool, now_ms: u64) -> Option<Outgoing> {
+        let send = self.sends.remove(&counter)?;
+        self.bytes -= send.body.len();
+        self.ready.remove(&counter);
+        let lane = self.lanes.get_mut(&send.conversation).expect("its lane");
+        lane.undecided.remove(&counter);
+        if self.in_flight.remove(&counter) {
+            lane.in_flight -= 1;
+        }
+        if taken {
+            lane.setbacks = 0;
+        }
+        if lane.undecided.is_empty() {
+            self.lanes.remove(&send.conversation);
+            self.stalled.remove(&send.conversation);
+        } else {
+            self.restart(send.conversation, now_ms);
+        }
+        Some(send)
+    }
+
+    /// Refused for now: the lane goes back to its first send after the hold. `true` the first time for this send.
+    pub fn on_delayed(&mut self, counter: u64, hold_ms: u64, now_ms: u64) -> bool {
+        let Some(send) = self.sends.get_mut(&counter) else { return false };
+        let first = !send.told_delayed;
+        send.told_delayed = true;
+        self.stall(counter, hold_ms, now_ms);
+        first
+    }
+
+    /// Refused because one before it is not decided. The first times it goes back at once, then it takes its time: a
+    /// node that silently ignores a send would be asked in a loop otherwise.
+    pub fn on_out_of_order(&mut self, counter: u64, now_ms: u64) {
+        let Some(send) = self.sends.get(&counter) else { return };
+        let lane = self.lanes.get_mut(&send.conversation).expect("its lane");
+        if !lane.stalled {
+            lane.setbacks += 1;
+        }
+        let hold_ms = match lane.setbacks {
+            0..=2 => 0,
+            setbacks => (100u64 << (setbacks - 3).min(10)).min(RETRY_MS_MAX),
+        };
+        self.stall(counter, hold_ms, now_ms);
+    }
+
+    fn stall(&mut self, counter: u64, hold_ms: u64, now_ms: u64) {
+        let send = self.sends.get_mut(&counter).expect("an undecided send");
+        let conversation = send.conversation;
+        if let State::InFlight { resent, .. } = send.state {
+            send.state = State::Queued { resent };
+            self.in_flight.remove(&counter);
+            self.lanes.get_mut(&conversation).expect("its lane").in_flight -= 1;
+        }
+        let lane = self.lanes.get_mut(&conversation).expect("its lane");
+        lane.stalled = true;
+        lane.hold_until_ms = lane.hold_until_ms.max(now_ms + hold_ms);
+        for counter in &lane.undecided {
+            self.ready.remove(counter);
+        }
+        self.stalled.insert(conversation);
+        self.restart(conversation, now_ms);
+    }
+
+    /// Lets a stalled lane go on if nothing of it is on its way and its hold is over. What was not answered goes too:
+    /// the later ones cannot be taken before it is.
+    fn restart(&mut self, conversation: ConversationId, now_ms: u64) {
+        let lane = self.lanes.get_mut(&conversation).expect("a lane");
+        if !lane.stalled || lane.in_flight > 0 || now_ms < lane.hold_until_ms {
+            return;
+        }
+        lane.stalled = false;
+        self.stalled.remove(&conversation);
+        for counter in &lane.undecided {
+            let send = self.sends.get_mut(counter).expect("an undecided send");
+            if let State::Unanswered { .. } = send.state {
+                send.state = State::Queued { resent: true };
+            }
+            if self.connected && matches!(send.state, State::Queued { .. }) {
+                self.ready.insert(*counter);
+            }
+        }
+    }
+
+    /// A new session: everything that may have been lost goes again, in order.
+    pub fn on_connected(&mut self, now_ms: u64) {
+        self.connected = true;
+        for (counter, send) in &mut self.sends {
+            match send.state {
+                State::Storing => continue,
+                State::InFlight { resent, .. } => send.state = State::Queued { resent },
+                State::Unanswered { resent: false } => send.state = State::Queued { resent: true },
+                State::Unanswered { resent: true } => continue,
+                State::Queued { .. } => {}
+            }
+            if !self.lanes[&send.conversation].stalled {
+                self.ready.insert(*counter);
+            }
+        }
+        self.tick(now_ms);
+    }
+
+    pub fn on_disconnected(&mut self) {
+        self.connected = false;
+        self.ready.clear();
+        self.in_flight.clear();
+        for lane in self.lanes.values_mut() {
+            lane.in_flight = 0;
+        }
+        for send in self.sends.values_mut() {
+            if let State::InFlight { resent, .. } = send.state {
+                send.state = State::Queued { resent };
+            }
+        }
+    }
+
+    /// Lets lanes go on whose hold is over; gives the sends that were not answered in time.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<u64> {
+        let mut unanswered = Vec::new();
+        for counter in self.in_flight.clone() {
+            let send = self.sends.get_mut(&counter).expect("a send in flight");
+            let State::InFlight { since_ms, resent, .. } = send.state else { panic!("send {counter}") };
+            if now_ms >= since_ms + UNANSWERED_MS {
+                send.state = State::Unanswered { resent };
+                self.in_flight.remove(&counter);
+                self.lanes.get_mut(&send.conversation).expect("its lane").in_flight -= 1;
+                unanswered.push(counter);
+            }
+        }
+        for conversation in self.stalled.clone() {
+            self.restart(conversation, now_ms);
+        }
+        unanswered
+    }
+
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let answers = self.in_flight.iter().filter_map(|counter| match self.sends[counter].state {
+            State::InFlight { since_ms, .. } => Some(since_ms + UNANSWERED_MS),
+            _ => None,
+        });
+        let holds = self.stalled.iter().filter_map(|conversation| {
+            let lane = &self.lanes[conversation];
+            (lane.in_flight == 0).then_some(lane.hold_until_ms)
+        });
+        answers.chain(holds).min()
+    }
+
+    pub fn check_invariants(&self) {
+        assert!(self.sends.len() <= OUTGOING_MAX && self.bytes <= OUTGOING_BYTES_MAX);
+        let lanes: usize = self.lanes.values().map(|lane| lane.undecided.len()).sum();
+        assert_eq!(lanes, self.sends.len());
+        for counter in &self.ready {
+            assert!(matches!(self.sends[counter].state, State::Queued { .. }), "ready send {counter}");
+            assert!(!self.lanes[&self.sends[counter].conversation].stalled);
+        }
+        for (conversation, lane) in &self.lanes {
+            assert!(!lane.undecided.is_empty());
+            assert_eq!(lane.stalled, self.stalled.contains(conversation));
+            let in_flight = lane.undecided.iter().filter(|counter| self.in_flight.contains(counter));
+            assert_eq!(in_flight.count(), lane.in_flight);
+        }
+    }
+}

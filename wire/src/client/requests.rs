@@ -1,0 +1,112 @@
+//! Commands without an answer.
+
+use std::collections::BTreeMap;
+
+use super::effect::QueryId;
+use super::{ANSWER_MS_MAX, QUERIES_MAX};
+use crate::ids::{ConversationId, UserId};
+
+/// What an answer will be for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pending {
+    Hello,
+    RegisterStart,
+    Register,
+    LoginStart,
+    LoginProof,
+    Resume,
+    Logout,
+    Ping,
+    Send { counter: u64 },
+    CatchUp { conversation: ConversationId },
+    History { query: QueryId },
+    Mark { conversation: ConversationId },
+    Sync,
+    Find { query: QueryId },
+}
+
+impl Pending {
+    /// A send may stay without an answer; the others may not.
+    fn must_be_answered(&self) -> bool {
+        !matches!(self, Pending::Send { .. })
+    }
+}
+
+/// A question of the application that waits for its turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Query {
+    Find { name: String },
+    Name { user: UserId },
+    History { conversation: ConversationId, from: u64, to: u64 },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    last: u32,
+    pending: BTreeMap<u32, (Pending, u64)>,
+}
+
+impl Requests {
+    pub fn open(&mut self, pending: Pending, now_ms: u64) -> u32 {
+        loop {
+            self.last = self.last.wrapping_add(1).max(1);
+            if !self.pending.contains_key(&self.last) {
+                break;
+            }
+        }
+        self.pending.insert(self.last, (pending, now_ms));
+        self.last
+    }
+
+    pub fn close(&mut self, request: u32) -> Option<Pending> {
+        self.pending.remove(&request).map(|(pending, _)| pending)
+    }
+
+    /// The application's questions that were on their way.
+    pub fn clear(&mut self) -> Vec<QueryId> {
+        std::mem::take(&mut self.pending)
+            .into_values()
+            .filter_map(|(pending, _)| match pending {
+                Pending::Find { query } | Pending::History { query } => Some(query),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub fn queries(&self) -> usize {
+        let is_query = |pending: &Pending| matches!(pending, Pending::Find { .. } | Pending::History { .. });
+        self.pending.values().filter(|(pending, _)| is_query(pending)).count()
+    }
+
+    /// When the oldest answer that must come is overdue.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let sent = self.pending.values().filter(|(pending, _)| pending.must_be_answered());
+        sent.map(|(_, since_ms)| since_ms + ANSWER_MS_MAX).min()
+    }
+}
+
+/// Questions of the application in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Queries {
+    last: u64,
+    waiting: Vec<(QueryId, Query)>,
+}
+
+impl Queries {
+    /// `None` when too many wait.
+    pub fn push(&mut self, query: Query) -> Option<QueryId> {
+        if self.waiting.len() >= QUERIES_MAX {
+            return None;
+        }
+        self.last += 1;
+        self.waiting.push((QueryId(self.last), query));
+        Some(QueryId(self.last))
+    }
+
+    /// The first one that may go: pulls go one at a time.
+    pub fn next(&mut self, pull_allowed: bool) -> Option<(QueryId, Query)> {
+        let may_go = |query: &Query| pull_allowed || !matches!(query, Query::History { .. });
+        let at = self.waiting.iter().position(|(_, query)| may_go(query))?;
+        Some(self.waiting.remove(at))
+    }
+}

@@ -1,0 +1,179 @@
+//! Sends: each is persisted before it is transmitted, and decided once.
+
+use bytes::Bytes;
+
+use super::effect::{ClientEvent, Reason, SendFailure};
+use super::journal::After;
+use super::requests::Pending;
+use super::session::{SendError, Session, is_transient, retry_ms};
+use super::stored::{PersistOp, StoredSend};
+use super::{ANSWER_MS_MAX, STORAGE_FULL_MS};
+use crate::ids::ConversationId;
+use crate::limits::MESSAGE_BODY_LEN_MAX;
+use crate::message::{BodyKind, Entry, EntryKind, Refused, Send, Sent};
+use crate::refusal::Refusal;
+
+impl Session {
+    /// Takes a message to be sent, connected or not; it survives crashes as soon as it is persisted. Gives its
+    /// counter, by which later events name it.
+    pub fn send(
+        &mut self,
+        now_ms: u64,
+        conversation: ConversationId,
+        body_kind: BodyKind,
+        body: Bytes,
+    ) -> Result<u64, SendError> {
+        let account = self.account.as_ref().ok_or(SendError::NotLoggedIn)?;
+        if !conversation.is_valid() || !conversation.has(account.user) {
+            return Err(SendError::NotMember);
+        }
+        if body.len() > MESSAGE_BODY_LEN_MAX {
+            return Err(SendError::TooLong);
+        }
+        let is_text = body_kind == BodyKind::Text && std::str::from_utf8(&body).is_ok();
+        if !is_text && body_kind != BodyKind::Opaque {
+            return Err(SendError::NotText);
+        }
+        if !self.outbox.has_room(body.len()) {
+            return Err(SendError::QueueFull);
+        }
+        let counter = self.next_counter;
+        self.next_counter += 1;
+        let send = StoredSend { counter, conversation, body_kind, body };
+        self.journal.write(PersistOp::NextCounter(self.next_counter));
+        self.journal.write(PersistOp::Outgoing(send.clone()));
+        self.journal.then(After::Stored { counter });
+        self.outbox.push(send);
+        self.finish(now_ms);
+        Ok(counter)
+    }
+
+    /// Gives up a send. If the node has taken it, it comes as a message all the same.
+    pub fn discard(&mut self, now_ms: u64, counter: u64) {
+        self.fail_send(now_ms, counter, SendFailure::Discarded);
+        self.finish(now_ms);
+    }
+
+    pub(super) fn transmit_sends(&mut self, now_ms: u64) {
+        if now_ms < self.send_hold_until_ms {
+            return;
+        }
+        while let Some(counter) = self.outbox.next_ready(self.window) {
+            let send = self.outbox.get(counter).expect("a ready send").clone();
+            let last_taken = self.feeds.get(&send.conversation).map_or(0, |feed| feed.state.last_taken);
+            let previous = self.outbox.undecided_before(counter).unwrap_or(last_taken);
+            let message = Send {
+                counter,
+                previous: previous.min(counter - 1),
+                body_kind: send.body_kind,
+                body: &send.body,
+            };
+            let request = self.transmit(now_ms, Pending::Send { counter }, |encoder, request| {
+                encoder.send(request, send.conversation, &message)
+            });
+            self.outbox.on_transmitted(counter, request, now_ms);
+        }
+    }
+
+    /// The node has it on disk: it is an entry of the log like any other.
+    pub(super) fn on_sent(&mut self, now_ms: u64, counter: u64, sent: Sent) -> Result<(), Reason> {
+        let Some(send) = self.outbox.get(counter) else { return Ok(()) }; // decided before
+        if sent.counter != counter || sent.conversation != send.conversation || sent.place.seq == 0 {
+            return Err(Reason::Misbehaved("an answer to another send"));
+        }
+        let entry = Entry {
+            place: sent.place,
+            time_ms: sent.time_ms,
+            sender: self.me(),
+            device: self.device(),
+            counter,
+            kind: EntryKind::Message,
+            body_kind: send.body_kind,
+            body: send.body.clone(),
+        };
+        self.take_send(now_ms, &entry, sent.conversation);
+        self.on_entry(now_ms, sent.conversation, sent.epoch, entry);
+        Ok(())
+    }
+
+    /// An own entry was found in the log, or just taken. It decides the send it came from.
+    pub(super) fn take_send(&mut self, now_ms: u64, entry: &Entry, conversation: ConversationId) {
+        let counter = entry.counter;
+        if self.outbox.get(counter).is_none_or(|send| send.conversation != conversation) {
+            return;
+        }
+        self.outbox.decide(counter, true, now_ms);
+        self.sought.remove(&counter);
+        self.journal.write(PersistOp::Decided { counter });
+        if self.know(conversation, entry.place.seq - 1, 0) {
+            let feed = self.feeds.get_mut(&conversation).expect("just found");
+            feed.state.last_taken = feed.state.last_taken.max(counter);
+            self.journal.touch(conversation);
+        }
+        let (place, time_ms) = (entry.place, entry.time_ms);
+        self.journal.then(After::Tell(ClientEvent::Sent { conversation, counter, place, time_ms }));
+    }
+
+    pub(super) fn on_send_refused(&mut self, now_ms: u64, counter: u64, request: u32, refused: Refused) {
+        if !self.outbox.waits_for(counter, request) {
+            return; // decided, or refused to an earlier transmission
+        }
+        let conversation = self.outbox.get(counter).expect("a send that waits").conversation;
+        match Refusal::from_code(refused.code) {
+            Some(Refusal::OutOfOrder) => {
+                if let Some(feed) = self.feeds.get_mut(&conversation) {
+                    feed.state.last_taken = refused.detail;
+                    self.journal.touch(conversation);
+                }
+                self.outbox.on_out_of_order(counter, now_ms);
+            }
+            Some(Refusal::SyncFirst) => {
+                self.sought.insert(counter);
+                self.delay_send(now_ms, counter, ANSWER_MS_MAX, refused);
+                self.seek(conversation);
+            }
+            Some(Refusal::WindowFull) => {
+                self.window = self.window.min(usize::try_from(refused.detail).unwrap_or(1)).max(1);
+                self.delay_send(now_ms, counter, retry_ms(&refused), refused);
+            }
+            Some(Refusal::StorageFull) => {
+                let hold_ms = retry_ms(&refused).max(STORAGE_FULL_MS);
+                self.delay_send(now_ms, counter, hold_ms, refused);
+            }
+            Some(Refusal::TooManyRequests) => {
+                let hold_ms = retry_ms(&refused);
+                self.send_hold_until_ms = self.send_hold_until_ms.max(now_ms + hold_ms);
+                self.delay_send(now_ms, counter, hold_ms, refused);
+            }
+            _ if is_transient(&refused) => {
+                self.delay_send(now_ms, counter, retry_ms(&refused), refused);
+            }
+            _ => self.fail_send(now_ms, counter, SendFailure::Refused(refused)),
+        }
+    }
+
+    fn delay_send(&mut self, now_ms: u64, counter: u64, hold_ms: u64, refused: Refused) {
+        let conversation = self.outbox.get(counter).expect("an undecided send").conversation;
+        if self.outbox.on_delayed(counter, hold_ms, now_ms) {
+            let event = ClientEvent::SendDelayed { conversation, counter, refused };
+            self.journal.then(After::Tell(event));
+        }
+    }
+
+    pub(super) fn fail_send(&mut self, now_ms: u64, counter: u64, failure: SendFailure) {
+        let Some(send) = self.outbox.decide(counter, false, now_ms) else { return };
+        self.sought.remove(&counter);
+        self.journal.write(PersistOp::Decided { counter });
+        let conversation = send.conversation;
+        self.journal.then(After::Tell(ClientEvent::SendFailed { conversation, counter, failure }));
+    }
+
+    /// A conversation was read to its end: what was looked for and not found is not in it.
+    pub(super) fn end_search(&mut self, now_ms: u64, conversation: ConversationId) {
+        for counter in self.sought.clone() {
+            if self.outbox.get(counter).is_some_and(|send| send.conversation == conversation) {
+                self.fail_send(now_ms, counter, SendFailure::Undecided);
+            }
+        }
+    }
+}
