@@ -1,82 +1,368 @@
 //! Conversations at their home: one log each, with one writer.
+//!
+//! A command names a conversation. If its state is not in memory it is read first, and later commands wait behind it in
+//! order. What a command changes goes into the turn's batch; whoever is to know is told when that batch is on disk.
 
+mod checkpoint;
+mod dedupe;
+mod entry;
+mod introduce;
+mod load;
+mod mark;
+mod outbox;
+mod pull;
+mod send;
+mod state;
+mod tail;
+mod written;
+
+use std::collections::VecDeque;
+
+use ahash::AHashMap;
 use record::{Rows, StoreShardId};
-use wire::{ConversationId, ShardAddress, UserId, Verified, body};
+use wire::message::MarkKind;
+use wire::{ConversationId, Refusal, ShardAddress, Slot, UserId, Verified, body};
 
+use crate::cache::{Candidate, UseOrder};
 use crate::core::Core;
-use crate::list::Lists;
-use crate::mesh::{Acquaintance, Caller};
+use crate::limits::{CONVERSATIONS_CACHED_MAX, QUEUED_PER_KEY_MAX};
+use crate::mesh::Caller;
+
+use self::load::Rebuild;
+use self::outbox::Outbox;
+use self::pull::{PullRange, Pulls};
+use self::state::Conversation;
+use self::tail::Tails;
+pub(crate) use self::written::Written;
 
 /// What a load was for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LoadKey {
+    /// A part of a conversation's state.
     State(ConversationId),
+    /// Entries for the pull with this number.
+    Pull(u64),
+    /// The account of somebody who is written to for the first time, for another home.
+    Peer { conversation: ConversationId, peer: UserId, home: ShardAddress },
+    /// Changes that other homes may not have, of these slots.
+    Outbox(Vec<Slot>),
 }
 
-/// Changes of one conversation that went into one batch.
+/// A command that waits for its turn.
 #[derive(Debug)]
-pub(crate) struct Written {}
+struct Waiting {
+    caller: Caller,
+    command: LogCommand,
+}
 
-/// The conversations of this shard.
+/// A command on one conversation, its fields checked.
 #[derive(Debug)]
-pub(crate) struct Conversations {}
+enum LogCommand {
+    Send(Verified<body::Send>),
+    Pull(PullRange),
+    Mark { kind: MarkKind, seq: u64 },
+}
+
+/// A normal "no".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refused {
+    refusal: Refusal,
+    detail: u64,
+    retry_ms: u32,
+}
+
+impl Refused {
+    fn new(refusal: Refusal) -> Self {
+        let retry_ms = match refusal {
+            Refusal::Busy | Refusal::StorageFull => BUSY_RETRY_MS,
+            _ => 0,
+        };
+        Self { refusal, detail: 0, retry_ms }
+    }
+
+    fn with_detail(refusal: Refusal, detail: u64) -> Self {
+        Self { detail, ..Self::new(refusal) }
+    }
+
+    fn tell(self, core: &mut Core, caller: Caller) {
+        core.refuse_caller(caller, self.refusal, self.detail, self.retry_ms);
+    }
+}
+
+/// When to try again what was refused for want of room.
+const BUSY_RETRY_MS: u32 = 200;
+
+/// How far a conversation's state is in memory.
+#[derive(Debug)]
+enum Phase {
+    /// Being read; commands wait.
+    Loading(Rebuild),
+    /// The first send waits until the peer is known to exist; commands wait behind it.
+    Introducing,
+    Ready,
+}
+
+/// A conversation with the commands that wait for it.
+#[derive(Debug)]
+struct Held {
+    phase: Phase,
+    conversation: Conversation,
+    /// Empty when `Ready`, but while commands are being run.
+    queue: VecDeque<Waiting>,
+    /// Of [`UseOrder`].
+    used: u64,
+}
+
+/// What the handlers of all conversations share.
+#[derive(Debug)]
+struct Common {
+    /// Conversations that changed in this turn.
+    touched: Vec<ConversationId>,
+    outbox: Outbox,
+    tails: Tails,
+    pulls: Pulls,
+}
+
+impl Common {
+    /// The end of the turn looks at this conversation.
+    fn touch(&mut self, core: &Core, conversation: &mut Conversation) {
+        if !std::mem::replace(&mut conversation.turn.touched, true) {
+            self.touched.push(conversation.id);
+        }
+        conversation.stamp = core.stamp(conversation.id.slot());
+    }
+
+    /// Why this conversation may not be changed now.
+    fn write_refusal(&self, core: &Core, conversation: &Conversation) -> Option<Refused> {
+        if let Some(refusal) = core.write_refusal(conversation.id.slot()) {
+            return Some(Refused::new(refusal));
+        }
+        // Each touched conversation may add a change for each of its users.
+        self.outbox.is_full(2 * self.touched.len() + 2).then_some(Refused::new(Refusal::Busy))
+    }
+}
+
+/// The conversations of this shard: those whose slot it owns.
+#[derive(Debug)]
+pub(crate) struct Conversations {
+    held: AHashMap<ConversationId, Held>,
+    order: UseOrder<ConversationId>,
+    /// Conversations in `Phase::Introducing`.
+    introducing: usize,
+    common: Common,
+}
 
 impl Conversations {
-    pub fn new(_core: &mut Core) -> Self {
-        Self {}
+    pub fn new(core: &mut Core) -> Self {
+        Self {
+            held: AHashMap::with_hasher(core.rng.hasher()),
+            order: UseOrder::default(),
+            introducing: 0,
+            common: Common {
+                touched: Vec::new(),
+                outbox: Outbox::new(core),
+                tails: Tails::default(),
+                pulls: Pulls::new(core),
+            },
+        }
     }
-    pub fn start(&mut self, _core: &mut Core) {}
-    pub fn handle_loaded(&mut self, _core: &mut Core, _key: LoadKey, _rows: Vec<Rows>) {}
+
+    /// Reads which changes other homes may not have.
+    pub fn start(&mut self, core: &mut Core) {
+        self.common.outbox.start(core);
+    }
+
     pub fn handle_send(
         &mut self,
-        _core: &mut Core,
-        _caller: Caller,
-        _conversation: ConversationId,
-        _body: Verified<body::Send>,
+        core: &mut Core,
+        caller: Caller,
+        conversation: ConversationId,
+        body: Verified<body::Send>,
     ) {
+        match send::check(&body) {
+            Ok(()) => self.handle(core, caller, conversation, LogCommand::Send(body)),
+            Err(refused) => refused.tell(core, caller),
+        }
     }
+
     pub fn handle_pull(
         &mut self,
-        _core: &mut Core,
-        _caller: Caller,
-        _conversation: ConversationId,
-        _body: Verified<body::Pull>,
+        core: &mut Core,
+        caller: Caller,
+        conversation: ConversationId,
+        body: Verified<body::Pull>,
     ) {
+        match PullRange::check(&body) {
+            Ok(range) => self.handle(core, caller, conversation, LogCommand::Pull(range)),
+            Err(refused) => refused.tell(core, caller),
+        }
     }
+
     pub fn handle_mark(
         &mut self,
-        _core: &mut Core,
-        _caller: Caller,
-        _conversation: ConversationId,
-        _body: Verified<body::Mark>,
+        core: &mut Core,
+        caller: Caller,
+        conversation: ConversationId,
+        body: Verified<body::Mark>,
     ) {
+        let (kind, seq) = (body.view().kind(), body.view().seq());
+        match mark::check(kind, seq) {
+            Ok(()) => self.handle(core, caller, conversation, LogCommand::Mark { kind, seq }),
+            Err(refused) => refused.tell(core, caller),
+        }
     }
-    pub fn handle_introduce(
-        &mut self,
-        _core: &mut Core,
-        _from: ShardAddress,
-        _conversation: ConversationId,
-        _peer: UserId,
-    ) {
+
+    pub fn handle_loaded(&mut self, core: &mut Core, key: LoadKey, rows: Vec<Rows>) {
+        match key {
+            LoadKey::State(conversation) => self.on_state_loaded(core, conversation, rows),
+            LoadKey::Pull(pull) => self.common.pulls.handle_loaded(core, pull, rows),
+            LoadKey::Peer { conversation, peer, home } => {
+                introduce::on_peer_loaded(core, conversation, peer, home, &rows);
+            }
+            LoadKey::Outbox(slots) => self.common.outbox.handle_loaded(core, &slots, &rows),
+        }
     }
-    pub fn handle_introduced(
-        &mut self,
-        _core: &mut Core,
-        _conversation: ConversationId,
-        _found: Acquaintance,
-    ) {
-    }
-    pub fn handle_written(&mut self, _core: &mut Core, _written: Written) {}
+
     pub fn handle_changed_done(
         &mut self,
         _core: &mut Core,
-        _user: UserId,
-        _conversation: ConversationId,
-        _change: u64,
+        user: UserId,
+        conversation: ConversationId,
+        change: u64,
     ) {
+        self.common.outbox.handle_changed_done(user, conversation, change);
     }
-    pub fn handle_credit(&mut self, _core: &mut Core) {}
-    pub fn end_turn(&mut self, _core: &mut Core, _lists: &mut Lists) {}
-    pub fn forget(&mut self, _core: &mut Core, _store_shard: StoreShardId) {}
-    pub fn check_invariants(&self, _core: &Core) {}
+
+    /// A peer has taken delivery frames: what waited for room is sent.
+    pub fn handle_credit(&mut self, core: &mut Core) {
+        self.common.outbox.handle_credit(core);
+    }
+
+    /// A batch of this store shard was not written: what is in memory may build on it, so it is read anew when needed.
+    pub fn forget(&mut self, core: &mut Core, store_shard: StoreShardId) {
+        let Self { held, order, common, .. } = self;
+        // What is being read, or waits for its first entry, has no unwritten changes.
+        held.retain(|id, held| {
+            let keep = !matches!(held.phase, Phase::Ready) || core.store_shard(id.slot()) != store_shard;
+            if !keep {
+                common.tails.forget(&held.conversation.tail);
+            }
+            keep
+        });
+        order.retain(|id| held.contains_key(id));
+        common.touched.retain(|id| held.contains_key(id));
+        common.outbox.forget(core, store_shard);
+    }
+
+    /// Runs a command now, or behind those that wait for the same conversation.
+    fn handle(&mut self, core: &mut Core, caller: Caller, id: ConversationId, command: LogCommand) {
+        if !id.has(caller.user) {
+            return Refused::new(Refusal::NotMember).tell(core, caller);
+        }
+        let waiting = Waiting { caller, command };
+        if let Some(held) = self.held.get_mut(&id) {
+            held.used = self.order.tick();
+            if held.queue.len() >= QUEUED_PER_KEY_MAX {
+                return Refused::new(Refusal::Busy).tell(core, caller);
+            }
+            if core.bug(crate::bugs::Bug::OvertakeLoad) {
+                held.queue.push_front(waiting);
+            } else {
+                held.queue.push_back(waiting);
+            }
+            return self.run(core, id);
+        }
+        if !self.has_room(core) || !load::begin(core, id) {
+            return Refused::new(Refusal::Busy).tell(core, caller);
+        }
+        let held = Held {
+            phase: Phase::Loading(Rebuild::default()),
+            conversation: Conversation::new(id),
+            queue: VecDeque::from([waiting]),
+            used: self.order.add(id),
+        };
+        self.held.insert(id, held);
+    }
+
+    /// Runs what waits for this conversation, as far as it can.
+    fn run(&mut self, core: &mut Core, id: ConversationId) {
+        let held = self.held.get_mut(&id).expect("a conversation with commands is held");
+        while matches!(held.phase, Phase::Ready) {
+            let Some(waiting) = held.queue.pop_front() else { return };
+            let (caller, conversation) = (waiting.caller, &mut held.conversation);
+            conversation.known[conversation.side(caller.user)] = true;
+            let result = match &waiting.command {
+                LogCommand::Send(_) if introduce::is_needed(conversation, caller.user) => {
+                    match introduce::begin(core, &mut self.introducing, id, caller.user) {
+                        Ok(()) => {
+                            held.phase = Phase::Introducing;
+                            held.queue.push_front(waiting);
+                            return;
+                        }
+                        Err(refused) => Err(refused),
+                    }
+                }
+                LogCommand::Send(body) => send::run(core, &mut self.common, conversation, caller, body),
+                LogCommand::Pull(range) => {
+                    pull::run(core, &mut self.common.pulls, conversation, caller, *range)
+                }
+                LogCommand::Mark { kind, seq } => {
+                    mark::run(core, &mut self.common, conversation, caller, *kind, *seq)
+                }
+            };
+            if let Err(refused) = result {
+                refused.tell(core, caller);
+            }
+        }
+    }
+
+    /// Makes room for one more conversation; false when all that were looked at are in use.
+    fn has_room(&mut self, core: &Core) -> bool {
+        if self.held.len() < CONVERSATIONS_CACHED_MAX {
+            return true;
+        }
+        let held = &self.held;
+        let oldest = self.order.take_oldest(|id| match held.get(id) {
+            None => Candidate::Gone,
+            Some(held) if held.may_go(core) => Candidate::Free { used: held.used },
+            Some(_) => Candidate::Held,
+        });
+        let Some(held) = oldest.and_then(|id| self.held.remove(&id)) else { return false };
+        self.common.tails.forget(&held.conversation.tail);
+        true
+    }
+
+    pub fn check_invariants(&self, core: &Core) {
+        assert!(self.held.len() <= CONVERSATIONS_CACHED_MAX);
+        assert_eq!(self.order.len(), self.held.len());
+        let (mut introducing, mut tail_bytes) = (0, 0);
+        for (id, held) in &self.held {
+            assert_eq!(*id, held.conversation.id);
+            assert!(core.is_home(id.slot()), "{id:?} has its home elsewhere");
+            assert!(held.queue.len() <= QUEUED_PER_KEY_MAX + 1);
+            match held.phase {
+                Phase::Ready => assert!(held.queue.is_empty(), "commands of {id:?} are stuck"),
+                Phase::Introducing => introducing += 1,
+                Phase::Loading(_) => {}
+            }
+            held.conversation.check_invariants();
+            tail_bytes += held.conversation.tail.bytes();
+            if held.may_go(core) {
+                assert_eq!(held.conversation.committed, held.conversation.head, "all of {id:?} is on disk");
+            }
+        }
+        assert_eq!(introducing, self.introducing);
+        self.common.tails.check_invariants(tail_bytes);
+        self.common.outbox.check_invariants(core);
+    }
+}
+
+impl Held {
+    /// Nothing is lost when it leaves the memory.
+    fn may_go(&self, core: &Core) -> bool {
+        let conversation = &self.conversation;
+        matches!(self.phase, Phase::Ready)
+            && !conversation.turn.touched
+            && core.is_committed(conversation.id.slot(), conversation.stamp)
+    }
 }

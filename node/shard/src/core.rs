@@ -269,6 +269,17 @@ impl Core {
         }
     }
 
+    /// What was read cannot be right: the node stops before it builds on it.
+    pub fn damaged(&mut self, slot: Slot, reason: &str) {
+        let store_shard = self.store_shard(slot).0;
+        self.effects.push(Effect::Fatal { reason: format!("store shard {store_shard} is damaged: {reason}") });
+    }
+
+    /// When a store shard that said it is full is tried again, if one is left alone now.
+    pub fn full_deadline(&self) -> Option<u64> {
+        self.full_until_ms.iter().copied().filter(|until| *until > self.now.mono_ms).min()
+    }
+
     /// Reads from one snapshot of the slot's store shard. False when too many reads are in flight.
     #[must_use]
     pub fn load(&mut self, slot: Slot, queries: Vec<Query>, load_for: LoadFor) -> bool {

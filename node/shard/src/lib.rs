@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod bugs;
+mod cache;
 mod commits;
 pub mod config;
 pub mod connection;
@@ -73,7 +74,7 @@ impl Shard {
 
     /// When [`Input::Tick`] is due at the latest, in `Now::mono_ms`.
     pub fn next_deadline(&self) -> Option<u64> {
-        let deadlines = [self.connections.next_deadline(), self.lists.next_deadline(&self.core)];
+        let deadlines = [self.connections.next_deadline(), self.core.full_deadline()];
         deadlines.into_iter().flatten().min()
     }
 

@@ -41,6 +41,25 @@ pub const CHECKPOINT_ENTRIES: u64 = 1_024;
 /// Entries of a conversation's tail kept in memory for pulls, and their bytes.
 pub const TAIL_ENTRIES_MAX: usize = 64;
 pub const TAIL_BYTES_MAX: usize = 64 * 1024;
+/// The tails of all conversations of one shard together; the oldest entries leave first.
+pub const TAILS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Entries of all tails, those that have left their tail included until they are met.
+pub const TAILS_ENTRIES_MAX: usize = 262_144;
+/// Conversations of one shard whose first send waits to hear whether the peer exists. More are refused `busy`.
+pub const INTRODUCTIONS_MAX: usize = 1_024;
+/// Rows of one read while a conversation's state is rebuilt, and the bytes that end it.
+pub const REBUILD_ROWS: u32 = 256;
+pub const REBUILD_BYTES: u32 = 256 * 1024;
+/// Slots whose outbox is read at once, the rows of one of them, and such reads in flight.
+pub const RECOVERY_SLOTS: usize = 16;
+pub const RECOVERY_ROWS: u32 = 64;
+pub const RECOVERY_LOADS_MAX: usize = 4;
+/// Rows of one read of a user's list.
+pub const LIST_ROWS: u32 = 4_096;
+/// List entries in memory, of all users; lists used longest ago leave over it.
+pub const LIST_ENTRIES_CACHED_MAX: usize = 262_144;
+/// Conversations of sessions whose pushes found no room, by shard of the sessions. More: the session is told to sync.
+pub const MISSED_MAX: usize = 16_384;
 /// Placements that are counted before their sessions exist.
 pub const PENDING_PLACEMENTS_MAX: usize = 65_536;
 /// How long one is counted.
@@ -74,6 +93,8 @@ pub const LISTINGS_MAX: usize = 16;
 pub const BATCH_OPS_MAX: usize = 16_384;
 
 const _: () = assert!(SESSIONS_PER_USER_MAX < DEVICES_MAX);
+const _: () = assert!(LIST_ENTRIES_MAX <= LIST_ENTRIES_CACHED_MAX);
+const _: () = assert!(wire::limits::SYNC_CHANGES_MAX as usize <= LIST_ENTRIES_MAX);
 const _: () = assert!(CREDIT_STEP > 0 && CREDIT_STEP * 2 <= DELIVERY_CREDITS);
 const _: () = assert!(wire::limits::WINDOW_MAX as usize <= QUEUED_PER_KEY_MAX);
 const _: () = assert!((wire::limits::WINDOW_MAX as usize) < REMEMBERED_SENDS_MAX);

@@ -1,46 +1,208 @@
-//! What each user is told about his conversations, at the user's home.
+//! What each user is told about his conversations, at the user's home: per conversation its head and marks, under a version
+//! that rises with each change. `Sync` returns what is newer than the version the client has.
 
-use record::{Rows, StoreShardId};
-use wire::{ShardAddress, UserId, Verified, body};
+mod load;
+mod merge;
+mod push;
+mod state;
+mod sync;
 
+use std::collections::VecDeque;
+
+use ahash::AHashMap;
+use record::{Digest, StoreShardId};
+use wire::{ConversationId, ShardAddress, UserId};
+
+use crate::cache::{Candidate, UseOrder};
 use crate::core::Core;
+use crate::limits::{LIST_ENTRIES_CACHED_MAX, LISTS_CACHED_MAX, QUEUED_PER_KEY_MAX};
 use crate::login::Logins;
-use crate::mesh::{Caller, Changed};
+use crate::mesh::Changed;
 
-/// What a load was for.
+pub(crate) use self::merge::Written;
+use self::push::Pushes;
+use self::state::List;
+use self::sync::Sync;
+
+/// What a load was for: the list of this user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoadKey(pub UserId);
 
-/// Changes of one user's list that went into one batch.
+/// A change that the conversation's home sent, until it is on disk here.
+#[derive(Clone, Copy, Debug)]
+struct Arrived {
+    conversation: ConversationId,
+    digest: Digest,
+    change: u64,
+    /// The conversation's home, which waits to hear that it is on disk.
+    from: ShardAddress,
+}
+
+/// How far a list is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Too many reads were in flight: the end of the turn tries again.
+    Unloaded,
+    Loading,
+    Ready,
+}
+
+/// A list with what waits for it.
 #[derive(Debug)]
-pub(crate) struct Written {}
+struct Held {
+    phase: Phase,
+    list: List,
+    /// Changes to be merged. Bounded by the outboxes they come from.
+    arrived: Vec<Arrived>,
+    /// Commands that wait until the list is read.
+    syncs: VecDeque<Sync>,
+    /// It is among those that the end of the turn looks at.
+    touched: bool,
+    /// Of [`UseOrder`].
+    used: u64,
+}
 
 /// The lists of the users of this shard.
 #[derive(Debug)]
-pub(crate) struct Lists {}
+pub(crate) struct Lists {
+    held: AHashMap<UserId, Held>,
+    order: UseOrder<UserId>,
+    /// Lists with changes to merge, or to be read.
+    touched: Vec<UserId>,
+    /// Entries of all lists in memory.
+    entries: usize,
+    pushes: Pushes,
+}
 
 impl Lists {
-    pub fn new(_core: &mut Core) -> Self {
-        Self {}
+    pub fn new(core: &mut Core) -> Self {
+        Self {
+            held: AHashMap::with_hasher(core.rng.hasher()),
+            order: UseOrder::default(),
+            touched: Vec::new(),
+            entries: 0,
+            pushes: Pushes::new(core),
+        }
     }
-    pub fn handle_loaded(&mut self, _core: &mut Core, _key: LoadKey, _rows: Vec<Rows>) {}
-    pub fn handle_changed(
-        &mut self,
-        _core: &mut Core,
-        _logins: &Logins,
-        _from: ShardAddress,
-        _changed: Changed,
-    ) {
+
+    /// A conversation of this user changed, durably: his sessions are told at once, his list follows.
+    pub fn handle_changed(&mut self, core: &mut Core, logins: &Logins, from: ShardAddress, changed: Changed) {
+        self.pushes.tell_sessions(core, logins.sessions(changed.user), &changed);
+        let Changed { user, conversation, change, digest, .. } = changed;
+        // 0: it is in the list already.
+        if change != 0 {
+            let held = self.hold(core, user);
+            held.arrived.push(Arrived { conversation, digest, change, from });
+            self.touch(user);
+        }
     }
-    pub fn handle_sync(&mut self, _core: &mut Core, _caller: Caller, _body: Verified<body::Sync>) {}
-    pub fn handle_written(&mut self, _core: &mut Core, _written: Written) {}
-    /// The batch was refused as full.
-    pub fn handle_refused(&mut self, _core: &mut Core, _written: Written) {}
-    pub fn handle_credit(&mut self, _core: &mut Core) {}
-    pub fn end_turn(&mut self, _core: &mut Core) {}
-    pub fn forget(&mut self, _core: &mut Core, _store_shard: StoreShardId) {}
-    pub fn next_deadline(&self, _core: &Core) -> Option<u64> {
-        None
+
+    /// A peer has taken delivery frames: what waited for room is sent.
+    pub fn handle_credit(&mut self, core: &mut Core) {
+        self.pushes.handle_credit(core);
     }
-    pub fn check_invariants(&self, _core: &Core) {}
+
+    /// Merges what arrived in this turn and reads the lists that are wanted.
+    pub fn end_turn(&mut self, core: &mut Core) {
+        for user in std::mem::take(&mut self.touched) {
+            let held = self.held.get_mut(&user).expect("a touched list is held");
+            match held.phase {
+                Phase::Unloaded if load::begin(core, user, None) => held.phase = Phase::Loading,
+                Phase::Ready if core.write_refusal(user.slot()).is_none() => {
+                    let before = held.list.len();
+                    merge::merge_arrived(core, user, held);
+                    self.entries = self.entries + held.list.len() - before;
+                }
+                // What arrived is merged when the list is there.
+                Phase::Loading => {}
+                Phase::Unloaded | Phase::Ready => {
+                    self.touched.push(user);
+                    continue;
+                }
+            }
+            held.touched = false;
+        }
+        self.evict(core);
+    }
+
+    /// A batch of this store shard was not written: lists are read anew when they are needed.
+    pub fn forget(&mut self, core: &mut Core, store_shard: StoreShardId) {
+        let Self { held, order, entries, .. } = self;
+        held.retain(|user, held| {
+            if core.store_shard(user.slot()) != store_shard || held.phase != Phase::Ready {
+                return true;
+            }
+            *entries -= held.list.len();
+            held.list = List::default();
+            held.phase = Phase::Unloaded;
+            // Changes that wait to be merged are not lost: they are on disk at the other home only.
+            held.touched
+        });
+        order.retain(|user| held.contains_key(user));
+    }
+
+    /// The list of this user; it is to be read when it was not in memory.
+    fn hold(&mut self, core: &Core, user: UserId) -> &mut Held {
+        assert!(core.is_home(user.slot()), "{user:?} has his home elsewhere");
+        let order = &mut self.order;
+        let held = self.held.entry(user).or_insert_with(|| Held {
+            phase: Phase::Unloaded,
+            list: List::default(),
+            arrived: Vec::new(),
+            syncs: VecDeque::new(),
+            touched: false,
+            used: order.add(user),
+        });
+        held.used = order.tick();
+        held
+    }
+
+    /// The end of the turn looks at this list.
+    fn touch(&mut self, user: UserId) {
+        let held = self.held.get_mut(&user).expect("only a list that is held is touched");
+        if !std::mem::replace(&mut held.touched, true) {
+            self.touched.push(user);
+        }
+    }
+
+    /// Drops what was used longest ago, down to the bounds or to what is in use.
+    fn evict(&mut self, core: &Core) {
+        while self.held.len() > LISTS_CACHED_MAX || self.entries > LIST_ENTRIES_CACHED_MAX {
+            let held = &self.held;
+            let oldest = self.order.take_oldest(|user| match held.get(user) {
+                None => Candidate::Gone,
+                Some(held) if held.may_go(core, *user) => Candidate::Free { used: held.used },
+                Some(_) => Candidate::Held,
+            });
+            let Some(held) = oldest.and_then(|user| self.held.remove(&user)) else { return };
+            self.entries -= held.list.len();
+        }
+    }
+
+    pub fn check_invariants(&self, core: &Core) {
+        assert_eq!(self.order.len(), self.held.len());
+        let mut entries = 0;
+        for (user, held) in &self.held {
+            assert!(core.is_home(user.slot()), "{user:?} has his home elsewhere");
+            assert!(held.syncs.len() <= QUEUED_PER_KEY_MAX);
+            assert_eq!(held.touched, self.touched.contains(user));
+            match held.phase {
+                Phase::Ready => assert!(held.syncs.is_empty(), "commands of {user:?} are stuck"),
+                Phase::Loading => {}
+                Phase::Unloaded => assert!(held.touched, "nobody reads the list of {user:?}"),
+            }
+            assert!(held.arrived.is_empty() || held.touched || held.phase == Phase::Loading);
+            held.list.check_invariants();
+            entries += held.list.len();
+        }
+        assert_eq!(entries, self.entries);
+        self.pushes.check_invariants();
+    }
+}
+
+impl Held {
+    /// Nothing is lost when it leaves the memory.
+    fn may_go(&self, core: &Core, user: UserId) -> bool {
+        self.phase == Phase::Ready && !self.touched && core.is_committed(user.slot(), self.list.stamp)
+    }
 }

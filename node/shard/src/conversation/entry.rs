@@ -1,0 +1,105 @@
+//! Entries as records: one for the entry, and chunks for a body too long for it.
+
+use record::{CHUNK_LEN, Chunk, Entry, INLINE_BODY_LEN_MAX, Key, Record, Row};
+use wire::ConversationId;
+use wire::message::{BodyKind, EntryKind, EntryView, Place};
+use wire::{DeviceId, UserId};
+
+use crate::core::Core;
+
+/// Writes an entry with the turn's batch.
+pub(super) fn put(core: &mut Core, conversation: ConversationId, view: &EntryView<'_>, hash: u64) {
+    let long = view.body.len() > INLINE_BODY_LEN_MAX;
+    let entry = Entry {
+        ord: view.place.ord,
+        time_ms: view.time_ms,
+        sender: view.sender.0,
+        device: view.device.0,
+        counter: view.counter,
+        hash,
+        kind: view.kind.0,
+        body_kind: view.body_kind.0,
+        body_len: view.body.len() as u32,
+        body: if long { Vec::new() } else { view.body.to_vec() },
+    };
+    core.put(&Key::Entry(conversation, view.place.seq), &entry);
+    if long {
+        for (index, bytes) in view.body.chunks(CHUNK_LEN).enumerate() {
+            let key = Key::Chunk(conversation, view.place.seq, index as u16);
+            core.put(&key, &Chunk { bytes: bytes.to_vec() });
+        }
+    }
+}
+
+/// The seq in the key of an entry.
+pub(super) fn seq_of(row: &Row) -> Result<u64, String> {
+    match Key::parse(&row.key) {
+        Some(Key::Entry(_, seq)) => Ok(seq),
+        _ => Err("a key among entries is not that of an entry".to_owned()),
+    }
+}
+
+pub(super) fn decode<R: Record>(row: &Row) -> Result<R, String> {
+    R::decode(&row.value).map_err(|error| error.to_string())
+}
+
+/// An entry read back, its body complete.
+#[derive(Debug)]
+pub(super) struct Stored {
+    seq: u64,
+    entry: Entry,
+}
+
+impl Stored {
+    pub fn view(&self) -> EntryView<'_> {
+        EntryView {
+            place: Place { seq: self.seq, ord: self.entry.ord },
+            time_ms: self.entry.time_ms,
+            sender: UserId(self.entry.sender),
+            device: DeviceId(self.entry.device),
+            counter: self.entry.counter,
+            kind: EntryKind(self.entry.kind),
+            body_kind: BodyKind(self.entry.body_kind),
+            body: &self.entry.body,
+        }
+    }
+}
+
+/// Chunk rows, consumed in order as entries need them.
+#[derive(Debug)]
+pub(super) struct Chunks<'a> {
+    rows: std::slice::Iter<'a, Row>,
+    /// There are more in the store than were read.
+    more: bool,
+}
+
+impl<'a> Chunks<'a> {
+    pub fn new(rows: &'a [Row], more: bool) -> Self {
+        Self { rows: rows.iter(), more }
+    }
+
+    /// The entry of this row with its whole body; `None` when its chunks were not all read.
+    pub fn complete(&mut self, row: &Row) -> Result<Option<Stored>, String> {
+        let seq = seq_of(row)?;
+        let mut entry: Entry = decode(row)?;
+        let len = entry.body_len as usize;
+        while entry.body.len() < len {
+            let Some(row) = self.rows.next() else {
+                return if self.more {
+                    Ok(None)
+                } else {
+                    Err(format!("the body of entry {seq} is cut short"))
+                };
+            };
+            if !matches!(Key::parse(&row.key), Some(Key::Chunk(_, of, _)) if of == seq) {
+                return Err(format!("the body of entry {seq} lacks a part"));
+            }
+            let chunk: Chunk = decode(row)?;
+            entry.body.extend_from_slice(&chunk.bytes);
+        }
+        if entry.body.len() != len {
+            return Err(format!("the body of entry {seq} is longer than it says"));
+        }
+        Ok(Some(Stored { seq, entry }))
+    }
+}

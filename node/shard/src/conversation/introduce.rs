@@ -1,0 +1,86 @@
+//! Before the first entry of a conversation: does the one who is written to exist? His home knows.
+//!
+//! The send waits at the conversation's home, in front of all later commands, as it does for a read of the store. His home
+//! answers from its own store and waits for nobody. Nothing is stored before, so a crash in between loses nothing.
+
+use record::{Key, Query, Rows};
+use wire::{ConversationId, Refusal, ShardAddress, UserId};
+
+use crate::core::{Core, LoadFor};
+use crate::limits::INTRODUCTIONS_MAX;
+use crate::mesh::{Acquaintance, MeshFrame};
+
+use super::state::Conversation;
+use super::{Conversations, LoadKey, Phase, Refused};
+
+/// True when the peer of `sender` is not known to exist. Once there is an entry, both do.
+pub(super) fn is_needed(conversation: &Conversation, sender: UserId) -> bool {
+    conversation.head.seq == 0 && !conversation.known[1 - conversation.side(sender)]
+}
+
+/// Asks the peer's home.
+pub(super) fn begin(
+    core: &mut Core,
+    introducing: &mut usize,
+    conversation: ConversationId,
+    sender: UserId,
+) -> Result<(), Refused> {
+    if *introducing >= INTRODUCTIONS_MAX {
+        return Err(Refused::new(Refusal::Busy));
+    }
+    *introducing += 1;
+    let peer = conversation.peer_of(sender).expect("the sender is one of the two");
+    core.control(core.home(peer.slot()), MeshFrame::Introduce { conversation, peer });
+    Ok(())
+}
+
+pub(super) fn on_peer_loaded(
+    core: &mut Core,
+    conversation: ConversationId,
+    peer: UserId,
+    home: ShardAddress,
+    rows: &[Rows],
+) {
+    assert!(core.is_home(peer.slot()));
+    let found = if rows[0].rows.is_empty() { Acquaintance::NoSuchUser } else { Acquaintance::Exists };
+    core.control(home, MeshFrame::Introduced { conversation, found });
+}
+
+impl Conversations {
+    /// At the home of `peer`.
+    pub fn handle_introduce(
+        &mut self,
+        core: &mut Core,
+        from: ShardAddress,
+        conversation: ConversationId,
+        peer: UserId,
+    ) {
+        let queries = vec![Query::Get(Key::Account(peer).bytes())];
+        let load_for = LoadFor::Conversation(LoadKey::Peer { conversation, peer, home: from });
+        if !core.load(peer.slot(), queries, load_for) {
+            let found = Acquaintance::Busy;
+            core.control(from, MeshFrame::Introduced { conversation, found });
+        }
+    }
+
+    /// At the home of the conversation.
+    pub fn handle_introduced(&mut self, core: &mut Core, id: ConversationId, found: Acquaintance) {
+        let held = self.held.get_mut(&id).expect("a conversation that waits for its first entry is held");
+        assert!(matches!(held.phase, Phase::Introducing));
+        self.introducing -= 1;
+        held.phase = Phase::Ready;
+        let refusal = match found {
+            Acquaintance::Exists => {
+                held.conversation.known = [true; 2];
+                None
+            }
+            Acquaintance::NoSuchUser => Some(Refusal::UnknownUser),
+            Acquaintance::Busy => Some(Refusal::Busy),
+        };
+        if let Some(refusal) = refusal {
+            let asking = held.queue.pop_front().expect("the send that asked waits in front");
+            Refused::new(refusal).tell(core, asking.caller);
+        }
+        self.run(core, id);
+    }
+}

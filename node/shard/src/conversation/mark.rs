@@ -1,0 +1,67 @@
+//! `Mark`: delivered or read up to a seq. Marks only rise.
+
+use record::{Marks, Place};
+use wire::Refusal;
+use wire::message::{MarkKind, Marked};
+
+use crate::bugs::Bug;
+use crate::core::{After, Core};
+use crate::mesh::{Caller, PushEvent};
+
+use super::state::Conversation;
+use super::{Common, Refused};
+
+/// What can be said before the conversation is looked at.
+pub(super) fn check(kind: MarkKind, seq: u64) -> Result<(), Refused> {
+    let known_kind = matches!(kind, MarkKind::Delivered | MarkKind::Read);
+    if known_kind && seq > 0 { Ok(()) } else { Err(Refused::new(Refusal::BadField)) }
+}
+
+pub(super) fn run(
+    core: &mut Core,
+    common: &mut Common,
+    conversation: &mut Conversation,
+    caller: Caller,
+    kind: MarkKind,
+    seq: u64,
+) -> Result<(), Refused> {
+    if seq > conversation.committed.seq {
+        return Err(Refused::with_detail(Refusal::BadField, conversation.committed.seq));
+    }
+    let side = conversation.side(caller.user);
+    let place = conversation.place_at(seq);
+    let before = conversation.marks[side];
+    let after = raised(core, before, kind, place);
+    if after != before {
+        if let Some(refused) = common.write_refusal(core, conversation) {
+            return Err(refused);
+        }
+        conversation.marks[side] = after;
+        conversation.turn.marked[side] = true;
+        let frame = core.encoder.marked(0, &marked(conversation, side, kind));
+        conversation.turn.events.push(PushEvent { frame, except: Some(caller.place.session) });
+        common.touch(core, conversation);
+    }
+    let frame = core.encoder.marked(caller.request, &marked(conversation, side, kind));
+    let (slot, stamp) = (conversation.id.slot(), conversation.stamp);
+    core.after(slot, stamp, After::Answer { caller, frame });
+    Ok(())
+}
+
+/// What is read was delivered too.
+fn raised(core: &Core, before: Marks, kind: MarkKind, place: Place) -> Marks {
+    let read = if kind == MarkKind::Read { place } else { Place::default() };
+    let wanted = Marks { delivered: place, read };
+    if core.bug(Bug::MarkGoesBack) && kind == MarkKind::Read { wanted } else { before.max(wanted) }
+}
+
+fn marked(conversation: &Conversation, side: usize, kind: MarkKind) -> Marked {
+    let marks = conversation.marks[side];
+    let place = if kind == MarkKind::Read { marks.read } else { marks.delivered };
+    Marked {
+        conversation: conversation.id,
+        user: conversation.id.users()[side],
+        kind,
+        place: wire::message::Place { seq: place.seq, ord: place.ord },
+    }
+}

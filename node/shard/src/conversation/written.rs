@@ -1,0 +1,99 @@
+//! The end of a turn, and what follows when its batch is on disk.
+
+use std::sync::Arc;
+
+use record::{Key, Marks, Place};
+use wire::ConversationId;
+
+use crate::bugs::Bug;
+use crate::core::{After, Core};
+use crate::list::Lists;
+use crate::mesh::{Changed, PushEvent};
+
+use super::outbox::Outbox;
+use super::state::{Conversation, digest};
+use super::{Common, Conversations};
+
+/// What one conversation gave to one batch: told to its users when that is on disk.
+#[derive(Debug)]
+pub(crate) struct Written {
+    conversation: ConversationId,
+    epoch: u32,
+    head: Place,
+    time_ms: u64,
+    marks: [Marks; 2],
+    /// The number of the change for the lower and the higher user; 0 where his list is in the same batch.
+    changes: [u64; 2],
+    events: Arc<[PushEvent]>,
+}
+
+impl Conversations {
+    /// Writes what changed in this turn.
+    pub fn end_turn(&mut self, core: &mut Core, lists: &mut Lists) {
+        for id in std::mem::take(&mut self.common.touched) {
+            let held = self.held.get_mut(&id).expect("a touched conversation is held");
+            let written = close_turn(core, &mut self.common, lists, &mut held.conversation);
+            if core.bug(Bug::PushBeforeCommit) {
+                tell(core, &mut self.common.outbox, &written);
+            }
+            core.after(id.slot(), held.conversation.stamp, After::Conversation(written));
+        }
+        self.common.outbox.end_turn(core);
+        while let Some((id, seq)) = self.common.tails.surplus() {
+            let Some(held) = self.held.get_mut(&id) else { continue };
+            let tail = &mut held.conversation.tail;
+            if held.conversation.head.seq + 1 == seq + tail.len() as u64 {
+                self.common.tails.drop_first(tail);
+            }
+        }
+    }
+
+    /// A batch is on disk: its entries may be shown, and both users are told.
+    pub fn handle_written(&mut self, core: &mut Core, written: Written) {
+        let held = self.held.get_mut(&written.conversation).expect("unwritten changes keep it in memory");
+        assert!(held.conversation.committed <= written.head);
+        held.conversation.committed = written.head;
+        tell(core, &mut self.common.outbox, &written);
+    }
+}
+
+/// Puts the marks, the lists and the outbox beside the turn's entries.
+fn close_turn(
+    core: &mut Core,
+    common: &mut Common,
+    lists: &mut Lists,
+    conversation: &mut Conversation,
+) -> Written {
+    let id = conversation.id;
+    assert_eq!(conversation.stamp, core.stamp(id.slot()), "entries and what belongs to them share a batch");
+    let turn = std::mem::take(&mut conversation.turn);
+    let mut changes = [0; 2];
+    for (side, user) in id.users().into_iter().enumerate() {
+        if turn.marked[side] {
+            core.put(&Key::Marks(id, user), &conversation.marks[side]);
+        }
+        let digest = conversation.digest(side);
+        // A user of the same slot has his list in the same batch, if it is in memory.
+        if user.slot() != id.slot() || !lists.change(core, user, id, digest) {
+            changes[side] = common.outbox.note(core, user, id, digest);
+        }
+    }
+    Written {
+        conversation: id,
+        epoch: conversation.epoch,
+        head: conversation.head,
+        time_ms: conversation.time_ms,
+        marks: conversation.marks,
+        changes,
+        events: turn.events.into(),
+    }
+}
+
+fn tell(core: &mut Core, outbox: &mut Outbox, written: &Written) {
+    let conversation = written.conversation;
+    for (side, user) in conversation.users().into_iter().enumerate() {
+        let digest = digest(written.epoch, written.head, written.time_ms, written.marks, side);
+        let (change, events) = (written.changes[side], written.events.clone());
+        outbox.send(core, Changed { user, conversation, change, digest, events });
+    }
+}

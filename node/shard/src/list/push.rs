@@ -1,0 +1,162 @@
+//! Events to the sessions of a user, wherever they are. A push is a hint: what finds no room is told in short later.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use record::Digest;
+use wire::message::{HeadMoved, MarkKind, Marked};
+use wire::{ConnectionId, ConversationId, SessionId, ShardAddress, UserId};
+
+use crate::bugs::Bug;
+use crate::core::Core;
+use crate::limits::MISSED_MAX;
+use crate::mesh::{Changed, MeshFrame, SessionPlace};
+
+use super::sync::place;
+
+/// One conversation of one session whose pushes found no room: told the head and the marks.
+#[derive(Debug)]
+struct Missed {
+    connection: ConnectionId,
+    user: UserId,
+    digest: Digest,
+    /// Parts of it that were told already.
+    told: usize,
+}
+
+type MissedKey = (SessionId, ConversationId);
+
+/// What waits for room towards one shard.
+#[derive(Debug, Default)]
+struct Waiting {
+    missed: AHashMap<MissedKey, Missed>,
+    /// The keys of `missed`, each once.
+    order: VecDeque<MissedKey>,
+    /// Sessions that are told to sync, since too much was missed. One entry per session of the peer shard.
+    sync_needed: BTreeMap<SessionId, ConnectionId>,
+}
+
+/// Pushes of this shard's users to the shards of their sessions.
+#[derive(Debug)]
+pub(super) struct Pushes {
+    by_shard: Vec<Waiting>,
+}
+
+impl Pushes {
+    pub fn new(core: &mut Core) -> Self {
+        let waiting = |_| Waiting {
+            missed: AHashMap::with_hasher(core.rng.hasher()),
+            order: VecDeque::new(),
+            sync_needed: BTreeMap::new(),
+        };
+        Self { by_shard: (0..core.ownership.shards()).map(waiting).collect() }
+    }
+
+    /// Sends the events of a change to all sessions, but not to the one that caused it.
+    pub fn tell_sessions(&mut self, core: &mut Core, sessions: &[SessionPlace], changed: &Changed) {
+        for session in sessions {
+            // Without events the change came late: there was no room for them on the way here.
+            let mut complete = !changed.events.is_empty();
+            for event in changed.events.iter().filter(|event| event.except != Some(session.session)) {
+                complete = complete && push(core, session.shard, session, event.frame.clone());
+            }
+            if !complete {
+                self.miss(core, session, changed);
+            }
+        }
+    }
+
+    fn miss(&mut self, core: &mut Core, session: &SessionPlace, changed: &Changed) {
+        if core.bug(Bug::ForgetLaneMark) {
+            return;
+        }
+        let waiting = &mut self.by_shard[session.shard.shard as usize];
+        let key = (session.session, changed.conversation);
+        let connection = session.connection;
+        if let Some(missed) = waiting.missed.get_mut(&key) {
+            (missed.digest, missed.told) = (missed.digest.max(changed.digest), 0);
+        } else if waiting.missed.len() >= MISSED_MAX || waiting.sync_needed.contains_key(&session.session) {
+            waiting.sync_needed.insert(session.session, connection);
+        } else {
+            let missed = Missed { connection, user: changed.user, digest: changed.digest, told: 0 };
+            waiting.missed.insert(key, missed);
+            waiting.order.push_back(key);
+        }
+        waiting.tell(core, session.shard);
+    }
+
+    pub fn handle_credit(&mut self, core: &mut Core) {
+        let node = core.address.node;
+        for (shard, waiting) in self.by_shard.iter_mut().enumerate() {
+            waiting.tell(core, ShardAddress { node, shard: shard as u16 });
+        }
+    }
+
+    pub fn check_invariants(&self) {
+        for waiting in &self.by_shard {
+            assert!(waiting.missed.len() <= MISSED_MAX);
+            assert_eq!(waiting.missed.len(), waiting.order.len());
+        }
+    }
+}
+
+impl Waiting {
+    /// Sends what there is room for.
+    fn tell(&mut self, core: &mut Core, to: ShardAddress) {
+        while let Some((session, connection)) = self.sync_needed.first_key_value() {
+            let (session, connection) = (*session, *connection);
+            let event = core.encoder.sync_needed();
+            if core.deliver(to, MeshFrame::Push { connection, session, event }).is_err() {
+                return;
+            }
+            self.sync_needed.remove(&session);
+        }
+        while let Some(key) = self.order.front() {
+            let missed = self.missed.get_mut(key).expect("each key in order is of one that was missed");
+            if !missed.tell(core, to, *key) {
+                return;
+            }
+            self.missed.remove(key);
+            self.order.pop_front();
+        }
+    }
+}
+
+impl Missed {
+    /// Tells the head and the four marks, one event each; false when the room ended before that.
+    fn tell(&mut self, core: &mut Core, to: ShardAddress, (session, conversation): MissedKey) -> bool {
+        let peer = conversation.peer_of(self.user).expect("a user of the conversation");
+        let Digest { epoch, head, own, peer: others, .. } = self.digest;
+        let marks = [
+            (self.user, MarkKind::Delivered, own.delivered),
+            (self.user, MarkKind::Read, own.read),
+            (peer, MarkKind::Delivered, others.delivered),
+            (peer, MarkKind::Read, others.read),
+        ];
+        while self.told <= marks.len() {
+            let event = match self.told.checked_sub(1).map(|index| marks[index]) {
+                None => Some(core.encoder.head_moved(&HeadMoved { conversation, epoch, head: place(head) })),
+                Some((.., mark)) if mark.seq == 0 => None,
+                Some((user, kind, mark)) => {
+                    Some(core.encoder.marked(0, &Marked { conversation, user, kind, place: place(mark) }))
+                }
+            };
+            let connection = self.connection;
+            if let Some(event) = event
+                && core.deliver(to, MeshFrame::Push { connection, session, event }).is_err()
+            {
+                return false;
+            }
+            self.told += 1;
+        }
+        true
+    }
+}
+
+fn push(core: &mut Core, to: ShardAddress, session: &SessionPlace, event: Bytes) -> bool {
+    let (connection, session) = (session.connection, session.session);
+    let pushed = core.deliver(to, MeshFrame::Push { connection, session, event });
+    core.counters.pushes += u64::from(pushed.is_ok());
+    pushed.is_ok()
+}

@@ -1,0 +1,89 @@
+//! `Sync`: what changed in the caller's conversations behind a version.
+
+use record::{ListEntry, Place};
+use wire::limits::SYNC_CHANGES_MAX;
+use wire::message::Summary;
+use wire::{ConversationId, Refusal, UserId, Verified, body};
+
+use crate::bugs::Bug;
+use crate::core::{After, Core};
+use crate::limits::QUEUED_PER_KEY_MAX;
+use crate::mesh::Caller;
+
+use super::state::List;
+use super::{Lists, Phase, load};
+
+/// When to try again what was refused for want of room.
+const BUSY_RETRY_MS: u32 = 200;
+
+/// One such command, its limits applied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sync {
+    caller: Caller,
+    uver: u64,
+    changes_max: usize,
+}
+
+impl Lists {
+    pub fn handle_sync(&mut self, core: &mut Core, caller: Caller, body: Verified<body::Sync>) {
+        let view = body.view();
+        let changes_max = match view.changes_max() {
+            0 => SYNC_CHANGES_MAX,
+            changes_max => changes_max.min(SYNC_CHANGES_MAX),
+        };
+        let sync = Sync { caller, uver: view.uver(), changes_max: changes_max as usize };
+        let user = caller.user;
+        let held = self.hold(core, user);
+        if held.phase == Phase::Ready {
+            return sync.answer(core, user, &held.list);
+        }
+        if held.syncs.len() >= QUEUED_PER_KEY_MAX {
+            return core.refuse_caller(caller, Refusal::Busy, 0, BUSY_RETRY_MS);
+        }
+        held.syncs.push_back(sync);
+        if held.phase == Phase::Unloaded {
+            if load::begin(core, user, None) {
+                held.phase = Phase::Loading;
+            } else {
+                // The end of this turn tries again, and of the next ones: the command waits in its place.
+                self.touch(user);
+            }
+        }
+    }
+}
+
+impl Sync {
+    /// Answers from the list, when all that the answer shows is on disk.
+    pub fn answer(self, core: &mut Core, user: UserId, list: &List) {
+        // A version that was never given: the client knows a list that was lost, and starts afresh.
+        let from = if self.uver > list.uver() { 0 } else { self.uver };
+        let mut changes = list.changes(from);
+        let page: Vec<Summary> = changes.by_ref().take(self.changes_max).map(summary).collect();
+        let more = changes.next().is_some();
+        let to = page.last().filter(|_| more).map_or(list.uver(), |last| last.uver);
+        let frame = core.encoder.synced(self.caller.request, from, to, more, &page);
+        if core.bug(Bug::SyncUncommitted) {
+            return core.answer(self.caller, frame);
+        }
+        core.after(user.slot(), list.stamp, After::Answer { caller: self.caller, frame });
+    }
+}
+
+fn summary((conversation, entry): (ConversationId, &ListEntry)) -> Summary {
+    let digest = &entry.digest;
+    Summary {
+        conversation,
+        uver: entry.uver,
+        epoch: digest.epoch,
+        head: place(digest.head),
+        read: place(digest.own.read),
+        delivered: place(digest.own.delivered),
+        peer_read: place(digest.peer.read),
+        peer_delivered: place(digest.peer.delivered),
+        time_ms: digest.time_ms,
+    }
+}
+
+pub(super) fn place(place: Place) -> wire::message::Place {
+    wire::message::Place { seq: place.seq, ord: place.ord }
+}
