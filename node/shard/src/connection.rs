@@ -1,47 +1,235 @@
-//! Connections of this shard: what each may do, where its commands go, and when it ends.
+//! Connections of this shard: what each may do now, where its commands go, and when it ends. Owned by the shard the
+//! socket is on; nothing of it is durable.
 
-use std::net::IpAddr;
+mod address;
+mod allowance;
+mod close;
+mod forward;
+mod hello;
+mod home_command;
+mod login;
+mod open;
+mod place;
+mod push;
+mod register;
+mod reply;
+mod resume;
+mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod wheel;
 
-use bytes::Bytes;
-use wire::{ConnectionId, SessionId};
+use wire::{Command, ConnectionId, ConnectionPhase, Incoming, Misfit, Refusal, classify, verified};
 
 use crate::core::Core;
-use crate::input::Security;
-use crate::login::LoginReply;
-use crate::mesh::Caller;
-use crate::placement::Placement;
+use crate::input::CloseReason;
+use crate::limits::MALFORMED_PER_CONNECTION_MAX;
+use crate::mesh::MeshFrame;
+use crate::placement::Load;
+use address::Addresses;
+use allowance::Cost;
+use state::{Connection, State, Step};
+use table::Table;
+use wheel::Wheel;
 
-/// A connection on its way to another shard.
+/// A connection on its way to another shard, with the command that waits for it to arrive.
 #[derive(Debug)]
-pub struct Transfer {}
+pub struct Transfer {
+    connection: Connection,
+}
 
+/// The connections of one shard.
 #[derive(Debug)]
-pub struct Connections {}
+pub struct Connections {
+    table: Table,
+    wheel: Wheel,
+    addresses: Addresses,
+    costs: Costs,
+    before_login: u32,
+    sessions: u32,
+    /// As the login shard knows it.
+    reported: Load,
+}
+
+/// What a command of each class costs.
+#[derive(Debug)]
+struct Costs {
+    login: Cost,
+    message: Cost,
+    query: Cost,
+    light: Cost,
+}
+
+/// Why a frame is refused: with its detail and delay.
+struct No {
+    refusal: Refusal,
+    detail: u64,
+    retry_ms: u32,
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, detail: 0, retry_ms: 0 }
+    }
+}
+
+impl No {
+    fn with_detail(refusal: Refusal, detail: u64) -> Self {
+        Self { detail, ..refusal.into() }
+    }
+
+    fn after_ms(refusal: Refusal, retry_ms: u32) -> Self {
+        Self { retry_ms, ..refusal.into() }
+    }
+}
+
+/// A body that does not verify.
+impl From<verified::Unverifiable> for No {
+    fn from(_: verified::Unverifiable) -> Self {
+        Refusal::Malformed.into()
+    }
+}
 
 impl Connections {
-    pub(crate) fn new(_: &mut Core) -> Self {
-        Self {}
+    pub(crate) fn new(core: &mut Core) -> Self {
+        let config = &core.config;
+        let costs = Costs {
+            login: Cost::new(config.logins_per_s_max, core.ownership.shards()),
+            message: Cost::new(config.messages_per_s_max, 1),
+            query: Cost::new(config.queries_per_s_max, 1),
+            light: Cost::new(config.light_per_s_max, 1),
+        };
+        Self {
+            table: Table::default(),
+            wheel: Wheel::new(),
+            addresses: Addresses::new(&mut core.rng),
+            costs,
+            before_login: 0,
+            sessions: 0,
+            reported: Load::default(),
+        }
     }
+
+    /// When a connection may have reached its deadline, in `Now::mono_ms`.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        None
+        self.wheel.next_ms()
     }
+
     pub(crate) fn is_empty(&self) -> bool {
-        true
+        self.table.len() == 0
     }
-    pub(crate) fn handle_opened(&mut self, _: &mut Core, _: ConnectionId, _: IpAddr, _: Security) {}
-    pub(crate) fn handle_adopted(&mut self, _: &mut Core, _: ConnectionId, _: Transfer) {}
-    pub(crate) fn handle_frame(&mut self, _: &mut Core, _: ConnectionId, _: &[u8]) {}
-    pub(crate) fn handle_frame_too_long(&mut self, _: &mut Core, _: ConnectionId, _: usize) {}
-    pub(crate) fn handle_closed(&mut self, _: &mut Core, _: ConnectionId) {}
-    pub(crate) fn handle_overflowed(&mut self, _: &mut Core, _: ConnectionId) {}
-    pub(crate) fn handle_drained(&mut self, _: &mut Core, _: ConnectionId) {}
-    pub(crate) fn handle_answer(&mut self, _: &mut Core, _: Caller, _: Bytes) {}
-    pub(crate) fn handle_login_reply(&mut self, _: &mut Core, _: ConnectionId, _: LoginReply) {}
-    pub(crate) fn handle_end_session(&mut self, _: &mut Core, _: ConnectionId, _: SessionId) {}
-    pub(crate) fn handle_placed(&mut self, _: &mut Core, _: ConnectionId, _: Placement) {}
-    pub(crate) fn handle_push(&mut self, _: &mut Core, _: ConnectionId, _: SessionId, _: Bytes) {}
-    pub(crate) fn handle_tick(&mut self, _: &mut Core) {}
-    pub(crate) fn handle_stop(&mut self, _: &mut Core) {}
-    pub(crate) fn end_turn(&mut self, _: &mut Core) {}
-    pub(crate) fn check_invariants(&self, _: &Core) {}
+
+    /// A whole frame, without its length field.
+    pub(crate) fn handle_frame(&mut self, core: &mut Core, id: ConnectionId, frame: &[u8]) {
+        core.counters.frames_in += 1;
+        let Some(connection) = self.table.find(id) else {
+            core.counters.late_frames += 1;
+            return;
+        };
+        let Some(phase) = connection.phase() else {
+            core.counters.late_frames += 1;
+            return;
+        };
+        connection.heard_ms = core.now.mono_ms;
+        match classify(frame, phase) {
+            Ok(incoming) => {
+                if let Err(no) = self.execute(core, id, phase, &incoming) {
+                    self.refuse(core, id, incoming.request, &no);
+                }
+            }
+            Err(Misfit { refusal, request, detail }) => {
+                self.refuse(core, id, request, &No::with_detail(refusal, detail));
+            }
+        }
+    }
+
+    fn execute(
+        &mut self,
+        core: &mut Core,
+        id: ConnectionId,
+        phase: ConnectionPhase,
+        incoming: &Incoming<'_>,
+    ) -> Result<(), No> {
+        if phase != ConnectionPhase::LoggedIn {
+            self.charge_before_login(core, id, incoming.command)?;
+        }
+        match incoming.command {
+            Command::Hello => self.hello(core, id, incoming),
+            Command::Ping => self.ping(core, id, incoming),
+            Command::WhereToConnect => self.where_to_connect(core, id, incoming),
+            Command::RegisterStart => self.register_start(core, id, incoming),
+            Command::Register => self.register(core, id, incoming),
+            Command::LoginStart => self.login_start(core, id, incoming),
+            Command::LoginProof => self.login_proof(core, id, incoming),
+            Command::Resume => self.resume(core, id, incoming),
+            Command::Logout
+            | Command::FindUser
+            | Command::NameUser
+            | Command::Send
+            | Command::Pull
+            | Command::Mark
+            | Command::Sync => self.forward(core, id, incoming),
+        }
+    }
+
+    /// Refuses a frame; one that does not verify counts against its connection.
+    fn refuse(&mut self, core: &mut Core, id: ConnectionId, request: u32, no: &No) {
+        core.refuse(id, request, no.refusal, no.detail, no.retry_ms);
+        if matches!(no.refusal, Refusal::Malformed | Refusal::FrameTooLong)
+            && let Some(connection) = self.table.find(id)
+        {
+            connection.malformed += 1;
+            if connection.malformed >= MALFORMED_PER_CONNECTION_MAX {
+                self.close(core, id, CloseReason::Malformed, Some(Refusal::Malformed));
+            }
+        }
+    }
+
+    /// The peer announced a frame that is longer than any of its phase. What follows cannot be understood.
+    pub(crate) fn handle_frame_too_long(&mut self, core: &mut Core, id: ConnectionId, _length: usize) {
+        let Some(phase) = self.table.find(id).and_then(|connection| connection.phase()) else {
+            core.counters.late_frames += 1;
+            return;
+        };
+        core.refuse(id, 0, Refusal::FrameTooLong, phase.frame_len_max() as u64, 0);
+        self.close(core, id, CloseReason::FrameTooLong, None);
+    }
+
+    /// Tells the login shard how many sessions there are, when that has changed.
+    pub(crate) fn end_turn(&mut self, core: &mut Core) {
+        let load = Load { sessions: self.sessions };
+        if self.reported != load {
+            self.reported = load;
+            core.control(core.login_shard(), MeshFrame::LoadReport { load });
+        }
+        core.counters.connections = self.table.len() as u64;
+        core.counters.sessions = u64::from(self.sessions);
+        core.counters.unauthenticated = u64::from(self.before_login);
+    }
+
+    pub(crate) fn check_invariants(&self, _core: &Core) {
+        let (mut before_login, mut sessions, mut addresses) = (0, 0, 0);
+        for (index, connection) in self.table.iter() {
+            addresses += usize::from(connection.address.is_some());
+            assert_eq!(self.wheel.contains(index), connection.phase().is_some(), "connection {index}");
+            assert!(connection.malformed <= MALFORMED_PER_CONNECTION_MAX);
+            match &connection.state {
+                State::Before(before) => {
+                    before_login += 1;
+                    assert!(
+                        before.settled || !matches!(before.step, Step::Starting(_) | Step::Challenged(_))
+                    );
+                }
+                State::LoggedIn(session) => {
+                    sessions += 1;
+                    session.check_invariants();
+                }
+                State::Closing => {}
+            }
+        }
+        assert_eq!((before_login, sessions), (self.before_login, self.sessions));
+        assert_eq!(self.wheel.len() as u32, before_login + sessions);
+        self.addresses.check_invariants(addresses);
+    }
 }

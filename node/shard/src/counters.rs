@@ -21,6 +21,12 @@ pub struct Counters {
     pub resumes: u64,
     pub handoffs: u64,
     pub late_frames: u64,
+    /// Answers of commands whose session was gone.
+    pub late_answers: u64,
+    /// At the end of the last turn.
+    pub connections: u64,
+    pub unauthenticated: u64,
+    pub sessions: u64,
     refusals: BTreeMap<u16, u64>,
     closes: BTreeMap<CloseReason, u64>,
 }
@@ -50,6 +56,10 @@ impl Counters {
             ("resumes", self.resumes),
             ("handoffs", self.handoffs),
             ("late_frames", self.late_frames),
+            ("late_answers", self.late_answers),
+            ("connections", self.connections),
+            ("unauthenticated", self.unauthenticated),
+            ("sessions", self.sessions),
         ];
         let mut lines: Vec<_> = plain.map(|(name, count)| (name.to_owned(), count)).into();
         lines.extend(self.refusals.iter().map(|(code, count)| {

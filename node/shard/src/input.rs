@@ -36,7 +36,8 @@ pub enum Input<'a> {
     Opened { connection: ConnectionId, peer: IpAddr, security: Security },
     /// A connection arrived from another shard, by [`Effect::HandOff`].
     Adopted { connection: ConnectionId, transfer: Box<Transfer> },
-    /// A whole frame, without its length field.
+    /// A whole frame, without its length field. Until [`Effect::Settle`] they come one at a time: the next one after an
+    /// effect for this connection.
     Frame { connection: ConnectionId, frame: &'a [u8] },
     /// The peer announced a frame over the limit last set for this connection. Nothing more is read from it.
     FrameTooLong { connection: ConnectionId, length: usize },
@@ -108,8 +109,8 @@ pub enum Effect {
     Settle {
         connection: ConnectionId,
     },
-    /// Moves the connection, with all bytes not yet handled, to another shard. The frame that is being handled goes
-    /// along in front of them. No input for this id follows.
+    /// Moves the connection, with all bytes not yet handled, to another shard. The command that waits for the move is in
+    /// the transfer: the ring sends no frame again. No input for this id follows.
     HandOff {
         connection: ConnectionId,
         to: ShardAddress,

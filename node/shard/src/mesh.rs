@@ -38,6 +38,8 @@ pub struct Caller {
     pub place: SessionPlace,
     /// The client's request number, returned in the answer.
     pub request: u32,
+    /// What the answer ends.
+    pub command: wire::Command,
 }
 
 /// A command that is executed at a home. Bodies were verified where they came in.

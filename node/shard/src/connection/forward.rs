@@ -1,0 +1,136 @@
+//! Commands of a session: to the home of what they concern, and their answers back. A command that finds no room is
+//! refused before anything is stored.
+
+use bytes::Bytes;
+use wire::command::Rate;
+use wire::frame;
+use wire::limits::WINDOW_MAX;
+use wire::{Command, ConnectionId, Event, Incoming, Refusal, ShardAddress};
+
+use super::home_command::home_command;
+use super::state::{Session, State};
+use super::{Connections, Costs, No};
+use crate::core::Core;
+use crate::input::{CloseReason, SendClass};
+use crate::limits::{BUSY_RETRY_MS, COMMANDS_IN_FLIGHT_MAX, LONG_READS_IN_FLIGHT_MAX};
+use crate::mesh::{Caller, MeshFrame, SessionPlace};
+
+impl Connections {
+    pub(super) fn forward(
+        &mut self,
+        core: &mut Core,
+        id: ConnectionId,
+        incoming: &Incoming<'_>,
+    ) -> Result<(), No> {
+        let State::LoggedIn(session) = &mut self.table.find(id).expect("it sent a command").state else {
+            unreachable!("the phase was checked");
+        };
+        if core.stopping {
+            return Err(Refusal::Stopping.into());
+        }
+        session.charge(core.now.mono_ms, &self.costs, incoming.command)?;
+        session.check_room(incoming.command)?;
+        let (slot, command) = home_command(incoming, session.user)?;
+        let to = core.home(slot);
+        if !begin(core, to) {
+            return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS));
+        }
+        session.begin(incoming.command);
+        let place = SessionPlace {
+            shard: core.address,
+            connection: id,
+            session: session.session,
+            device: session.device,
+        };
+        let caller =
+            Caller { user: session.user, place, request: incoming.request, command: incoming.command };
+        let sent = core.deliver(to, MeshFrame::Forward { caller, command });
+        assert!(sent.is_ok(), "there was a credit a moment ago");
+        Ok(())
+    }
+
+    /// The answer of a command. It is for a session that may be gone.
+    pub(crate) fn handle_answer(&mut self, core: &mut Core, caller: Caller, answer: Bytes) {
+        let id = caller.place.connection;
+        let session = self.table.find(id).and_then(|found| found.session(caller.place.session));
+        let Some(session) = session else {
+            core.counters.late_answers += 1;
+            return;
+        };
+        session.end(caller.command);
+        let is_last = session.in_flight == 0;
+        let is_over = caller.command == Command::Logout && event_of(&answer) == Some(Event::LoggedOut);
+        core.send(id, answer, SendClass::Reply);
+        if is_over {
+            self.close(core, id, CloseReason::LoggedOut, None);
+        } else if core.stopping && is_last {
+            self.close(core, id, CloseReason::Stopping, None);
+        }
+    }
+}
+
+/// Reserves room on the way there and for the answer back. This very shard always has room: what is in flight within it
+/// is bounded by its sessions.
+fn begin(core: &mut Core, to: ShardAddress) -> bool {
+    if to == core.address {
+        return true;
+    }
+    if !core.lanes.has_credit(to) {
+        core.counters.lane_full += 1;
+        return false;
+    }
+    core.lanes.begin_forward(to)
+}
+
+fn event_of(answer: &[u8]) -> Option<Event> {
+    let (header, _) = frame::split(answer.get(frame::LENGTH_LEN..)?).ok()?;
+    Event::from_id(header.id)
+}
+
+impl Session {
+    fn charge(&mut self, now_ms: u64, costs: &Costs, command: Command) -> Result<(), No> {
+        let taken = match command.row().rate {
+            Rate::Message => self.messages.take(now_ms, costs.message),
+            Rate::Query => self.queries.take(now_ms, costs.query),
+            Rate::Light | Rate::Login => self.light.take(now_ms, costs.light),
+        };
+        taken.map_err(|retry_ms| No::after_ms(Refusal::TooManyRequests, retry_ms))
+    }
+
+    fn check_room(&self, command: Command) -> Result<(), No> {
+        if command == Command::Send && self.sends >= WINDOW_MAX {
+            return Err(No::with_detail(Refusal::WindowFull, u64::from(WINDOW_MAX)));
+        }
+        let is_full = self.in_flight >= COMMANDS_IN_FLIGHT_MAX
+            || (command == Command::Pull && self.pulls >= LONG_READS_IN_FLIGHT_MAX)
+            || (command == Command::Sync && self.syncs >= LONG_READS_IN_FLIGHT_MAX);
+        if is_full { Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS)) } else { Ok(()) }
+    }
+
+    fn begin(&mut self, command: Command) {
+        self.in_flight += 1;
+        match command {
+            Command::Send => self.sends += 1,
+            Command::Pull => self.pulls += 1,
+            Command::Sync => self.syncs += 1,
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, command: Command) {
+        self.in_flight -= 1;
+        match command {
+            Command::Send => self.sends -= 1,
+            Command::Pull => self.pulls -= 1,
+            Command::Sync => self.syncs -= 1,
+            _ => {}
+        }
+    }
+
+    pub(super) fn check_invariants(&self) {
+        assert!(self.in_flight <= COMMANDS_IN_FLIGHT_MAX);
+        assert!(self.sends <= WINDOW_MAX);
+        assert!(self.pulls <= LONG_READS_IN_FLIGHT_MAX && self.syncs <= LONG_READS_IN_FLIGHT_MAX);
+        assert!(u16::from(self.pulls) + u16::from(self.syncs) + self.sends <= self.in_flight);
+    }
+}

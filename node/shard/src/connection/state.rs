@@ -1,0 +1,184 @@
+//! What a shard knows of one connection. Small once it has logged in; what the login needs is boxed and freed by then.
+
+use std::net::IpAddr;
+
+use wire::scram::{ClientFirst, Exchange};
+use wire::ticket::Contents;
+use wire::{ConnectionPhase, DeviceId, SessionId, UserId, UserName};
+
+use super::allowance::Allowance;
+use crate::input::Security;
+use crate::placement::Placement;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Counted at this address; `None` for one that was turned away at once.
+    pub address: Option<IpAddr>,
+    /// When the last frame came, on the monotonic clock.
+    pub heard_ms: u64,
+    /// Frames that did not verify.
+    pub malformed: u8,
+    pub state: State,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Before(Box<BeforeLogin>),
+    LoggedIn(Session),
+    /// Ended here; the socket is not gone yet.
+    Closing,
+}
+
+/// Until login.
+#[derive(Debug)]
+pub(super) struct BeforeLogin {
+    pub security: Security,
+    pub opened_ms: u64,
+    pub step: Step,
+    /// It is where it will stay.
+    pub settled: bool,
+    /// Counted at the login shard until its session exists.
+    pub placement: Option<Placement>,
+    /// Handed out by `RegisterStart`.
+    pub salt: Option<[u8; 16]>,
+    /// Failed logins.
+    pub failures: u8,
+    pub light: Allowance,
+}
+
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing came yet.
+    Greeting,
+    Ready,
+    Registering {
+        request: u32,
+    },
+    /// Waits to be told where to live.
+    Parked(Held),
+    /// Waits for the salt.
+    Starting(Start),
+    Challenged(Box<Challenge>),
+    Proving {
+        request: u32,
+    },
+    Resuming {
+        request: u32,
+        uver: u64,
+    },
+}
+
+/// The command that a connection was parked with.
+#[derive(Debug)]
+pub(super) enum Held {
+    Start(Start),
+    Resume { request: u32, contents: Contents, uver: u64 },
+}
+
+#[derive(Debug)]
+pub(super) struct Start {
+    pub request: u32,
+    pub name: UserName,
+    pub client_first: Box<ClientFirst>,
+}
+
+/// A challenge that was sent: valid for a while, and for one proof.
+#[derive(Debug)]
+pub(super) struct Challenge {
+    pub name: UserName,
+    pub exchange: Exchange,
+    pub issued_ms: u64,
+}
+
+/// A logged-in device.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub user: UserId,
+    pub session: SessionId,
+    pub device: DeviceId,
+    /// Commands without an answer, and of those the sends, pulls and syncs.
+    pub in_flight: u16,
+    pub sends: u16,
+    pub pulls: u8,
+    pub syncs: u8,
+    /// It reads too slowly: pushes are dropped until it has caught up.
+    pub slow: bool,
+    pub messages: Allowance,
+    pub queries: Allowance,
+    pub light: Allowance,
+}
+
+impl Connection {
+    /// The phase for [`wire::classify`]; `None` when it has ended.
+    pub fn phase(&self) -> Option<ConnectionPhase> {
+        match &self.state {
+            State::Before(before) => Some(before.phase()),
+            State::LoggedIn(_) => Some(ConnectionPhase::LoggedIn),
+            State::Closing => None,
+        }
+    }
+
+    pub fn before(&mut self) -> Option<&mut BeforeLogin> {
+        match &mut self.state {
+            State::Before(before) => Some(before),
+            State::LoggedIn(_) | State::Closing => None,
+        }
+    }
+
+    /// The session, if it is this one.
+    pub fn session(&mut self, session: SessionId) -> Option<&mut Session> {
+        match &mut self.state {
+            State::LoggedIn(state) if state.session == session => Some(state),
+            _ => None,
+        }
+    }
+}
+
+impl BeforeLogin {
+    pub fn new(security: Security, opened_ms: u64) -> Self {
+        Self {
+            security,
+            opened_ms,
+            step: Step::Greeting,
+            settled: false,
+            placement: None,
+            salt: None,
+            failures: 0,
+            light: Allowance::default(),
+        }
+    }
+
+    fn phase(&self) -> ConnectionPhase {
+        match self.step {
+            Step::Greeting => ConnectionPhase::Greeting,
+            Step::Ready => ConnectionPhase::BeforeLogin,
+            Step::Challenged(_) => ConnectionPhase::Challenged,
+            Step::Registering { .. }
+            | Step::Parked(_)
+            | Step::Starting(_)
+            | Step::Proving { .. }
+            | Step::Resuming { .. } => ConnectionPhase::Deciding,
+        }
+    }
+}
+
+impl Session {
+    pub fn new(user: UserId, session: SessionId, device: DeviceId) -> Self {
+        Self {
+            user,
+            session,
+            device,
+            in_flight: 0,
+            sends: 0,
+            pulls: 0,
+            syncs: 0,
+            slow: false,
+            messages: Allowance::default(),
+            queries: Allowance::default(),
+            light: Allowance::default(),
+        }
+    }
+}
+
+// Idle sessions are what a node has most of.
+const _: () = assert!(size_of::<Connection>() <= 128);
