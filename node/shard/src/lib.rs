@@ -177,7 +177,10 @@ impl Shard {
             MeshFrame::Introduced { conversation, found } => {
                 self.conversations.handle_introduced(core, conversation, found);
             }
-            MeshFrame::Changed(changed) => self.lists.handle_changed(core, &self.logins, from, changed),
+            MeshFrame::Changed(changed) => {
+                let sessions = self.logins.sessions(changed.user);
+                self.lists.handle_changed(core, sessions, from, changed);
+            }
             MeshFrame::ChangedDone { user, conversation, change } => {
                 self.conversations.handle_changed_done(core, user, conversation, change);
             }

@@ -16,8 +16,7 @@ use wire::{ConversationId, ShardAddress, UserId};
 use crate::cache::{Candidate, UseOrder};
 use crate::core::Core;
 use crate::limits::{LIST_ENTRIES_CACHED_MAX, LISTS_CACHED_MAX, QUEUED_PER_KEY_MAX};
-use crate::login::Logins;
-use crate::mesh::Changed;
+use crate::mesh::{Changed, SessionPlace};
 
 pub(crate) use self::merge::Written;
 use self::push::Pushes;
@@ -86,8 +85,14 @@ impl Lists {
     }
 
     /// A conversation of this user changed, durably: his sessions are told at once, his list follows.
-    pub fn handle_changed(&mut self, core: &mut Core, logins: &Logins, from: ShardAddress, changed: Changed) {
-        self.pushes.tell_sessions(core, logins.sessions(changed.user), &changed);
+    pub fn handle_changed(
+        &mut self,
+        core: &mut Core,
+        sessions: &[SessionPlace],
+        from: ShardAddress,
+        changed: Changed,
+    ) {
+        self.pushes.tell_sessions(core, sessions, &changed);
         let Changed { user, conversation, change, digest, .. } = changed;
         // 0: it is in the list already.
         if change != 0 {
@@ -181,11 +186,11 @@ impl Lists {
 
     pub fn check_invariants(&self, core: &Core) {
         assert_eq!(self.order.len(), self.held.len());
+        assert_eq!(self.touched.len(), self.held.values().filter(|held| held.touched).count());
         let mut entries = 0;
         for (user, held) in &self.held {
             assert!(core.is_home(user.slot()), "{user:?} has his home elsewhere");
             assert!(held.syncs.len() <= QUEUED_PER_KEY_MAX);
-            assert_eq!(held.touched, self.touched.contains(user));
             match held.phase {
                 Phase::Ready => assert!(held.syncs.is_empty(), "commands of {user:?} are stuck"),
                 Phase::Loading => {}
@@ -194,6 +199,9 @@ impl Lists {
             assert!(held.arrived.is_empty() || held.touched || held.phase == Phase::Loading);
             held.list.check_invariants();
             entries += held.list.len();
+        }
+        for user in &self.touched {
+            assert!(self.held[user].touched);
         }
         assert_eq!(entries, self.entries);
         self.pushes.check_invariants();
