@@ -16,7 +16,7 @@ pub enum StoreAnswer {
 /// Takes the answers to the shards. It is called from the store's threads, once per group commit and shard or once
 /// per load, and must not wait: it puts the answers into the shard's inbox and wakes its core.
 ///
-/// Answers to one shard about one store shard come in the order in which the batches were submitted.
+/// Answers to one shard about its batches of one term to one store shard come in the order of submission.
 pub trait Answers: Send + Sync + 'static {
     fn deliver(&self, to_shard: u16, answers: Vec<StoreAnswer>);
 }

@@ -13,7 +13,7 @@ use record::kv::{Batch, CommitOutcome, StoreShardId};
 
 use crate::answer::{Answers, StoreAnswer};
 use crate::database::{Database, Stamp};
-use crate::marks::MarkSignal;
+use crate::keeper::KeeperSignal;
 use crate::options::{ANSWERED_SHARDS_MAX, GROUP_BATCHES_MAX, GROUP_BYTES_MAX};
 use crate::poison::Poison;
 use crate::queue::Queue;
@@ -39,7 +39,7 @@ pub(crate) struct Committer {
     pub space: SpaceFloor,
     pub poison: Arc<Poison>,
     pub counters: Arc<ShardCounters>,
-    pub marks: Arc<MarkSignal>,
+    pub keeper: Arc<KeeperSignal>,
     pub answers: Arc<dyn Answers>,
     #[cfg(feature = "fault-injection")]
     pub fault: crate::fault::Fault,
@@ -97,20 +97,26 @@ impl Committer {
         }
         let stamp = Stamp { number: self.stamp.number + 1, tag: self.stamp.tag };
         let begun = Instant::now();
+        self.keeper.on_commit_begin();
         let done = self.database.commit(stamp, group.clone().map(|one| &one.batch), self.persist_mode());
-        if let Err(failure) = done {
-            let what = failure.into_text();
-            self.poison.set(format!("store shard {}: a commit failed: {what}", self.shard.0));
-            self.counters.unknown.fetch_add(batches, Relaxed);
-            return CommitOutcome::Unknown;
-        }
-        let elapsed_us = micros(begun.elapsed());
-        self.stamp = stamp;
-        self.space.on_written(bytes);
-        let ops = group.map(|submitted| submitted.batch.ops.len() as u64).sum();
-        self.count(batches, ops, bytes, elapsed_us);
-        self.marks.on_commit();
-        CommitOutcome::Committed
+        let outcome = match done {
+            Ok(()) => {
+                let elapsed_us = micros(begun.elapsed());
+                self.stamp = stamp;
+                self.space.on_written(bytes);
+                let ops = group.map(|submitted| submitted.batch.ops.len() as u64).sum();
+                self.count(batches, ops, bytes, elapsed_us);
+                CommitOutcome::Committed
+            }
+            Err(failure) => {
+                let what = failure.into_text();
+                self.poison.set(format!("store shard {}: a commit failed: {what}", self.shard.0));
+                self.counters.unknown.fetch_add(batches, Relaxed);
+                CommitOutcome::Unknown
+            }
+        };
+        self.keeper.on_commit_end();
+        outcome
     }
 
     fn count(&self, batches: u64, ops: u64, bytes: u64, elapsed_us: u64) {

@@ -183,9 +183,15 @@ impl Database {
         })
     }
 
-    /// Bytes of journals and tables on disk, not counting tables that are superseded and not yet unlinked.
-    pub(crate) fn disk_bytes(&self) -> u64 {
-        self.fjall.disk_space().unwrap_or(0)
+    /// Bytes of live tables.
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.data.disk_space() + self.meta.disk_space()
+    }
+
+    /// Whether a write, a flush or a compaction has failed. May wait for a sync.
+    pub(crate) fn has_failed(&self) -> bool {
+        // Writes out nothing: every commit leaves fjall's own buffer empty.
+        guarded(|| Ok(self.fjall.persist(PersistMode::Buffer)?)).is_err()
     }
 
     /// Moves everything from memory to tables, so that tests see both.

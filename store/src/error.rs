@@ -7,7 +7,7 @@ use record::kv::StoreShardId;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("data folder {} cannot be used: {what}: {source}; check that it exists and that this user owns it", dir.display())]
+    #[error("data folder {} cannot be used: {what}: {source}; {}", dir.display(), mend(source))]
     Unusable { dir: PathBuf, what: String, source: io::Error },
     #[error("data folder {} is in use by another process{}; stop it, or choose another folder", dir.display(), holder(*.process))]
     InUse { dir: PathBuf, process: Option<u32> },
@@ -26,6 +26,14 @@ pub enum OpenError {
     BehindMark { dir: PathBuf, shard: StoreShardId, last: u64, mark: u64 },
     #[error("wrong option: {0}")]
     Option(String),
+}
+
+fn mend(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
+        io::ErrorKind::ReadOnlyFilesystem => "mount it writable, or choose another folder",
+        _ => "check that it is a folder and that this user owns it",
+    }
 }
 
 fn holder(process: Option<u32>) -> String {

@@ -14,7 +14,7 @@
 //! | `store-NN` | one per store shard | the committer: all that waits becomes one commit and one sync |
 //! | `fjall:worker` | two per store shard | flush memtables and compact tables |
 //! | `store-read-NN` | `read_threads` | answer loads, and may wait for the disk |
-//! | `store-marks` | one | writes the marks, at most twice a second and not at all when idle |
+//! | `store-keeper` | one | writes the marks, at most twice a second and not at all when idle; notices a database that failed |
 //!
 //! All of them keep to [`StoreOptions::placement`].
 //!
@@ -31,8 +31,8 @@ mod error;
 pub mod fault;
 mod folder;
 mod journal;
+mod keeper;
 mod mark;
-mod marks;
 pub mod memory;
 mod options;
 mod poison;

@@ -34,8 +34,8 @@ pub struct ShardStats {
     /// The last commit, and the mark that trails it.
     pub last_commit: u64,
     pub marked: u64,
-    /// Journals and live tables.
-    pub disk_bytes: u64,
+    /// Live tables on disk. Journals come on top (up to 128 MiB or so), and tables that are not unlinked yet.
+    pub table_bytes: u64,
 }
 
 /// The read pool. Times are in microseconds, without the wait in the queue.
@@ -88,7 +88,7 @@ impl ShardCounters {
             queued: 0,
             last_commit: self.last_commit.load(Relaxed),
             marked: self.marked.load(Relaxed),
-            disk_bytes: 0,
+            table_bytes: 0,
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::committer::{Committer, Submitted};
 use crate::database::Database;
 use crate::error::OpenError;
 use crate::folder::{Folder, Manifest};
+use crate::keeper::{self, KeeperSignal, Kept};
 use crate::mark::Mark;
-use crate::marks::{self, MarkSignal, Trailing};
 use crate::options::{
     ANSWERED_SHARDS_MAX, COMMIT_QUEUE_BATCHES_MAX, COMMIT_QUEUE_BYTES_MAX, LOAD_QUEUE_MAX, Placement,
     StoreOptions,
@@ -69,7 +69,7 @@ pub struct Store {
     committers: Box<[Line]>,
     loads: Arc<Queue<LoadRequest>>,
     read_counters: Arc<ReadCounters>,
-    marks: Arc<MarkSignal>,
+    keeper: Arc<KeeperSignal>,
     poison: Arc<Poison>,
     /// Gone once the store is closed.
     databases: RwLock<Option<Arc<[Database]>>>,
@@ -165,11 +165,12 @@ impl Store {
     }
 
     /// Why no batch will be committed any more, if so. The node must stop: at its next start it finds out what is on
-    /// disk.
+    /// disk. Look at it once a second or so, because a commit that waits for a flush that failed is never answered.
     pub fn poisoned(&self) -> Option<String> {
         self.poison.reason()
     }
 
+    /// Counts that may be a moment old. Does not wait for the disk.
     pub fn stats(&self) -> StoreStats {
         let mut stats = StoreStats {
             shards: self.committers.iter().map(|line| line.counters.snapshot()).collect(),
@@ -178,7 +179,7 @@ impl Store {
         let databases = self.databases();
         for (index, shard) in stats.shards.iter_mut().enumerate() {
             shard.queued = self.committers[index].queue.len() as u64;
-            shard.disk_bytes = databases.as_ref().map_or(0, |databases| databases[index].disk_bytes());
+            shard.table_bytes = databases.as_ref().map_or(0, |databases| databases[index].table_bytes());
         }
         stats.reads.queued = self.loads.len() as u64;
         stats
@@ -197,10 +198,10 @@ impl Store {
         }
         self.loads.close();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        // The marks' thread is the last in the list and ends last, so that the marks are of the last commits.
+        // The keeper is the last in the list and ends last, so that the marks are of the last commits.
         while let Some(busy) = threads.iter().position(|thread| !thread.is_finished()) {
             if busy + 1 == threads.len() {
-                self.marks.close();
+                self.keeper.close();
             }
             if Instant::now() >= deadline {
                 let name = threads[busy].thread().name().unwrap_or("a thread").to_owned();
@@ -255,7 +256,7 @@ struct Opening {
     committers: Vec<Line>,
     threads: Vec<JoinHandle<()>>,
     results: Vec<Receiver<Result<Opened, OpenError>>>,
-    marks: Arc<MarkSignal>,
+    keeper: Arc<KeeperSignal>,
     poison: Arc<Poison>,
 }
 
@@ -275,7 +276,7 @@ impl Opening {
             committers: Vec::new(),
             threads: Vec::new(),
             results: Vec::new(),
-            marks: Arc::default(),
+            keeper: Arc::default(),
             poison: Arc::default(),
         };
         for shard in manifest.shards() {
@@ -285,7 +286,7 @@ impl Opening {
             let body = {
                 let (options, folder, answers) = (options.clone(), folder.clone(), answers.clone());
                 let (queue, counters) = (queue.clone(), counters.clone());
-                let (marks, poison) = (opening.marks.clone(), opening.poison.clone());
+                let (keeper, poison) = (opening.keeper.clone(), opening.poison.clone());
                 move || {
                     let opened = place(&options.placement).and_then(|()| {
                         open_shard(&folder, &manifest, shard, options.tuning(manifest.store_shards))
@@ -308,7 +309,7 @@ impl Opening {
                         ),
                         poison,
                         counters,
-                        marks,
+                        keeper,
                         answers,
                         #[cfg(feature = "fault-injection")]
                         fault: options.fault,
@@ -373,26 +374,24 @@ impl Opening {
                 body.run(&loads);
             }));
         }
-        let trailing = manifest.shards().zip(opened).zip(&self.committers);
-        let trailing: Vec<_> = trailing
-            .map(|((shard, opened), line)| Trailing {
-                shard,
-                mark: opened.mark,
-                counters: line.counters.clone(),
+        let kept = manifest.shards().zip(opened).zip(&self.committers);
+        let kept: Vec<_> = kept
+            .map(|((shard, opened), line)| {
+                Kept::new(shard, opened.mark, opened.database, line.counters.clone())
             })
             .collect();
-        let signal = self.marks.clone();
+        let (signal, poison) = (self.keeper.clone(), self.poison.clone());
         let placement = options.placement.clone();
-        self.threads.push(spawn("store-marks".to_owned(), move || {
+        self.threads.push(spawn("store-keeper".to_owned(), move || {
             place_or_warn(&placement);
-            marks::run(&signal, trailing);
+            keeper::run(&signal, kept, &poison);
         }));
         Store {
             manifest,
             committers: self.committers.into(),
             loads,
             read_counters,
-            marks: self.marks,
+            keeper: self.keeper,
             poison: self.poison,
             databases: RwLock::new(Some(databases)),
             threads: Mutex::new(self.threads),

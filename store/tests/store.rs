@@ -107,3 +107,16 @@ fn what_is_queued_at_closing_is_committed_and_answered() {
     drop(store);
     assert_eq!(open(dir.path()).all(1).len(), 500);
 }
+
+#[test]
+fn the_mark_follows_without_closing_and_without_further_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for row in 0..3 {
+        store.put(1, &format!("k{row}"), "v");
+        while store.store.stats().shards[1].marked <= row {
+            std::thread::yield_now();
+        }
+    }
+    store.close();
+}
