@@ -211,3 +211,43 @@ fn check_shows_every_row_in_order_and_reports_what_the_visitor_says() {
     assert!(report.to_string().ends_with("check: store_shards=2 rows=4 findings=2"));
     assert_eq!(open(dir.path()).store.term(), 2, "a check does not raise the term");
 }
+
+/// A flush that fails while nobody is answered must be told all the same.
+#[test]
+fn a_failed_flush_poisons_the_store_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut small = options(dir.path());
+    small.write_buffer_bytes = 0;
+    let mut store = try_open(small).unwrap();
+    store.put(0, "acknowledged", "1");
+    let tables = dir.path().join("shard-00/keyspaces/1/tables");
+    let aside = tables.with_extension("aside");
+    fs::rename(&tables, &aside).unwrap();
+    fs::write(&tables, "not a folder").unwrap();
+    let large = "v".repeat(4_000);
+    let mut numbers = Vec::new();
+    while store.store.poisoned().is_none() {
+        // One at a time, and none while one is not answered: it may wait forever.
+        if store.store.stats().shards[0].queued == 0 && numbers.len() < 10_000 {
+            numbers.push(store.submit(0, vec![op(&format!("large-{:05}", numbers.len()), Some(&large))]));
+        }
+        std::thread::yield_now();
+    }
+    let reason = store.store.poisoned().unwrap();
+    assert!(reason.starts_with("store shard 0: a ") && reason.contains("failed"), "{reason}");
+    let acknowledged = store.store.stats().shards[0].batches;
+    let closed = store.store.close(std::time::Duration::from_millis(100));
+    if closed.is_err() {
+        // The committer waits for the flush. The folder stays in use until the process ends, so a copy is looked at.
+        std::mem::forget(store.store);
+    }
+    let copy = tempfile::tempdir().unwrap();
+    common::journal::copy_folder(dir.path(), copy.path());
+    let tables = copy.path().join("shard-00/keyspaces/1/tables");
+    fs::remove_file(&tables).unwrap();
+    fs::rename(tables.with_extension("aside"), &tables).unwrap();
+    let mut store = open(copy.path());
+    assert!(store.all(0).len() as u64 >= acknowledged);
+    assert_eq!(store.all(0)[0].0, "acknowledged");
+    store.close();
+}
