@@ -192,12 +192,6 @@ impl Core {
         self.effects.push(Effect::Reply { token, reply });
     }
 
-    /// Stops the node: what the store holds cannot be understood.
-    pub fn on_damage(&mut self, what: impl std::fmt::Display) {
-        let reason = format!("the store is damaged: {what}; run `ringtalk check` on the data folder");
-        self.effects.push(Effect::Fatal { reason });
-    }
-
     // ---- to the store ----------------------------------------------------------------------------------------------
 
     /// Why nothing may be written to this slot now; `None` when it may. Asked before any change in memory.

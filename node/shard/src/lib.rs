@@ -20,6 +20,8 @@ mod operator;
 pub mod ownership;
 pub mod placement;
 mod rng;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 

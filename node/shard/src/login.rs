@@ -268,7 +268,7 @@ impl Logins {
         let tasks = self.waiting.remove(&key).expect("somebody waits for every load");
         let value = rows.first().and_then(|rows| rows.rows.first()).map(|row| &row.value[..]);
         if let Err(error) = self.keep(core, &key, value) {
-            core.on_damage(format_args!("{key:?}: {error}"));
+            core.damaged(key.slot(), &format!("{key:?}: {error}"));
             return;
         }
         for task in tasks {

@@ -153,7 +153,8 @@ mod tests {
                     deadlines.remove(&index);
                 }
                 _ => {
-                    now_ms += rng.below(if rng.below(50) == 0 { 1_000_000 } else { 1_000 });
+                    let most_ms = if rng.below(50) == 0 { 1_000_000 } else { 1_000 };
+                    now_ms += rng.below(most_ms);
                     let earliest = deadlines.values().min();
                     assert!(
                         wheel

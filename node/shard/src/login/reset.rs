@@ -23,7 +23,7 @@ impl Logins {
         }
         let (account, _) = self.accounts.find(&user).expect("the account was read");
         let Some(mut account) = account.clone() else {
-            core.on_damage(format_args!("the name {name} leads to no account"));
+            core.damaged(slot, &format!("the name {name} leads to no account"));
             return;
         };
         account.credentials = vec![credential];

@@ -1,0 +1,158 @@
+//! Clients, and what nearly every test wants of them: an account and a login.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use wire::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
+use wire::message::{DeviceClass, LoggedIn, LoginProof, Resumed};
+use wire::scram::{self, ClientStart};
+use wire::{ConnectionId, DeviceId, EventBody, EventFrame, Refusal, UserId};
+
+use super::{ClientId, World};
+use crate::CloseReason;
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub connection: ConnectionId,
+    pub is_open: bool,
+    pub is_settled: bool,
+    pub is_moving: bool,
+    /// For an effect, before the next frame.
+    pub is_waiting: bool,
+    pub closed: Option<CloseReason>,
+    pub frame_len_max: usize,
+    pub outgoing: VecDeque<Bytes>,
+    pub events: Vec<EventFrame>,
+    last_request: u32,
+}
+
+impl Client {
+    pub fn new(connection: ConnectionId) -> Self {
+        Self {
+            connection,
+            is_open: true,
+            is_settled: false,
+            is_moving: false,
+            is_waiting: false,
+            closed: None,
+            frame_len_max: FRAME_LEN_MAX_BEFORE_LOGIN,
+            outgoing: VecDeque::new(),
+            events: Vec::new(),
+            last_request: 0,
+        }
+    }
+
+    pub fn next_request(&mut self) -> u32 {
+        self.last_request += 1;
+        self.last_request
+    }
+
+    pub fn take_reply(&mut self, request: u32) -> Option<EventBody> {
+        let index = self.events.iter().position(|event| event.request == request)?;
+        Some(self.events.remove(index).event)
+    }
+
+    pub fn on_closed(&mut self, reason: Option<CloseReason>) {
+        self.is_open = false;
+        self.closed = reason;
+        self.outgoing.clear();
+    }
+}
+
+/// A login that succeeded.
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    pub client: ClientId,
+    pub user: UserId,
+    pub device: DeviceId,
+    pub ticket: Vec<u8>,
+    pub logged_in: LoggedIn,
+}
+
+/// The refusal in an answer that must be one.
+pub(crate) fn refusal_of(event: &EventBody) -> Refusal {
+    match event {
+        EventBody::Refused(refused) => Refusal::from_code(refused.code).expect("a known refusal"),
+        other => panic!("not a refusal: {other:?}"),
+    }
+}
+
+impl World {
+    /// Registers over a greeted connection; the password is the name.
+    pub fn register(&mut self, client: ClientId, name: &str) -> EventBody {
+        let terms = self.reply(client, |encoder, request| encoder.register_start(request, name));
+        let EventBody::RegisterTerms(terms) = terms else { return terms };
+        let keys = scram::stretch(name, &terms.salt, terms.iterations).expect("good terms").credentials();
+        self.reply(client, |encoder, request| {
+            encoder.register(request, name, &keys.stored_key, &keys.server_key)
+        })
+    }
+
+    /// The first two steps: the client-final-message, or what came instead of a challenge.
+    pub fn prove(&mut self, client: ClientId, name: &str, password: &str) -> Result<String, EventBody> {
+        let nonce = scram::nonce_text(&[client.0 as u8 + 1; scram::NONCE_LEN]);
+        let (mechanism, start) =
+            ClientStart::new(&["SCRAM-SHA-256"], false, name, nonce).expect("it is offered");
+        let reply = self.reply(client, |encoder, request| {
+            encoder.login_start(request, mechanism.name(), start.message())
+        });
+        let EventBody::Challenge(challenge) = reply else { return Err(reply) };
+        let challenged = start.handle_server_first(&challenge.server_first).expect("a good challenge");
+        let keys = scram::stretch(password, challenged.salt(), challenged.iterations()).expect("good terms");
+        Ok(challenged.prove(&keys, &[]).message().to_owned())
+    }
+
+    pub fn send_proof(&mut self, client: ClientId, client_final: &str, device: u32) -> EventBody {
+        let proof = LoginProof {
+            client_final,
+            device: DeviceId(device),
+            device_name: "test",
+            device_class: DeviceClass::Bot,
+        };
+        self.reply(client, |encoder, request| encoder.login_proof(request, &proof))
+    }
+
+    /// All four steps over a greeted connection.
+    pub fn log_in(&mut self, client: ClientId, name: &str, password: &str, device: u32) -> EventBody {
+        match self.prove(client, name, password) {
+            Ok(client_final) => self.send_proof(client, &client_final, device),
+            Err(reply) => reply,
+        }
+    }
+
+    /// A new connection at this shard, logged in as `name` on a new device; the account is made if it is missing.
+    pub fn login(&mut self, shard: u16, name: &str) -> Login {
+        let client = self.connect(shard);
+        let registered = self.register(client, name);
+        assert!(
+            matches!(registered, EventBody::Registered { .. })
+                || refusal_of(&registered) == Refusal::NameTaken,
+            "{registered:?}"
+        );
+        match self.log_in(client, name, name, 0) {
+            EventBody::LoggedIn(logged_in) => Login {
+                client,
+                user: logged_in.user,
+                device: logged_in.device,
+                ticket: logged_in.ticket.clone(),
+                logged_in,
+            },
+            other => panic!("not logged in: {other:?}"),
+        }
+    }
+
+    /// Resumes on a new connection at this shard.
+    pub fn resume(&mut self, shard: u16, ticket: &[u8], uver: u64) -> (ClientId, EventBody) {
+        let client = self.connect(shard);
+        let reply = self.reply(client, |encoder, request| encoder.resume(request, ticket, uver));
+        (client, reply)
+    }
+}
+
+/// The session that was resumed.
+pub(crate) fn resumed(event: &EventBody) -> &Resumed {
+    match event {
+        EventBody::Resumed(resumed) => resumed,
+        other => panic!("not resumed: {other:?}"),
+    }
+}
