@@ -1,4 +1,5 @@
 //! Simulation, real-binary tests, kill and power-cut tests, house rules.
 
 pub mod harness;
+pub mod sim;
 pub mod tidy;

@@ -21,6 +21,8 @@ use super::world::World;
 pub struct Disk {
     pub stored: Stored,
     pub logs: BTreeMap<ConversationId, Vec<Entry>>,
+    /// Every send that was ever on this disk, by counter.
+    pub accepted: BTreeMap<u64, (ConversationId, Bytes)>,
 }
 
 impl Disk {
@@ -38,6 +40,9 @@ impl Disk {
                     return Err(format!("{conversation:?}: seq {} is applied behind {}", entry.place.seq, next - 1));
                 }
                 log.push(entry.clone());
+            }
+            PersistOp::Outgoing(send) => {
+                self.accepted.insert(send.counter, (send.conversation, send.body.clone()));
             }
             PersistOp::Gap { conversation, range } => {
                 return Err(format!("{conversation:?}: a gap {range:?} where nothing was removed"));
@@ -91,6 +96,11 @@ impl Device {
 
     pub fn user_id(&self) -> Option<UserId> {
         self.disk.stored.account.as_ref().map(|account| account.user)
+    }
+
+    /// Whether it takes bytes that have arrived.
+    pub fn reads(&self) -> bool {
+        self.reading && !self.session.as_ref().is_some_and(Session::is_backlogged)
     }
 
     fn config(number: usize) -> SessionConfig {
@@ -160,12 +170,7 @@ impl World {
         }
         self.device_crash(number);
         self.tally.add(Fault::ClientWiped);
-        let device = &mut self.devices[number];
-        for send in &device.disk.stored.outgoing {
-            self.wiped_sends += 1;
-            let _ = send;
-        }
-        device.disk = Disk::default();
+        self.devices[number].disk = Disk::default();
         self.trace.note(self.queue.now_us(), &[42, number as u64], &[], || format!("device {number} is wiped"));
     }
 
@@ -261,6 +266,9 @@ impl World {
             self.device_write(number, ops);
         }
         self.with_session(number, |session, now_ms| session.handle_persisted(now_ms, last));
+        if let Some(link) = self.devices[number].link {
+            self.take_untaken(link, Side::Actor);
+        }
     }
 
     fn device_write(&mut self, number: usize, ops: &[PersistOp]) {

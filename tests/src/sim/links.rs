@@ -55,21 +55,18 @@ impl World {
             if part.is_empty() {
                 continue;
             }
-            if let Some((at_us, generation)) = self.network.arrival(link, Side::Node, now_us) {
-                self.queue.at(at_us, Event::Bytes { link, to: Side::Node, generation, bytes: part });
+            if let Some(at_us) = self.network.arrival(link, Side::Node, now_us) {
+                self.queue.at(at_us, Event::Bytes { link, to: Side::Node, bytes: part });
             }
         }
     }
 
     /// An actor closes: what it sent still arrives, what comes is lost.
     pub fn close_from_actor(&mut self, link_id: LinkId) {
-        self.model.forget_link(link_id);
         let now_us = self.queue.now_us();
-        let Some((at_us, _)) = self.network.arrival(link_id, Side::Node, now_us) else { return };
+        let Some(at_us) = self.network.arrival(link_id, Side::Node, now_us) else { return };
         let Some(link) = self.network.link(link_id) else { return };
         link.actor_open = false;
-        link.down.generation += 1;
-        link.down.in_flight = 0;
         link.untaken.clear();
         self.queue.at(at_us, Event::Ended { link: link_id, at: Side::Node });
         self.network.sweep(link_id);
@@ -77,7 +74,6 @@ impl World {
 
     /// An actor is gone without a word. The node may notice late.
     pub fn reset_from_actor(&mut self, link_id: LinkId) {
-        self.model.forget_link(link_id);
         let late = self.network.stream.chance(250);
         let delay_us = self.network.stream.between(20, if late { 4_000_000 } else { 5_000 });
         let Some(link) = self.network.link(link_id) else { return };
@@ -108,13 +104,17 @@ impl World {
         self.queue.after(actor_us, Event::Ended { link: link_id, at: Side::Actor });
     }
 
-    pub fn on_bytes(&mut self, link_id: LinkId, to: Side, generation: u32, bytes: Bytes) {
-        if to == Side::Node {
-            return self.on_bytes_at_node(link_id, generation, &bytes);
-        }
+    pub fn on_bytes(&mut self, link_id: LinkId, to: Side, bytes: Bytes) {
         let Some(link) = self.network.link(link_id) else { return };
-        if link.down.generation != generation || !link.actor_open {
+        if link.is_cut {
             return;
+        }
+        if to == Side::Node {
+            return self.on_bytes_at_node(link_id, &bytes);
+        }
+        if !link.actor_open {
+            link.down.in_flight -= bytes.len();
+            return self.flush(link_id); // they arrive, and nobody reads them
         }
         link.untaken.push_back(bytes);
         self.take_untaken(link_id, to);
@@ -126,7 +126,7 @@ impl World {
         loop {
             let Some(actor) = self.network.link(link_id).map(|link| link.actor) else { return };
             let reads = match actor {
-                Actor::Device(number) => self.devices[number].reading,
+                Actor::Device(number) => self.devices[number].reads(),
                 Actor::Probe(number) => self.probes[number].reading,
             };
             if !reads {
@@ -161,7 +161,6 @@ impl World {
         }
         let actor = link.actor;
         link.actor_open = false;
-        self.model.forget_link(link_id);
         let was_connected = self.connected.remove(&link_id);
         self.network.sweep(link_id);
         match actor {
@@ -188,7 +187,7 @@ impl World {
     fn note_frame(&mut self, link: LinkId, device: Option<usize>, frame: &[u8]) {
         let phases = ConnectionPhase::ALL.iter();
         let Some(incoming) = phases.rev().find_map(|phase| wire::classify(frame, *phase).ok()) else { return };
-        self.model.requests.insert((link, incoming.request), incoming.command);
+        self.model.requests.entry((link, incoming.request)).or_default().push(incoming.command);
         let identity = self.model.identities.get(&link).copied();
         let conversation = match incoming.owner {
             OwnerKey::Conversation(conversation) => Some(conversation),
@@ -205,7 +204,7 @@ impl World {
             (Command::Pull, Some(conversation), _) => {
                 if let Ok(view) = verified::view::<body::Pull>(incoming.body) {
                     let asked = Asked { conversation, from: view.from(), to: view.to(), epoch: view.epoch() };
-                    self.model.pulls.insert(asked_at, asked);
+                    self.model.pulls.entry(asked_at).or_default().push(asked);
                 }
             }
             (Command::Mark, Some(conversation), Some(identity)) => {
@@ -215,18 +214,18 @@ impl World {
             }
             (Command::Sync, _, _) => {
                 if let Ok(view) = verified::view::<body::Sync>(incoming.body) {
-                    self.model.syncs.insert(asked_at, view.uver());
+                    self.model.syncs.entry(asked_at).or_default().push(view.uver());
                 }
             }
             (Command::FindUser, _, _) => {
                 if let Ok(view) = verified::view::<body::FindUser>(incoming.body) {
                     let name = view.name().unwrap_or_default().to_owned();
-                    self.model.names_asked.insert(asked_at, NameAsked::ByName(name));
+                    self.model.names_asked.entry(asked_at).or_default().push(NameAsked::ByName(name));
                 }
             }
             (Command::NameUser, _, _) => {
                 if let OwnerKey::User(user) = incoming.owner {
-                    self.model.names_asked.insert(asked_at, NameAsked::ById(user));
+                    self.model.names_asked.entry(asked_at).or_default().push(NameAsked::ById(user));
                 }
             }
             _ => {}

@@ -31,8 +31,6 @@ pub enum Actor {
 /// One direction.
 #[derive(Debug, Default)]
 pub struct Pipe {
-    /// Rises when what is on its way is lost.
-    pub generation: u32,
     last_arrival_us: u64,
     stalled_until_us: u64,
     /// Bytes sent and not yet taken at the other side.
@@ -178,6 +176,8 @@ pub struct Link {
     pub untaken: VecDeque<Bytes>,
     /// The end has arrived behind them.
     pub over_at_actor: bool,
+    /// Nothing arrives any more, though a side may not know yet.
+    pub is_cut: bool,
 }
 
 impl Link {
@@ -187,9 +187,7 @@ impl Link {
 
     /// What is on its way is lost, in both directions.
     pub fn cut(&mut self) {
-        self.up.generation += 1;
-        self.down.generation += 1;
-        self.down.in_flight = 0;
+        self.is_cut = true;
         self.untaken.clear();
     }
 }
@@ -221,6 +219,7 @@ impl Network {
             actor_open: true,
             untaken: VecDeque::new(),
             over_at_actor: false,
+            is_cut: false,
         };
         self.links.insert(self.last, link);
         self.last
@@ -246,15 +245,15 @@ impl Network {
         self.stream.between(20, self.delay_us_max)
     }
 
-    /// When bytes that leave now arrive at `to`, and in which generation of the pipe.
-    pub fn arrival(&mut self, id: LinkId, to: Side, now_us: u64) -> Option<(u64, u32)> {
+    /// When bytes that leave now arrive at `to`.
+    pub fn arrival(&mut self, id: LinkId, to: Side, now_us: u64) -> Option<u64> {
         let delay_us = self.delay_us();
         let link = self.links.get_mut(&id)?;
         let pipe = match to {
             Side::Node => &mut link.up,
             Side::Actor => &mut link.down,
         };
-        Some((pipe.arrival(now_us, delay_us), pipe.generation))
+        Some(pipe.arrival(now_us, delay_us))
     }
 
     /// Nothing of this link arrives in this direction for a while.

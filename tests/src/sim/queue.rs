@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use bytes::Bytes;
 use record::{Query, Rows, StoreShardId};
 use shard::connection::Transfer;
-use shard::{Lane, MeshFrame};
+use shard::mesh::{Lane, MeshFrame};
 
 use super::network::{LinkId, Side};
 
@@ -24,18 +24,18 @@ pub enum Event {
     Load { life: u32, shard: u16, token: u64, store_shard: StoreShardId, queries: Vec<Query>, delay_us: u64 },
     Loaded { life: u32, shard: u16, token: u64, rows: Vec<Rows> },
     /// Bytes of a link arrive at one side.
-    Bytes { link: LinkId, to: Side, generation: u32, bytes: Bytes },
+    Bytes { link: LinkId, to: Side, bytes: Bytes },
     /// One side of a link notices that it is over.
     Ended { link: LinkId, at: Side },
     /// The node accepts the link.
     Accept { link: LinkId },
     /// A closing connection has lingered for long enough.
     Linger { life: u32, link: LinkId },
-    /// A stalled direction of a link goes on.
-    Resume { link: LinkId },
     DeviceWakes { device: usize, boot: u32 },
     DevicePersisted { device: usize, boot: u32 },
     DeviceStarts { device: usize },
+    DeviceReconnects { device: usize, boot: u32 },
+    DeviceLogsIn { device: usize, boot: u32 },
     ProbeWakes { probe: usize },
     Operation,
     Fault,

@@ -62,11 +62,11 @@ pub struct Model {
     pub logs: BTreeMap<ConversationId, BTreeMap<u64, Entry>>,
     pub places: BTreeMap<SendKey, Place>,
     pub marks: BTreeMap<(ConversationId, UserId, u8), MarkBounds>,
-    pub pulls: BTreeMap<(LinkId, u32), Asked>,
-    pub syncs: BTreeMap<(LinkId, u32), u64>,
-    pub names_asked: BTreeMap<(LinkId, u32), NameAsked>,
-    /// What each request asked for, to hold its answer against the command's row.
-    pub requests: BTreeMap<(LinkId, u32), Command>,
+    pub pulls: BTreeMap<(LinkId, u32), Vec<Asked>>,
+    pub syncs: BTreeMap<(LinkId, u32), Vec<u64>>,
+    pub names_asked: BTreeMap<(LinkId, u32), Vec<NameAsked>>,
+    /// What each request asked for, to hold its answer against the command's row. Hostile clients use a number twice.
+    pub requests: BTreeMap<(LinkId, u32), Vec<Command>>,
     pub violations: Vec<String>,
 }
 
@@ -86,15 +86,6 @@ impl Model {
         if broken {
             self.violate(what());
         }
-    }
-
-    /// Nothing more is asked or shown on this link.
-    pub fn forget_link(&mut self, link: LinkId) {
-        self.identities.remove(&link);
-        self.requests.retain(|(of, _), _| *of != link);
-        self.pulls.retain(|(of, _), _| *of != link);
-        self.syncs.retain(|(of, _), _| *of != link);
-        self.names_asked.retain(|(of, _), _| *of != link);
     }
 
     /// A send is on its way, maybe again.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use shard::connection::Transfer;
-use shard::{CloseReason, Input, Lane, SendClass};
+use shard::{CloseReason, Input, SendClass};
 use wire::{ConnectionId, ShardAddress};
 
 use super::ConnectionInput;
@@ -96,12 +96,12 @@ impl World {
         let whole = !end.unread.is_empty() && !end.closing;
         if end.ended {
             self.close_now(link);
-        } else if whole && !waits && self.settled_with_frames(link) {
+        } else if whole && !waits && self.has_frame(link) {
             self.make_ready(link);
         }
     }
 
-    fn settled_with_frames(&mut self, link: LinkId) -> bool {
+    fn has_frame(&mut self, link: LinkId) -> bool {
         self.network.node_end(link).is_some_and(|end| end.unread.has_frame())
     }
 
@@ -170,9 +170,8 @@ impl World {
             for part in [frame.slice(..split.unwrap_or(0)), frame.slice(split.unwrap_or(0)..)] {
                 if !part.is_empty() {
                     let arrival = self.network.arrival(link_id, Side::Actor, now_us);
-                    let (at_us, generation) = arrival.expect("the link is there");
-                    let event = Event::Bytes { link: link_id, to: Side::Actor, generation, bytes: part };
-                    self.queue.at(at_us, event);
+                    let at_us = arrival.expect("the link is there");
+                    self.queue.at(at_us, Event::Bytes { link: link_id, to: Side::Actor, bytes: part });
                 }
             }
         }
@@ -207,10 +206,10 @@ impl World {
     /// The socket is gone: the shard is told, and the other side finds out.
     pub fn close_now(&mut self, link_id: LinkId) {
         let Some(link) = self.network.link(link_id) else { return };
-        let Some(end) = link.node.take() else { return };
-        let Some(connection) = end.connection else { return };
+        let Some(connection) = link.node.as_ref().and_then(|end| end.connection) else { return };
+        link.node = None;
         let now_us = self.queue.now_us();
-        if let Some((at_us, _)) = self.network.arrival(link_id, Side::Actor, now_us) {
+        if let Some(at_us) = self.network.arrival(link_id, Side::Actor, now_us) {
             self.queue.at(at_us, Event::Ended { link: link_id, at: Side::Actor });
         }
         self.host(connection.shard).links.remove(&connection);
@@ -275,12 +274,11 @@ impl World {
     }
 
     /// Bytes of a client arrive.
-    pub fn on_bytes_at_node(&mut self, link: LinkId, generation: u32, bytes: &Bytes) {
-        let Some(known) = self.network.link(link) else { return };
-        if known.up.generation != generation {
+    pub fn on_bytes_at_node(&mut self, link: LinkId, bytes: &Bytes) {
+        let Some(end) = self.network.node_end(link) else { return };
+        if end.closing || end.ended {
             return;
         }
-        let Some(end) = &mut known.node else { return };
         end.unread.push(bytes);
         self.make_ready(link);
     }
@@ -316,14 +314,5 @@ impl World {
             None => [10, 0, 3, 1],
         };
         last.into()
-    }
-
-    /// A lane's name in a report.
-    pub fn lane_name(lane: Lane) -> &'static str {
-        match lane {
-            Lane::Control => "control",
-            Lane::Delivery => "delivery",
-            Lane::Ephemeral => "ephemeral",
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! The turn of a shard, in the order in which the ring does it, and what comes out of a step.
 
 use bytes::Bytes;
-use shard::{Effect, Input, Lane, MeshFrame};
+use shard::mesh::{Lane, MeshFrame};
+use shard::{Effect, Input};
 
 use super::{ConnectionInput, Node, StoreInput};
 use crate::sim::faults::Fault;
@@ -31,7 +32,8 @@ impl World {
     }
 
     pub fn on_turn(&mut self, life: u32, shard: u16) {
-        if !self.is_alive(life) || self.host(shard).turn_at_us != Some(self.queue.now_us()) {
+        let now_us = self.queue.now_us();
+        if !self.is_alive(life) || self.host(shard).turn_at_us != Some(now_us) {
             return;
         }
         self.host(shard).turn_at_us = None;

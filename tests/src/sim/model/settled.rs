@@ -1,0 +1,236 @@
+//! Checks at the end of a world, when faults are over: everything has come to rest, and everybody sees the same.
+
+use std::collections::BTreeSet;
+
+use record::{Key, Marks, Table};
+use store::MemoryStore;
+use wire::message::{Entry, MarkKind, Place};
+use wire::{ConversationId, UserId};
+
+use super::{Identity, Model, SendKey, disk};
+use crate::sim::world::World;
+
+fn same_place(place: Place, stored: record::Place) -> bool {
+    place.seq == stored.seq && place.ord == stored.ord
+}
+
+impl Model {
+    /// What was acknowledged and what was promised is on disk, whatever happened.
+    pub fn check_promises(&mut self, store: &MemoryStore) {
+        let mut broken = Vec::new();
+        for (key, sent) in &self.transmitted {
+            let Some(place) = sent.acked else { continue };
+            let stored = disk::record::<record::Entry>(store, &Key::Entry(sent.conversation, place.seq));
+            let same = stored.is_some_and(|stored| {
+                stored.counter == key.counter
+                    && stored.sender == key.sender.user.0
+                    && stored.device == key.sender.device.0
+            });
+            if !same {
+                broken.push(format!("{key:?} was acknowledged at {place:?} and is lost"));
+            }
+        }
+        for ((conversation, user, kind), bounds) in &self.marks {
+            let marks = disk::record::<Marks>(store, &Key::Marks(*conversation, *user)).unwrap_or_default();
+            let stored = if *kind == MarkKind::Read.0 { marks.read } else { marks.delivered };
+            if stored.seq < bounds.promised {
+                broken.push(format!("mark {kind} of {user:?} in {conversation:?} went back to {stored:?}"));
+            }
+        }
+        self.violations.append(&mut broken);
+    }
+
+    /// The log on disk is dense, holds each send once and in order, and is what was shown.
+    fn check_log(&mut self, store: &MemoryStore, conversation: ConversationId) -> Vec<Entry> {
+        let mut log = Vec::new();
+        for (index, (seq, stored)) in disk::log(store, conversation).into_iter().enumerate() {
+            if seq != index as u64 + 1 || stored.ord != seq {
+                self.violate(format!("{conversation:?}: seq {seq}, ord {} behind {index}", stored.ord));
+                break;
+            }
+            let entry = Entry {
+                place: Place { seq, ord: stored.ord },
+                time_ms: stored.time_ms,
+                sender: UserId(stored.sender),
+                device: wire::DeviceId(stored.device),
+                counter: stored.counter,
+                kind: wire::message::EntryKind(stored.kind),
+                body_kind: wire::message::BodyKind(stored.body_kind),
+                body: stored.body.into(),
+            };
+            self.on_entry(conversation, &entry);
+            log.push(entry);
+        }
+        if self.logs.get(&conversation).is_some_and(|shown| shown.len() > log.len()) {
+            self.violate(format!("{conversation:?}: entries that were shown are gone"));
+        }
+        log
+    }
+
+    /// Both users' lists say what the conversation says.
+    fn check_list(&mut self, store: &MemoryStore, conversation: ConversationId, head: Place) {
+        let marks = |user| disk::record::<Marks>(store, &Key::Marks(conversation, user)).unwrap_or_default();
+        for user in conversation.users() {
+            let peer = conversation.peer_of(user).expect("one of two");
+            let Some(entry) = disk::record::<record::ListEntry>(store, &Key::List(user, conversation)) else {
+                self.violate(format!("{conversation:?} is not in the list of {user:?}"));
+                continue;
+            };
+            let digest = entry.digest;
+            if !same_place(head, digest.head) || digest.own != marks(user) || digest.peer != marks(peer) {
+                self.violate(format!(
+                    "{conversation:?} in the list of {user:?} is {digest:?}, its head {head:?}, marks {:?} {:?}",
+                    marks(user),
+                    marks(peer)
+                ));
+            }
+        }
+    }
+
+    /// No two entries of a list have one version.
+    fn check_versions(&mut self, store: &MemoryStore, user: UserId) {
+        let list = disk::list(store, user);
+        let versions: BTreeSet<_> = list.iter().map(|(_, entry)| entry.uver).collect();
+        if versions.len() != list.len() {
+            self.violate(format!("the list of {user:?} holds one version twice"));
+        }
+    }
+}
+
+impl World {
+    /// What is still on its way; `None` when everything is at rest.
+    pub fn unsettled(&self) -> Option<String> {
+        if self.node.is_none() {
+            return Some("the node is down".into());
+        }
+        let outbox = disk::keys(&self.store, Table::Outbox);
+        if !outbox.is_empty() {
+            return Some(format!("the outbox holds {outbox:?}"));
+        }
+        for (number, device) in self.devices.iter().enumerate() {
+            let Some(session) = &device.session else { return Some(format!("device {number} is down")) };
+            if !session.is_ready() {
+                return Some(format!("device {number} is not logged in"));
+            }
+            if !device.unpersisted.is_empty() {
+                return Some(format!("device {number} is writing"));
+            }
+            let outgoing = &device.disk.stored.outgoing;
+            if !outgoing.is_empty() {
+                return Some(format!("device {number} has {} sends undecided, first {:?}", outgoing.len(), outgoing[0]));
+            }
+            if let Some(what) = self.unsettled_device(number) {
+                return Some(what);
+            }
+        }
+        None
+    }
+
+    fn unsettled_device(&self, number: usize) -> Option<String> {
+        let device = &self.devices[number];
+        let user = device.user_id()?;
+        for (conversation, entry) in disk::list(&self.store, user) {
+            let digest = entry.digest;
+            let stored = &device.disk.stored.conversations;
+            let Some(state) = stored.iter().find(|state| state.conversation == conversation) else {
+                return Some(format!("device {number} does not know {conversation:?}"));
+            };
+            let agrees = same_place(state.head, digest.head)
+                && same_place(state.applied, digest.head)
+                && same_place(state.read, digest.own.read)
+                && same_place(state.delivered, digest.own.delivered)
+                && same_place(state.peer_read, digest.peer.read)
+                && same_place(state.peer_delivered, digest.peer.delivered);
+            if !agrees {
+                return Some(format!("device {number} of {user:?} holds {state:?}, its list says {digest:?}"));
+            }
+            if digest.own.delivered != digest.head {
+                return Some(format!("device {number}: {conversation:?} is not delivered: {digest:?}"));
+            }
+            let wanted = state.read_wanted.max(self.own_last(conversation, user));
+            if digest.own.read.seq < wanted {
+                return Some(format!("device {number}: {conversation:?} is read up to {wanted}, not {digest:?}"));
+            }
+        }
+        None
+    }
+
+    fn own_last(&self, conversation: ConversationId, user: UserId) -> u64 {
+        let log = self.model.logs.get(&conversation);
+        let own = log.and_then(|log| log.iter().rev().find(|(_, entry)| entry.sender == user));
+        own.map_or(0, |(seq, _)| *seq)
+    }
+
+    /// Everything is at rest: is it right?
+    pub fn check_settled(&mut self) {
+        self.model.check_promises(&self.store);
+        let conversations: BTreeSet<_> = disk::keys(&self.store, Table::Entry)
+            .into_iter()
+            .filter_map(|key| if let Key::Entry(conversation, _) = key { Some(conversation) } else { None })
+            .collect();
+        for user in self.honest_users() {
+            self.model.check_versions(&self.store, user);
+        }
+        for conversation in conversations {
+            let log = self.model.check_log(&self.store, conversation);
+            let head = log.last().map(|entry| entry.place).unwrap_or_default();
+            self.model.check_list(&self.store, conversation, head);
+            for user in conversation.users() {
+                self.check_marks(conversation, user);
+            }
+            self.check_device_logs(conversation, &log);
+        }
+        self.check_everything_sent();
+    }
+
+    /// Marks are not higher than anybody asked for.
+    fn check_marks(&mut self, conversation: ConversationId, user: UserId) {
+        for kind in [MarkKind::Read, MarkKind::Delivered] {
+            let (stored, asked) = self.model.mark_facts(&self.store, conversation, user, kind);
+            self.model.violation_if(stored.seq > asked, || {
+                format!("{user:?} has {stored:?} in {conversation:?}, nobody asked for more than {asked}")
+            });
+        }
+    }
+
+    /// Every device of both users holds the log as it is.
+    fn check_device_logs(&mut self, conversation: ConversationId, log: &[Entry]) {
+        for (number, device) in self.devices.iter().enumerate() {
+            if !device.user_id().is_some_and(|user| conversation.has(user)) {
+                continue;
+            }
+            let held = device.disk.logs.get(&conversation).map(Vec::as_slice).unwrap_or_default();
+            if held != log {
+                let at = held.iter().zip(log).position(|(held, entry)| held != entry);
+                let what = format!("{} entries, the log has {}, differing at {at:?}", held.len(), log.len());
+                self.model.violate(format!("device {number} holds of {conversation:?}: {what}"));
+            }
+            let stored = &device.disk.stored.conversations;
+            let state = stored.iter().find(|state| state.conversation == conversation);
+            let user = device.user_id().expect("checked above");
+            let read = disk::record::<Marks>(&self.store, &Key::Marks(conversation, user)).unwrap_or_default().read;
+            let unread = log.iter().filter(|entry| entry.place.seq > read.seq).count() as u64;
+            let shown = state.map(|state| state.unread());
+            self.model.violation_if(shown != Some(unread), || {
+                format!("device {number} shows {shown:?} unread in {conversation:?}, it is {unread}")
+            });
+        }
+    }
+
+    /// Every send that was ever on the disk of a device is in its conversation's log.
+    fn check_everything_sent(&mut self) {
+        for (number, device) in self.devices.iter().enumerate() {
+            let Some(account) = &device.disk.stored.account else { continue };
+            let sender = Identity { user: account.user, device: account.device };
+            for (counter, (conversation, body)) in &device.disk.accepted {
+                let key = SendKey { sender, counter: *counter };
+                let log = self.model.logs.get(conversation);
+                let place = self.model.places.get(&key);
+                let entry = place.and_then(|place| log?.get(&place.seq));
+                if entry.is_none_or(|entry| entry.body != *body) {
+                    self.model.violate(format!("device {number}: {key:?} in {conversation:?} is decided and nowhere"));
+                }
+            }
+        }
+    }
+}

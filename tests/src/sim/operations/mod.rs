@@ -1,0 +1,94 @@
+//! The workload: one file per command. A command without an operation does not compile.
+
+mod find_user;
+mod hello;
+mod login_proof;
+mod login_start;
+mod logout;
+mod mark;
+mod name_user;
+mod ping;
+mod pull;
+mod register;
+mod register_start;
+mod resume;
+mod send;
+mod sync;
+mod where_to_connect;
+
+use wire::{Command, ConversationId};
+
+use super::world::World;
+
+/// How an operation is done, and how often among all.
+struct Operation {
+    weight: u64,
+    run: fn(&mut World),
+}
+
+fn operation_of(command: Command) -> Operation {
+    let (weight, run): (u64, fn(&mut World)) = match command {
+        Command::Hello => (8, hello::run),
+        Command::RegisterStart => (6, register_start::run),
+        Command::Register => (6, register::run),
+        Command::LoginStart => (12, login_start::run),
+        Command::LoginProof => (4, login_proof::run),
+        Command::Resume => (12, resume::run),
+        Command::WhereToConnect => (4, where_to_connect::run),
+        Command::Ping => (10, ping::run),
+        Command::Logout => (2, logout::run),
+        Command::FindUser => (16, find_user::run),
+        Command::NameUser => (16, name_user::run),
+        Command::Send => (620, send::run),
+        Command::Pull => (60, pull::run),
+        Command::Mark => (190, mark::run),
+        Command::Sync => (34, sync::run),
+    };
+    Operation { weight, run }
+}
+
+impl World {
+    /// Does one operation of the workload.
+    pub fn operate(&mut self) {
+        let total: u64 = Command::ALL.iter().map(|command| operation_of(*command).weight).sum();
+        let mut drawn = self.workload.below(total);
+        for command in Command::ALL {
+            let Operation { weight, run } = operation_of(*command);
+            if drawn < weight {
+                self.operations += 1;
+                return run(self);
+            }
+            drawn -= weight;
+        }
+        unreachable!("the weights add up to the total");
+    }
+
+    /// A device whose application runs and which knows its account.
+    fn some_device(&mut self) -> Option<usize> {
+        let able = |device: &super::device::Device| device.session.is_some() && device.user_id().is_some();
+        let able: Vec<_> = (0..self.devices.len()).filter(|number| able(&self.devices[*number])).collect();
+        (!able.is_empty()).then(|| *self.workload.pick(&able))
+    }
+
+    fn some_probe(&mut self) -> usize {
+        self.workload.index(self.probes.len())
+    }
+
+    /// A conversation of this device's user with another honest user. Two pairs are busier than the others.
+    fn some_conversation(&mut self, number: usize) -> Option<ConversationId> {
+        let me = self.devices[number].user_id()?;
+        let others: Vec<_> = self.honest_users().into_iter().filter(|user| *user != me).collect();
+        if others.is_empty() {
+            return None;
+        }
+        let busy = self.workload.chance(500);
+        let other = if busy { others[0] } else { *self.workload.pick(&others) };
+        ConversationId::private(me, other)
+    }
+
+    /// Users of devices, as far as they have registered.
+    pub fn honest_users(&self) -> Vec<wire::UserId> {
+        let honest = |name: &String| self.devices.iter().any(|device| device.name == *name);
+        self.model.users.iter().filter(|(_, name)| honest(name)).map(|(user, _)| *user).collect()
+    }
+}

@@ -1,0 +1,165 @@
+//! What happens to a world from outside: operations, faults, and the look at whether it has come to rest.
+
+use super::faults::Fault;
+use super::network::Side;
+use super::queue::Event;
+use super::random::Stream;
+use super::world::World;
+
+/// Operations of one world.
+pub const OPERATIONS: u64 = 2_000;
+/// Crashes of the node in one world, at least.
+pub const CRASHES_MIN: u64 = 3;
+/// After the faults are over, everything has come to rest within so long, or it is a violation.
+const REST_US_MAX: u64 = 90_000_000;
+const LOOK_US: u64 = 250_000;
+
+/// The plan of one world.
+#[derive(Debug)]
+pub struct Script {
+    /// The operations at which the node crashes.
+    crashes: Vec<u64>,
+    /// The operation at which it is told to stop.
+    stop: u64,
+    pause_us_max: u64,
+    burst: u64,
+    rest_by_us: u64,
+}
+
+impl Script {
+    pub fn new(seed: u64) -> Self {
+        let mut stream = Stream::new(seed, "script");
+        let count = stream.between(CRASHES_MIN, CRASHES_MIN + 3);
+        let mut crashes: Vec<_> = (0..count).map(|_| stream.between(60, OPERATIONS - 60)).collect();
+        crashes.sort_unstable();
+        Self {
+            crashes,
+            stop: stream.between(60, OPERATIONS - 60),
+            pause_us_max: *stream.pick(&[4_000, 12_000, 24_000]),
+            burst: 0,
+            rest_by_us: 0,
+        }
+    }
+}
+
+impl World {
+    pub fn on_operation(&mut self) {
+        if self.operations == OPERATIONS {
+            return self.heal();
+        }
+        self.operate();
+        let done = self.operations;
+        if self.script.crashes.first().is_some_and(|at| *at <= done) && self.node.is_some() {
+            self.script.crashes.remove(0);
+            self.node_crash("power cut");
+        } else if self.script.stop <= done && self.node.is_some() {
+            self.script.stop = u64::MAX;
+            self.node_stop();
+        }
+        if self.script.burst > 0 {
+            self.script.burst -= 1;
+        } else if self.workload.chance(10) {
+            self.script.burst = self.workload.between(10, 80);
+        }
+        let pause_us = if self.script.burst > 0 { 200 } else { self.script.pause_us_max };
+        let pause_us = self.workload.below(pause_us);
+        self.queue.after(pause_us, Event::Operation);
+    }
+
+    pub fn on_fault(&mut self) {
+        if self.healed {
+            return;
+        }
+        let delay_us = self.fault_stream.between(5_000, 120_000);
+        self.queue.after(delay_us, Event::Fault);
+        let overdue = self.node.as_ref().is_some_and(|node| node.stopping) && self.queue.now_us() > self.stop_by_us;
+        self.violation_if(overdue, || "the node was told to stop and does not".into());
+        match self.fault_stream.below(100) {
+            0..30 => self.fault_reset(),
+            30..55 => self.fault_stall(),
+            55..70 => {
+                let device = self.fault_stream.index(self.devices.len());
+                let for_us = self.fault_stream.between(50_000, 3_000_000);
+                self.device_stops_reading(device, for_us);
+            }
+            70..82 => {
+                let device = self.fault_stream.index(self.devices.len());
+                self.device_crash(device);
+            }
+            82..83 => {
+                let device = self.fault_stream.index(self.devices.len());
+                self.device_wipe(device);
+            }
+            83..93 => self.fault_clock_step(),
+            93..96 => {
+                self.store.set_full(true);
+                let for_us = self.fault_stream.between(10_000, 900_000);
+                self.queue.after(for_us, Event::DiskHasSpace);
+            }
+            _ => {}
+        }
+    }
+
+    fn fault_reset(&mut self) {
+        let links: Vec<_> = self.network.links.keys().copied().collect();
+        if !links.is_empty() {
+            let link = *self.fault_stream.pick(&links);
+            self.reset_link(link);
+        }
+    }
+
+    fn fault_stall(&mut self) {
+        let links: Vec<_> = self.network.links.keys().copied().collect();
+        if links.is_empty() {
+            return;
+        }
+        let link = *self.fault_stream.pick(&links);
+        let to = *self.fault_stream.pick(&[Side::Node, Side::Actor]);
+        let long = self.fault_stream.chance(50);
+        let for_us = self.fault_stream.between(1_000, if long { 12_000_000 } else { 400_000 });
+        self.network.stall(link, to, self.queue.now_us() + for_us);
+        self.tally.add(Fault::ConnectionStall);
+    }
+
+    fn fault_clock_step(&mut self) {
+        let step_ms = self.fault_stream.between(1, 3_600_000) as i64;
+        if self.fault_stream.chance(500) {
+            self.machine.wall_offset_ms += step_ms;
+            self.tally.add(Fault::ClockForward);
+        } else {
+            self.machine.wall_offset_ms -= step_ms;
+            self.tally.add(Fault::ClockBack);
+        }
+    }
+
+    /// The operations are done: faults end, and what is broken is mended.
+    fn heal(&mut self) {
+        self.healed = true;
+        self.trace.note(self.queue.now_us(), &[70], &[], || "faults are over".into());
+        self.store.set_full(false);
+        self.script.rest_by_us = self.queue.now_us() + REST_US_MAX;
+        for number in 0..self.devices.len() {
+            if !self.devices[number].reading {
+                self.on_reads_again(number);
+            }
+        }
+        for number in 0..self.probes.len() {
+            self.probe_closes(number);
+        }
+        self.queue.after(LOOK_US, Event::Look);
+    }
+
+    /// Has everything come to rest, and is it as the model says?
+    pub fn on_look(&mut self) {
+        match self.unsettled() {
+            None => {
+                self.check_settled();
+                self.finish();
+            }
+            Some(what) if self.queue.now_us() > self.script.rest_by_us => {
+                self.model.violate(format!("no rest: {what}"));
+            }
+            Some(_) => self.queue.after(LOOK_US, Event::Look),
+        }
+    }
+}
