@@ -4,6 +4,8 @@
 pub mod admin;
 pub mod bugs;
 mod cache;
+#[cfg(test)]
+mod chat_tests;
 mod commits;
 pub mod config;
 pub mod connection;
@@ -284,6 +286,7 @@ impl Shard {
         self.connections.check_invariants(&self.core);
         self.logins.check_invariants(&self.core);
         self.login_shard.check_invariants();
+        self.operator.check_invariants();
         self.conversations.check_invariants(&self.core);
         self.lists.check_invariants(&self.core);
     }

@@ -160,6 +160,15 @@ pub fn table_range(slot: Slot, table: Table) -> (Bytes, Bytes) {
     (from, to)
 }
 
+/// Names of one slot with `after < name < before`, in their comparable forms.
+pub fn name_range(slot: Slot, after: Option<&str>, before: Option<&str>) -> (Bytes, Bytes) {
+    let (first, behind) = table_range(slot, Table::Name);
+    let key = |name: &str, more: &[u8]| Bytes::from([&first, name.as_bytes(), more].concat());
+    let from = after.map_or_else(|| first.clone(), |name| key(name, &[0]));
+    let to = before.map_or(behind, |name| key(name, &[]));
+    (from, to)
+}
+
 /// All list entries of a user.
 pub fn list_range(user: UserId) -> (Bytes, Bytes) {
     let mut from = start(user.slot(), Table::List, 8);
@@ -286,6 +295,13 @@ mod tests {
         }
         let (from, to) = entry_range(chat, 2, u64::MAX);
         assert!(Key::Entry(chat, 1).bytes() < from && Key::Entry(chat, u64::MAX).bytes() < to);
+        let name = Key::Name("ann".into());
+        let within = |after, before| {
+            let (from, to) = name_range(name.slot(), after, before);
+            (from..to).contains(&name.bytes())
+        };
+        assert!(within(None, None) && within(Some("anm"), Some("anna")) && within(Some("an"), None));
+        assert!(!within(Some("ann"), None) && !within(None, Some("ann")) && !within(Some("anna"), None));
         let (from, to) = list_range(user);
         let list = Key::List(user, chat).bytes();
         assert!(from <= list && list < to && Key::List(UserId(user.0 + 1024), chat).bytes() >= to);
