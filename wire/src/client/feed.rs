@@ -168,12 +168,17 @@ impl Feed {
 
     /// True when it moved.
     pub fn handle_marked(&mut self, me: UserId, marked: &Marked) -> bool {
-        let own = marked.user == me;
+        let state = &mut self.state;
+        let (delivered, read) = match marked.user == me {
+            true => (&mut state.delivered, &mut state.read),
+            false => (&mut state.peer_delivered, &mut state.peer_read),
+        };
         match marked.kind {
-            MarkKind::Delivered if own => raise(&mut self.state.delivered, marked.place),
-            MarkKind::Read if own => raise(&mut self.state.read, marked.place),
-            MarkKind::Delivered => raise(&mut self.state.peer_delivered, marked.place),
-            MarkKind::Read => raise(&mut self.state.peer_read, marked.place),
+            MarkKind::Delivered => raise(delivered, marked.place),
+            MarkKind::Read => {
+                raise(delivered, marked.place); // what is read was delivered too
+                raise(read, marked.place)
+            }
             _ => false,
         }
     }
@@ -213,9 +218,13 @@ impl Feed {
         assert_eq!(entry.place.seq, self.state.applied.seq + 1);
         self.state.applied = entry.place;
         self.raise_head(entry.place, entry.time_ms);
-        if entry.sender == me {
-            raise(&mut self.state.read, entry.place); // a send moves the sender's read mark
-        }
+        let state = &mut self.state; // who writes has read
+        let (delivered, read) = match entry.sender == me {
+            true => (&mut state.delivered, &mut state.read),
+            false => (&mut state.peer_delivered, &mut state.peer_read),
+        };
+        raise(delivered, entry.place);
+        raise(read, entry.place);
         out.push(Advance::Entry(entry));
     }
 

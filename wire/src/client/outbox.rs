@@ -48,6 +48,8 @@ struct Lane {
     hold_until_ms: u64,
     /// Stalls without a send taken in between.
     setbacks: u32,
+    /// The last own counter that the node took here, as it said with a refusal.
+    last_taken: u64,
 }
 
 #[derive(Debug, Default)]
@@ -130,6 +132,11 @@ impl Outbox {
         self.lanes[&conversation].undecided.range(..counter).next_back().copied()
     }
 
+    /// What the node said last about a conversation of which nothing else is known.
+    pub fn last_taken(&self, conversation: ConversationId) -> u64 {
+        self.lanes.get(&conversation).map_or(0, |lane| lane.last_taken)
+    }
+
     pub fn on_transmitted(&mut self, counter: u64, request: u32, now_ms: u64) {
         let send = self.sends.get_mut(&counter).expect("a ready send");
         let State::Queued { resent } = send.state else { panic!("send {counter} was not queued") };
@@ -181,9 +188,10 @@ impl Outbox {
 
     /// Refused because one before it is not decided. The first times it goes back at once, then it takes its time: a
     /// node that silently ignores a send would be asked in a loop otherwise.
-    pub fn on_out_of_order(&mut self, counter: u64, now_ms: u64) {
+    pub fn on_out_of_order(&mut self, counter: u64, last_taken: u64, now_ms: u64) {
         let Some(send) = self.sends.get(&counter) else { return };
         let lane = self.lanes.get_mut(&send.conversation).expect("its lane");
+        lane.last_taken = last_taken;
         if !lane.stalled {
             lane.setbacks += 1;
         }

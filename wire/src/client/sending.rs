@@ -30,6 +30,9 @@ impl Session {
         if body.len() > MESSAGE_BODY_LEN_MAX {
             return Err(SendError::TooLong);
         }
+        if body.is_empty() {
+            return Err(SendError::Empty);
+        }
         let is_text = body_kind == BodyKind::Text && std::str::from_utf8(&body).is_ok();
         if !is_text && body_kind != BodyKind::Opaque {
             return Err(SendError::NotText);
@@ -60,7 +63,10 @@ impl Session {
         }
         while let Some(counter) = self.outbox.next_ready(self.window) {
             let send = self.outbox.get(counter).expect("a ready send").clone();
-            let last_taken = self.feeds.get(&send.conversation).map_or(0, |feed| feed.state.last_taken);
+            let last_taken = match self.feeds.get(&send.conversation) {
+                Some(feed) => feed.state.last_taken,
+                None => self.outbox.last_taken(send.conversation),
+            };
             let previous = self.outbox.undecided_before(counter).unwrap_or(last_taken);
             let message = Send {
                 counter,
@@ -125,7 +131,7 @@ impl Session {
                     feed.state.last_taken = refused.detail;
                     self.journal.touch(conversation);
                 }
-                self.outbox.on_out_of_order(counter, now_ms);
+                self.outbox.on_out_of_order(counter, refused.detail, now_ms);
             }
             Some(Refusal::SyncFirst) => {
                 self.sought.insert(counter);

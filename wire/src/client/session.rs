@@ -48,6 +48,8 @@ pub enum SendError {
     NotMember,
     #[error("the message is longer than {} bytes", crate::limits::MESSAGE_BODY_LEN_MAX)]
     TooLong,
+    #[error("the message is empty")]
+    Empty,
     #[error("the text is not UTF-8")]
     NotText,
     #[error("too many messages wait to be sent")]

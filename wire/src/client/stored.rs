@@ -109,7 +109,7 @@ pub enum PersistOp {
     Decided {
         counter: u64,
     },
-    /// Append to the conversation's messages.
+    /// Put into the conversation's messages by its seq. Only after a change of epoch is there one to replace.
     Entry {
         conversation: ConversationId,
         entry: Entry,

@@ -1,0 +1,7 @@
+//! The session against a small node in memory, by script and at random.
+
+mod connecting;
+mod crashes;
+mod node;
+mod scripts;
+mod world;
