@@ -14,7 +14,7 @@ use record::kv::{Batch, CommitOutcome, StoreShardId};
 use crate::answer::{Answers, StoreAnswer};
 use crate::database::{Database, Stamp};
 use crate::keeper::KeeperSignal;
-use crate::options::{ANSWERED_SHARDS_MAX, GROUP_BATCHES_MAX, GROUP_BYTES_MAX};
+use crate::options::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX};
 use crate::poison::Poison;
 use crate::queue::Queue;
 use crate::space::SpaceFloor;
@@ -164,7 +164,6 @@ fn answer<'a>(
 ) {
     let mut by_shard: Vec<(u16, Vec<StoreAnswer>)> = Vec::new();
     for submitted in group {
-        debug_assert!(submitted.from_shard < ANSWERED_SHARDS_MAX);
         let answer = StoreAnswer::Committed { store_shard, number: submitted.batch.number, outcome };
         match by_shard.iter_mut().find(|(shard, _)| *shard == submitted.from_shard) {
             Some((_, answers)) => answers.push(answer),
