@@ -1,0 +1,11 @@
+//! Conversations and lists together: shards with a store in memory and sessions that are there without a login.
+
+mod crash;
+mod credits;
+mod full;
+mod marks;
+mod pulls;
+mod sends;
+mod store;
+mod syncs;
+mod world;

@@ -1,0 +1,471 @@
+//! Some shards of one node, a store, frames between them in order, and sessions.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use record::{Batch, CommitOutcome, Key, Query, Record};
+use wire::message::{BodyKind, Entry, MarkKind, Pulled, Sent, Synced};
+use wire::ticket::{TicketKey, TicketKeys};
+use wire::{
+    Command, ConnectionId, ConversationId, DeviceId, Encoder, EventBody, Refusal, SessionId, ShardAddress,
+    Slot, UserId, Verified, body, decode_event,
+};
+
+use crate::commits::Freed;
+use crate::config::{Config, PlacementPolicy};
+use crate::conversation::Conversations;
+use crate::core::{After, Core, LoadFor};
+use crate::input::{Effect, Now};
+use crate::list::Lists;
+use crate::mesh::{Caller, Lane, MeshFrame, SessionPlace};
+use crate::ownership::Ownership;
+use crate::rng::Rng;
+
+use super::store::MemoryStore;
+
+/// What of one shard is needed here.
+pub(super) struct Unit {
+    pub core: Core,
+    pub conversations: Conversations,
+    pub lists: Lists,
+}
+
+/// What a session got, in order.
+pub(super) type Received = Vec<(u32, EventBody)>;
+
+pub(super) struct World {
+    pub units: Vec<Unit>,
+    pub store: Vec<MemoryStore>,
+    pub now: Now,
+    config: Arc<Config>,
+    sessions: BTreeMap<UserId, Vec<SessionPlace>>,
+    received: BTreeMap<SessionId, Received>,
+    mesh: VecDeque<(ShardAddress, ShardAddress, MeshFrame)>,
+    loads: VecDeque<(u16, u64, u16, Vec<Query>)>,
+    commits: VecDeque<(u16, Batch)>,
+    /// Nothing of this kind happens while these are set.
+    pub loads_held: bool,
+    pub commits_held: bool,
+    pub mesh_held: bool,
+    /// The store says that it is full.
+    pub full: bool,
+    pub batches: u64,
+    encoder: Encoder,
+    last_request: u32,
+}
+
+pub(super) const STORE_SHARDS: u16 = 4;
+
+impl World {
+    pub fn new(shards: u16) -> Self {
+        Self::with_credits(shards, crate::limits::DELIVERY_CREDITS)
+    }
+
+    pub fn with_credits(shards: u16, delivery_credits: u64) -> Self {
+        let mut world = Self {
+            units: Vec::new(),
+            store: (0..STORE_SHARDS).map(|_| MemoryStore::default()).collect(),
+            now: Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 },
+            config: Arc::new(config(delivery_credits)),
+            sessions: BTreeMap::new(),
+            received: BTreeMap::new(),
+            mesh: VecDeque::new(),
+            loads: VecDeque::new(),
+            commits: VecDeque::new(),
+            loads_held: false,
+            commits_held: false,
+            mesh_held: false,
+            full: false,
+            batches: 0,
+            encoder: Encoder::new(),
+            last_request: 0,
+        };
+        world.start(shards);
+        world
+    }
+
+    fn start(&mut self, shards: u16) {
+        let ownership = Arc::new(Ownership::new(shards, STORE_SHARDS));
+        self.units = (0..shards)
+            .map(|shard| {
+                let address = ShardAddress { node: 0, shard };
+                let rng = Rng::new([shard as u8; 32]);
+                let mut core = Core::new(self.config.clone(), address, ownership.clone(), rng);
+                core.now = self.now;
+                let (conversations, lists) = (Conversations::new(&mut core), Lists::new(&mut core));
+                Unit { core, conversations, lists }
+            })
+            .collect();
+        for shard in 0..shards {
+            self.step(shard, |unit, _| unit.conversations.start(&mut unit.core));
+        }
+    }
+
+    /// The node dies and starts again with this many shards. Of the batches on their way, the first `survivors` are on
+    /// disk. Sessions stay, but what they got is kept only with the test.
+    pub fn crash(&mut self, survivors: usize, shards: u16) {
+        for (_, batch) in self.commits.drain(..).take(survivors) {
+            self.store[batch.store_shard.0 as usize].apply(&batch);
+        }
+        self.mesh.clear();
+        self.loads.clear();
+        for places in self.sessions.values_mut() {
+            for place in places {
+                place.shard.shard %= shards;
+                place.connection.shard = place.shard.shard;
+            }
+        }
+        self.start(shards);
+    }
+
+    // ---- people ----------------------------------------------------------------------------------------------------
+
+    /// A user with an account in this slot.
+    pub fn user(&mut self, slot: u16, number: u32) -> UserId {
+        let slot = Slot::new(slot).expect("a slot");
+        let user = UserId::from_parts(slot, number).expect("a user");
+        let account = record::Account {
+            name: format!("user {}", user.0),
+            created_ms: 0,
+            credentials: Vec::new(),
+            devices_issued: 0,
+            devices: Vec::new(),
+        };
+        let store_shard = record::StoreShardId::of_slot(slot, STORE_SHARDS);
+        let store = &mut self.store[store_shard.0 as usize];
+        store.rows.insert(Key::Account(user).bytes(), account.encode());
+        user
+    }
+
+    /// A session of this user on this shard.
+    pub fn session(&mut self, user: UserId, device: u32, shard: u16) -> (UserId, SessionPlace) {
+        let number = self.received.len() as u64 + 1;
+        let connection = ConnectionId { shard, index: number as u32, generation: 1 };
+        let place = SessionPlace {
+            shard: ShardAddress { node: 0, shard },
+            connection,
+            session: SessionId(number),
+            device: DeviceId(device),
+        };
+        self.sessions.entry(user).or_default().push(place);
+        self.received.insert(place.session, Vec::new());
+        (user, place)
+    }
+
+    /// All that this session got since the last call.
+    pub fn take(&mut self, session: (UserId, SessionPlace)) -> Received {
+        std::mem::take(self.received.get_mut(&session.1.session).expect("a session"))
+    }
+
+    // ---- commands --------------------------------------------------------------------------------------------------
+
+    fn caller(&mut self, (user, place): (UserId, SessionPlace), command: Command) -> Caller {
+        self.last_request += 1;
+        // Where it is now: a restart may have moved it.
+        let of_user = &self.sessions[&user];
+        let place = *of_user.iter().find(|now| now.session == place.session).expect("a session");
+        Caller { user, place, request: self.last_request, command }
+    }
+
+    /// Gives the request number.
+    pub fn send(
+        &mut self,
+        session: (UserId, SessionPlace),
+        chat: ConversationId,
+        counter: u64,
+        previous: u64,
+        text: &[u8],
+    ) -> u32 {
+        let caller = self.caller(session, Command::Send);
+        let send = wire::message::Send { counter, previous, body_kind: BodyKind::Text, body: text };
+        let frame = self.encoder.send(caller.request, chat, &send);
+        let body = Verified::<body::Send>::new(body_of(&frame, 16)).expect("a body");
+        self.at_home(chat, |unit| unit.conversations.handle_send(&mut unit.core, caller, chat, body));
+        caller.request
+    }
+
+    pub fn pull(
+        &mut self,
+        session: (UserId, SessionPlace),
+        chat: ConversationId,
+        pull: wire::message::Pull,
+    ) -> u32 {
+        let caller = self.caller(session, Command::Pull);
+        let frame = self.encoder.pull(caller.request, chat, &pull);
+        let body = Verified::<body::Pull>::new(body_of(&frame, 16)).expect("a body");
+        self.at_home(chat, |unit| unit.conversations.handle_pull(&mut unit.core, caller, chat, body));
+        caller.request
+    }
+
+    pub fn mark(
+        &mut self,
+        session: (UserId, SessionPlace),
+        chat: ConversationId,
+        kind: MarkKind,
+        seq: u64,
+    ) -> u32 {
+        let caller = self.caller(session, Command::Mark);
+        let frame = self.encoder.mark(caller.request, chat, kind, seq);
+        let body = Verified::<body::Mark>::new(body_of(&frame, 16)).expect("a body");
+        self.at_home(chat, |unit| unit.conversations.handle_mark(&mut unit.core, caller, chat, body));
+        caller.request
+    }
+
+    pub fn sync(&mut self, session: (UserId, SessionPlace), uver: u64, changes_max: u32) -> u32 {
+        let caller = self.caller(session, Command::Sync);
+        let frame = self.encoder.sync(caller.request, uver, changes_max);
+        let body = Verified::<body::Sync>::new(body_of(&frame, 0)).expect("a body");
+        let home = self.units[0].core.home(session.0.slot()).shard;
+        self.step(home, |unit, _| unit.lists.handle_sync(&mut unit.core, caller, body));
+        caller.request
+    }
+
+    fn at_home(&mut self, chat: ConversationId, work: impl FnOnce(&mut Unit)) {
+        let home = self.units[0].core.home(chat.slot()).shard;
+        self.step(home, |unit, _| work(unit));
+    }
+
+    // ---- what happens ----------------------------------------------------------------------------------------------
+
+    /// Until nothing more happens by itself.
+    pub fn settle(&mut self) {
+        for _ in 0..100_000 {
+            if !self.advance() {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    /// One thing; false when there is none.
+    pub fn advance(&mut self) -> bool {
+        if !self.mesh_held
+            && let Some((from, to, frame)) = self.mesh.pop_front()
+        {
+            self.step(to.shard, |unit, people| unit.on_mesh(from, frame, people));
+            return true;
+        }
+        if !self.loads_held
+            && let Some((shard, token, store_shard, queries)) = self.loads.pop_front()
+        {
+            let store = &self.store[store_shard as usize];
+            let rows = queries.iter().map(|query| store.read(query)).collect();
+            self.step(shard, |unit, _| match unit.core.take_load(token) {
+                LoadFor::Conversation(key) => unit.conversations.handle_loaded(&mut unit.core, key, rows),
+                LoadFor::List(key) => unit.lists.handle_loaded(&mut unit.core, key, rows),
+                other => panic!("nobody here reads {other:?}"),
+            });
+            return true;
+        }
+        if self.turns() {
+            return true;
+        }
+        if !self.commits_held
+            && let Some((shard, batch)) = self.commits.pop_front()
+        {
+            let outcome = if self.full { CommitOutcome::Full } else { CommitOutcome::Committed };
+            if outcome == CommitOutcome::Committed {
+                self.store[batch.store_shard.0 as usize].apply(&batch);
+            }
+            self.step(shard, |unit, _| unit.on_outcome(&batch, outcome));
+            return true;
+        }
+        false
+    }
+
+    /// The ends of one turn of each shard; true when anything came out.
+    fn turns(&mut self) -> bool {
+        let before = (self.mesh.len(), self.loads.len(), self.commits.len());
+        for shard in 0..self.units.len() as u16 {
+            self.step(shard, |unit, _| unit.end_turn());
+        }
+        before != (self.mesh.len(), self.loads.len(), self.commits.len())
+    }
+
+    fn step(&mut self, shard: u16, work: impl FnOnce(&mut Unit, &mut People<'_>)) {
+        let unit = &mut self.units[shard as usize];
+        unit.core.now = self.now;
+        let mut people = People { sessions: &self.sessions, told: Vec::new() };
+        work(unit, &mut people);
+        while let Some(frame) = unit.core.local.pop_front() {
+            unit.on_mesh(unit.core.address, frame, &mut people);
+        }
+        for (session, frame) in people.told {
+            let event = decode_event(&frame[wire::frame::LENGTH_LEN..]).expect("an event");
+            self.received.get_mut(&session).expect("a session").push((event.request, event.event));
+        }
+        for effect in std::mem::take(&mut unit.core.effects) {
+            match effect {
+                Effect::Mesh { to, lane, frame } => {
+                    assert_eq!(lane, frame.lane());
+                    self.mesh.push_back((unit.core.address, to, frame));
+                }
+                Effect::Load { token, store_shard, queries } => {
+                    self.loads.push_back((shard, token, store_shard.0, queries));
+                }
+                Effect::Commit(batch) => {
+                    self.batches += 1;
+                    self.commits.push_back((shard, batch));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        unit.conversations.check_invariants(&unit.core);
+        unit.lists.check_invariants(&unit.core);
+        unit.core.lanes.check_invariants();
+    }
+}
+
+/// Where sessions are, and what they get in one step.
+struct People<'a> {
+    sessions: &'a BTreeMap<UserId, Vec<SessionPlace>>,
+    told: Vec<(SessionId, Bytes)>,
+}
+
+impl Unit {
+    /// As the shard does it, for the frames that come here.
+    fn on_mesh(&mut self, from: ShardAddress, frame: MeshFrame, people: &mut People<'_>) {
+        let core = &mut self.core;
+        if frame.lane() == Lane::Delivery && from != core.address {
+            core.lanes.on_received(from);
+        }
+        match frame {
+            MeshFrame::Answer { caller, frame } => people.told.push((caller.place.session, frame)),
+            MeshFrame::Push { connection, session, event } => {
+                assert_eq!(connection.shard, core.address.shard);
+                people.told.push((session, event));
+            }
+            MeshFrame::Changed(changed) => {
+                let sessions = people.sessions.get(&changed.user).map_or(&[][..], Vec::as_slice);
+                self.lists.handle_changed(core, sessions, from, changed);
+            }
+            MeshFrame::Introduce { conversation, peer } => {
+                self.conversations.handle_introduce(core, from, conversation, peer);
+            }
+            MeshFrame::Introduced { conversation, found } => {
+                self.conversations.handle_introduced(core, conversation, found);
+            }
+            MeshFrame::ChangedDone { user, conversation, change } => {
+                self.conversations.handle_changed_done(core, user, conversation, change);
+            }
+            MeshFrame::Credit { taken } => {
+                core.lanes.handle_credit(from, taken);
+                self.conversations.handle_credit(core);
+                self.lists.handle_credit(core);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn on_outcome(&mut self, batch: &Batch, outcome: CommitOutcome) {
+        let core = &mut self.core;
+        match core.commits.handle_outcome(batch.store_shard, batch.number, outcome) {
+            Freed::Committed(list) => {
+                for after in list {
+                    match core.release(after) {
+                        Some(After::Conversation(written)) => {
+                            self.conversations.handle_written(core, written)
+                        }
+                        Some(After::List(written)) => self.lists.handle_written(core, written),
+                        _ => {}
+                    }
+                }
+            }
+            Freed::Full(list) => {
+                core.on_store_full(batch.store_shard);
+                self.conversations.forget(core, batch.store_shard);
+                self.lists.forget(core, batch.store_shard);
+                for after in list {
+                    match after {
+                        After::List(written) => self.lists.handle_refused(core, written),
+                        after => core.refuse_full(after),
+                    }
+                }
+            }
+            Freed::Fatal(reason) => panic!("{reason}"),
+        }
+    }
+
+    fn end_turn(&mut self) {
+        let core = &mut self.core;
+        self.conversations.end_turn(core, &mut self.lists);
+        self.lists.end_turn(core);
+        let (effects, node) = (&mut core.effects, core.address.node);
+        core.commits.take_batches(|batch| effects.push(Effect::Commit(batch)));
+        core.lanes.credits_to_tell(true, |shard, taken| {
+            let (to, frame) = (ShardAddress { node, shard }, MeshFrame::Credit { taken });
+            effects.push(Effect::Mesh { to, lane: Lane::Control, frame });
+        });
+    }
+}
+
+fn body_of(frame: &Bytes, owner: usize) -> Bytes {
+    frame.slice(wire::frame::LENGTH_LEN + wire::frame::HEADER_LEN + owner..)
+}
+
+fn config(delivery_credits: u64) -> Config {
+    Config {
+        term: 1,
+        software: "test".into(),
+        addresses: Vec::new(),
+        registration_open: true,
+        scram_iterations: 4_096,
+        fake_salt_secret: [1; 32],
+        ticket_keys: TicketKeys { current: TicketKey { id: 1, key: [2; 32] }, previous: None },
+        ticket_ms: 1,
+        placement: PlacementPolicy::Home,
+        placement_excess_percent: 10,
+        login_ms_max: 1,
+        idle_ms_max: 1,
+        reconnect_ms_max: 1,
+        connections_per_address_max: 1,
+        unauthenticated_max: 1,
+        messages_per_s_max: 0,
+        queries_per_s_max: 0,
+        light_per_s_max: 0,
+        logins_per_s_max: 0,
+        delivery_credits,
+    }
+}
+
+// ---- reading what came -------------------------------------------------------------------------------------------------
+
+/// What was answered to this request.
+pub(super) fn answer(received: &Received, request: u32) -> &EventBody {
+    let mut answers = received.iter().filter(|(of, _)| *of == request);
+    let answer = answers.next().unwrap_or_else(|| panic!("no answer to {request} in {received:?}"));
+    assert!(answers.next().is_none(), "two answers to {request}");
+    &answer.1
+}
+
+pub(super) fn sent(received: &Received, request: u32) -> Sent {
+    let EventBody::Sent(sent) = answer(received, request) else { panic!("{received:?}") };
+    *sent
+}
+
+pub(super) fn refused(received: &Received, request: u32) -> (Refusal, u64) {
+    let EventBody::Refused(refused) = answer(received, request) else { panic!("{received:?}") };
+    (Refusal::from_code(refused.code).expect("a known refusal"), refused.detail)
+}
+
+pub(super) fn pulled(received: &Received, request: u32) -> Pulled {
+    let EventBody::Pulled(pulled) = answer(received, request) else { panic!("{received:?}") };
+    pulled.clone()
+}
+
+pub(super) fn synced(received: &Received, request: u32) -> Synced {
+    let EventBody::Synced(synced) = answer(received, request) else { panic!("{received:?}") };
+    synced.clone()
+}
+
+/// The entries that were pushed.
+pub(super) fn messages(received: &Received) -> Vec<Entry> {
+    received
+        .iter()
+        .filter_map(|(_, event)| match event {
+            EventBody::Message(message) => Some(message.entry.clone()),
+            _ => None,
+        })
+        .collect()
+}
