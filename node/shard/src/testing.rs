@@ -21,9 +21,9 @@ use crate::limits::DELIVERY_CREDITS;
 use crate::mesh::MeshFrame;
 use crate::{CloseReason, Effect, Effects, Input, Now, Ownership, Security, Shard};
 use client::Client;
-use disk::Disk;
 
 pub(crate) use client::{Login, refusal_of, resumed};
+pub(crate) use disk::Disk;
 
 /// A client of the world; stays the same when its connection moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,6 +166,11 @@ impl World {
     /// Opens a connection and greets.
     pub fn connect(&mut self, shard: u16) -> ClientId {
         let client = self.open(shard);
+        self.greet(client);
+        client
+    }
+
+    pub fn greet(&mut self, client: ClientId) {
         let reply = self.reply(client, |encoder, request| {
             encoder.hello(
                 request,
@@ -173,7 +178,6 @@ impl World {
             )
         });
         assert!(matches!(reply, EventBody::Welcome(_)), "{reply:?}");
-        client
     }
 
     fn new_connection(&mut self, shard: u16, client: ClientId) -> ConnectionId {
