@@ -6,6 +6,5 @@ mod full;
 mod marks;
 mod pulls;
 mod sends;
-mod store;
 mod syncs;
 mod world;

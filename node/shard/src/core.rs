@@ -47,6 +47,10 @@ pub(crate) enum After {
     List(crate::list::Written),
 }
 
+/// The peer has not taken enough of what was sent before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoCredit;
+
 /// Whose load came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LoadFor {
@@ -173,15 +177,15 @@ impl Core {
         }
     }
 
-    /// Delivery lane: gives the frame back when the peer has no room for it.
-    pub fn deliver(&mut self, to: ShardAddress, frame: MeshFrame) -> Result<(), MeshFrame> {
+    /// Delivery lane: drops the frame when the peer has no room for it.
+    pub fn deliver(&mut self, to: ShardAddress, frame: MeshFrame) -> Result<(), NoCredit> {
         if to == self.address {
             self.local.push_back(frame);
             return Ok(());
         }
         if !self.lanes.take_credit(to) {
             self.counters.lane_full += 1;
-            return Err(frame);
+            return Err(NoCredit);
         }
         self.effects.push(Effect::Mesh { to, lane: Lane::Delivery, frame });
         Ok(())
@@ -266,7 +270,8 @@ impl Core {
     /// What was read cannot be right: the node stops before it builds on it.
     pub fn damaged(&mut self, slot: Slot, reason: &str) {
         let store_shard = self.store_shard(slot).0;
-        self.effects.push(Effect::Fatal { reason: format!("store shard {store_shard} is damaged: {reason}") });
+        self.effects
+            .push(Effect::Fatal { reason: format!("store shard {store_shard} is damaged: {reason}") });
     }
 
     /// When a store shard that said it is full is tried again, if one is left alone now.

@@ -13,7 +13,9 @@ fn a_full_disk_refuses_what_was_not_written_and_forgets_it() {
         let (ann, bob, chat) = pair(&mut world, [3, 700], [0, 0]);
         world.send(ann, chat, 1, 0, b"one");
         world.settle();
-        [ann, bob].map(|session| world.take(session));
+        for session in [ann, bob] {
+            world.take(session);
+        }
         world.full = true;
         let send = world.send(ann, chat, 2, 1, b"two");
         let repeat = world.send(ann, chat, 2, 1, b"two");

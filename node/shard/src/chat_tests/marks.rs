@@ -33,7 +33,9 @@ fn marks_rise_and_are_told_to_every_other_device_of_both_users() {
         world.send(ann, chat, counter, counter - 1, b"message");
     }
     world.settle();
-    [ann, bob, bob_too].map(|session| world.take(session));
+    for session in [ann, bob, bob_too] {
+        world.take(session);
+    }
     let request = world.mark(bob, chat, MarkKind::Read, 3);
     world.settle();
     assert_eq!(marks(&world.take(ann)), [(bob.0.0, MarkKind::Read, 3)]);

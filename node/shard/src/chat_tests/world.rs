@@ -21,8 +21,7 @@ use crate::list::Lists;
 use crate::mesh::{Caller, Lane, MeshFrame, SessionPlace};
 use crate::ownership::Ownership;
 use crate::rng::Rng;
-
-use super::store::MemoryStore;
+use crate::testing::Disk;
 
 /// What of one shard is needed here.
 pub(super) struct Unit {
@@ -36,13 +35,13 @@ pub(super) type Received = Vec<(u32, EventBody)>;
 
 pub(super) struct World {
     pub units: Vec<Unit>,
-    pub store: Vec<MemoryStore>,
+    pub disk: Disk,
     pub now: Now,
     config: Arc<Config>,
     sessions: BTreeMap<UserId, Vec<SessionPlace>>,
     received: BTreeMap<SessionId, Received>,
     mesh: VecDeque<(ShardAddress, ShardAddress, MeshFrame)>,
-    loads: VecDeque<(u16, u64, u16, Vec<Query>)>,
+    loads: VecDeque<(u16, u64, Vec<Query>)>,
     commits: VecDeque<(u16, Batch)>,
     /// Nothing of this kind happens while these are set.
     pub loads_held: bool,
@@ -65,7 +64,7 @@ impl World {
     pub fn with_credits(shards: u16, delivery_credits: u64) -> Self {
         let mut world = Self {
             units: Vec::new(),
-            store: (0..STORE_SHARDS).map(|_| MemoryStore::default()).collect(),
+            disk: Disk::default(),
             now: Now { mono_ms: 1_000, wall_ms: 1_700_000_000_000 },
             config: Arc::new(config(delivery_credits)),
             sessions: BTreeMap::new(),
@@ -106,7 +105,7 @@ impl World {
     /// disk. Sessions stay, but what they got is kept only with the test.
     pub fn crash(&mut self, survivors: usize, shards: u16) {
         for (_, batch) in self.commits.drain(..).take(survivors) {
-            self.store[batch.store_shard.0 as usize].apply(&batch);
+            self.disk.write(&batch.ops);
         }
         self.mesh.clear();
         self.loads.clear();
@@ -132,9 +131,7 @@ impl World {
             devices_issued: 0,
             devices: Vec::new(),
         };
-        let store_shard = record::StoreShardId::of_slot(slot, STORE_SHARDS);
-        let store = &mut self.store[store_shard.0 as usize];
-        store.rows.insert(Key::Account(user).bytes(), account.encode());
+        self.disk.rows.insert(Key::Account(user).bytes(), account.encode());
         user
     }
 
@@ -247,10 +244,9 @@ impl World {
             return true;
         }
         if !self.loads_held
-            && let Some((shard, token, store_shard, queries)) = self.loads.pop_front()
+            && let Some((shard, token, queries)) = self.loads.pop_front()
         {
-            let store = &self.store[store_shard as usize];
-            let rows = queries.iter().map(|query| store.read(query)).collect();
+            let rows = self.disk.read(&queries);
             self.step(shard, |unit, _| match unit.core.take_load(token) {
                 LoadFor::Conversation(key) => unit.conversations.handle_loaded(&mut unit.core, key, rows),
                 LoadFor::List(key) => unit.lists.handle_loaded(&mut unit.core, key, rows),
@@ -266,7 +262,7 @@ impl World {
         {
             let outcome = if self.full { CommitOutcome::Full } else { CommitOutcome::Committed };
             if outcome == CommitOutcome::Committed {
-                self.store[batch.store_shard.0 as usize].apply(&batch);
+                self.disk.write(&batch.ops);
             }
             self.step(shard, |unit, _| unit.on_outcome(&batch, outcome));
             return true;
@@ -301,8 +297,8 @@ impl World {
                     assert_eq!(lane, frame.lane());
                     self.mesh.push_back((unit.core.address, to, frame));
                 }
-                Effect::Load { token, store_shard, queries } => {
-                    self.loads.push_back((shard, token, store_shard.0, queries));
+                Effect::Load { token, queries, .. } => {
+                    self.loads.push_back((shard, token, queries));
                 }
                 Effect::Commit(batch) => {
                     self.batches += 1;

@@ -85,7 +85,7 @@ pub(super) fn run(
     common.tails.push(&mut conversation.tail, conversation.id, place.seq, frame.clone());
     conversation.turn.events.push(PushEvent { frame, except: Some(caller.place.session) });
     common.touch(core, conversation);
-    if place.seq % CHECKPOINT_ENTRIES == 0 {
+    if place.seq.is_multiple_of(CHECKPOINT_ENTRIES) {
         checkpoint::put(core, conversation);
     }
     core.counters.messages += 1;
