@@ -99,7 +99,7 @@ fn written_len(bytes: &[u8]) -> usize {
 }
 
 #[test]
-fn a_damaged_store_is_refused_then_repaired_or_refused_for_good() {
+fn a_damaged_store_is_refused_and_repair_does_not_go_below_the_mark() {
     let folder = folder();
     let data = folder.path().join("data");
     let mut node = NodeBuilder::new(&data).with(&["--store-shards", "1", "--cores", "0"]).start();
