@@ -127,7 +127,6 @@ pub struct Anchor {
 #[derive(Debug)]
 pub struct App {
     pub me: String,
-    pub node: String,
     pub link: Link,
     /// Newest first.
     pub chats: Vec<Chat>,
@@ -148,10 +147,9 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(me: String, node: String, size: Size) -> Self {
+    pub fn new(me: String, size: Size) -> Self {
         Self {
             me,
-            node,
             link: Link::Connecting,
             chats: Vec::new(),
             open: None,
@@ -338,7 +336,7 @@ mod tests {
     }
 
     fn app() -> App {
-        let mut app = App::new("alice".into(), "node".into(), Size { columns: 80, rows: 24 });
+        let mut app = App::new("alice".into(), Size { columns: 80, rows: 24 });
         for number in 0..3 {
             let name = format!("user{number}");
             app.chats.push(Chat { id: conversation(number), name, unread: number, time_ms: 0 });

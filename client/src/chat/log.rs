@@ -61,14 +61,6 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
     /// Puts an item where it belongs; the same one twice is one. `keep_oldest`: somebody reads far back.
     pub fn put(&mut self, key: Key, item: Item, keep_oldest: bool) {
         self.items.insert(key, item);
@@ -190,7 +182,7 @@ mod tests {
         for seq in 1..=ITEMS_MAX as u64 + 3 {
             log.put(Key::Seq(seq), message("m"), false);
         }
-        assert_eq!((log.len(), log.oldest_seq(), log.is_whole), (ITEMS_MAX, Some(4), false));
+        assert_eq!((log.items.len(), log.oldest_seq(), log.is_whole), (ITEMS_MAX, Some(4), false));
         log.put(Key::Seq(1), message("m"), true);
         assert_eq!((log.oldest_seq(), log.newest_seq()), (Some(1), Some(ITEMS_MAX as u64 + 2)));
     }

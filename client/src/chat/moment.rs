@@ -18,6 +18,7 @@ pub fn local(time_ms: u64) -> Moment {
     moment(&chrono::Local, time_ms)
 }
 
+#[cfg(test)]
 pub fn utc(time_ms: u64) -> Moment {
     moment(&Utc, time_ms)
 }

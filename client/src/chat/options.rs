@@ -62,6 +62,8 @@ pub enum Exit {
     Protocol = 8,
     /// The user to talk to does not exist.
     Peer = 9,
+    /// Ended by SIGINT.
+    Interrupted = 130,
     /// Ended by SIGTERM or SIGHUP.
     Terminated = 143,
 }

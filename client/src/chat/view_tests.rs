@@ -13,7 +13,7 @@ fn conversation(number: u64) -> ConversationId {
 }
 
 fn app(columns: u16, rows: u16) -> App {
-    let mut app = App::new("alice".into(), "node".into(), Size { columns, rows });
+    let mut app = App::new("alice".into(), Size { columns, rows });
     app.moment = moment::utc;
     app.link = Link::Online;
     app.chats = vec![

@@ -1,0 +1,119 @@
+//! From options to a client that is logged in.
+
+use std::io::IsTerminal;
+
+use wire::Refusal;
+
+use super::options::{ChatOptions, Exit, Plan, Stop};
+use super::password;
+use crate::client::Client;
+use crate::error::Error;
+use crate::event::{Connection, StopCause};
+use crate::options::{ClientOptions, Remember};
+use crate::transport::ConnectError;
+
+/// Whether a node that cannot be reached now is a reason to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offline {
+    /// It is tried again while what is here is shown.
+    Goes,
+    Ends,
+}
+
+pub fn client_options(options: &ChatOptions, plan: &Plan) -> ClientOptions {
+    let mut client = ClientOptions::new(plan.folder.clone(), plan.address.clone(), plan.security.clone());
+    client.device_name = device_name();
+    client.remember = if options.remember { Remember::Keys } else { Remember::TicketOnly };
+    client
+}
+
+/// The name of this machine, as far as it is one.
+fn device_name() -> String {
+    let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| !c.is_control()).take(32).collect();
+    if name.is_empty() { "terminal".into() } else { name }
+}
+
+/// Logs in: by registration, with what the folder keeps, or with a password.
+pub async fn log_in(
+    client: &Client,
+    options: &ChatOptions,
+    plan: &Plan,
+    offline: Offline,
+) -> Result<(), Stop> {
+    if options.register {
+        let password = match given_password(options) {
+            Some(password) => password,
+            None => ask(format!("New password for {}", plan.user), password::ask_new_password).await?,
+        };
+        let registered = client.register(&plan.user, &password).await;
+        return registered.map(|_| ()).map_err(|error| stop(error, Exit::Register));
+    }
+    if client.me().is_some() {
+        client.resume().await.map_err(|error| stop(error, Exit::Connect))?;
+        match outcome(client).await? {
+            Connection::LoginNeeded { .. } => {}
+            Connection::Waiting { reason, .. } if offline == Offline::Ends => {
+                return Err(Stop::new(Exit::Connect, reason));
+            }
+            Connection::Stopped { cause, reason } => return Err(Stop::new(exit_of(cause), reason)),
+            _ => return Ok(()),
+        }
+    }
+    let password = match given_password(options) {
+        Some(password) => password,
+        None => ask(format!("Password for {}", plan.user), password::ask_password).await?,
+    };
+    client.login(&plan.user, &password).await.map(|_| ()).map_err(|error| stop(error, Exit::Login))
+}
+
+fn given_password(options: &ChatOptions) -> Option<String> {
+    let from_variable = || std::env::var("RINGTALK_PASSWORD").ok().filter(|password| !password.is_empty());
+    options.password.clone().or_else(from_variable)
+}
+
+/// Asks the person, if there is one; the connection goes on meanwhile.
+async fn ask(question: String, by: fn(&str) -> Result<String, Stop>) -> Result<String, Stop> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Stop::usage("no password: set RINGTALK_PASSWORD or give --password"));
+    }
+    tokio::task::spawn_blocking(move || by(&question)).await.expect("asking does not panic")
+}
+
+/// The first state that says how it went.
+async fn outcome(client: &Client) -> Result<Connection, Stop> {
+    let mut connection = client.connection();
+    let is_outcome = |state: &Connection| !matches!(state, Connection::Idle | Connection::Connecting);
+    let state = connection.wait_for(is_outcome).await;
+    state.map(|state| state.clone()).map_err(|_| Stop::new(Exit::Folder, "the client ended"))
+}
+
+/// The end that an error means; `refused` is that of a refusal.
+pub fn stop(error: Error, refused: Exit) -> Stop {
+    let exit = match &error {
+        Error::Refused(refusal) => match refusal.refusal() {
+            Some(Refusal::Stopping | Refusal::Busy | Refusal::TooManyFromAddress) => Exit::Connect,
+            Some(Refusal::UnsupportedVersion) => Exit::Protocol,
+            _ => refused,
+        },
+        Error::Connect(ConnectError::WrongCertificate { .. } | ConnectError::UnknownCertificate { .. }) => {
+            Exit::Certificate
+        }
+        Error::Connect(ConnectError::Roots { .. }) | Error::Misuse(_) => Exit::Usage,
+        Error::Password(_) => Exit::Login,
+        Error::Connect(_) | Error::NotConnected | Error::ConnectionLost => Exit::Connect,
+        Error::Store(_) | Error::Closed | Error::QueueFull => Exit::Folder,
+        Error::Untrusted => Exit::Certificate,
+        Error::Version | Error::NodeMisbehaved(_) => Exit::Protocol,
+    };
+    Stop::new(exit, error.to_string())
+}
+
+pub fn exit_of(cause: StopCause) -> Exit {
+    match cause {
+        StopCause::Untrusted => Exit::Certificate,
+        StopCause::Version => Exit::Protocol,
+        StopCause::SessionEnded => Exit::Login,
+        StopCause::OtherAccount | StopCause::Folder | StopCause::Closed => Exit::Folder,
+    }
+}

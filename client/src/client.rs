@@ -1,0 +1,287 @@
+//! The handle of an open client.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use wire::client::{ConversationState, StoredSend};
+use wire::limits::PULL_ENTRIES_MAX;
+use wire::message::{BodyKind, Pulled};
+use wire::name::UserName;
+use wire::{ConversationId, UserId};
+use zeroize::Zeroizing;
+
+use crate::board::{Board, Me};
+use crate::engine::{Engine, LoginStep, REQUESTS_MAX, Request, blocking};
+use crate::error::Error;
+use crate::event::{Connection, Events};
+use crate::options::ClientOptions;
+use crate::send::SendHandle;
+use crate::store::{HistoryItem, Store};
+
+/// Pulls for one [`Client::history`].
+const HISTORY_PULLS_MAX: usize = 16;
+
+/// An open account: its local folder, and a connection to its node when one is wanted. Cloning shares it. The folder is
+/// free for others when [`Client::close`] has returned and the clones are dropped.
+#[derive(Clone, Debug)]
+pub struct Client {
+    store: Store,
+    board: Arc<Board>,
+    requests: mpsc::Sender<Request>,
+}
+
+/// Whom a message goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    Conversation(ConversationId),
+    /// The private chat with this user.
+    User(UserId),
+}
+
+/// What is sent, at most 64 KiB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Text(String),
+    /// Bytes that only the application understands.
+    Opaque(Bytes),
+}
+
+/// A conversation of the account's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationInfo {
+    pub state: ConversationState,
+    /// The other one.
+    pub peer: UserId,
+    /// The other one's name, once it is known.
+    pub name: Option<String>,
+}
+
+impl ConversationInfo {
+    /// Messages behind the own read mark.
+    pub fn unread(&self) -> u64 {
+        self.state.unread()
+    }
+}
+
+/// A part of a conversation's history, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    pub items: Vec<HistoryItem>,
+    /// Nothing older exists.
+    pub is_start: bool,
+    /// Older or missing parts could not be fetched now (not connected, say): what is here ends behind the hole.
+    pub is_cut: bool,
+}
+
+impl Client {
+    /// Opens the folder and starts the client's task on the current tokio runtime. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: the folder is in use, unreadable, damaged, or of a later version.
+    pub async fn open(options: ClientOptions) -> Result<Self, Error> {
+        let folder = options.folder.clone();
+        let opened = blocking(move || {
+            let (store, stored) = Store::open(&folder)?;
+            let names = store.names()?;
+            Ok((store, stored, names))
+        });
+        let (store, stored, names) = opened.await?;
+        let me = stored.account.as_ref().map(|account| Me {
+            user: account.user,
+            name: account.name.clone(),
+            device: account.device,
+        });
+        let board = Arc::new(Board::new(me, names));
+        let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
+        tokio::spawn(Engine::new(options, store.clone(), stored, board.clone(), receiver).run());
+        Ok(Client { store, board, requests })
+    }
+
+    /// Creates an account and logs in to it. The folder is this account's from then on.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: the name is taken or not allowed, registration is closed, or not on this connection.
+    pub async fn register(&self, name: &UserName, password: &str) -> Result<Me, Error> {
+        self.log_in_by(LoginStep::Register, name, password).await
+    }
+
+    /// Logs in. Returns with the first failure; once logged in, the client reconnects by itself.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: user or password is wrong, or there were too many attempts. [`Error::Connect`].
+    pub async fn login(&self, name: &UserName, password: &str) -> Result<Me, Error> {
+        self.log_in_by(LoginStep::LogIn, name, password).await
+    }
+
+    async fn log_in_by(&self, step: LoginStep, name: &UserName, password: &str) -> Result<Me, Error> {
+        let name = name.as_str().to_owned();
+        let password = Zeroizing::new(password.to_owned());
+        self.ask(|reply| Request::Login { step, name, password, reply }).await
+    }
+
+    /// Connects with what the folder keeps (a ticket, or keys) and stays connected; returns at once. How it goes is told
+    /// by [`Client::connection`]; [`Connection::LoginNeeded`] means that the folder cannot do it.
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.ask(|reply| Request::Resume { reply }).await
+    }
+
+    /// The account of this folder, once it was logged in.
+    pub fn me(&self) -> Option<Me> {
+        self.board.me()
+    }
+
+    /// The connection's state, now and when it changes.
+    pub fn connection(&self) -> watch::Receiver<Connection> {
+        self.board.connection()
+    }
+
+    /// Events from now on.
+    pub fn events(&self) -> Events {
+        Events { receiver: self.board.subscribe() }
+    }
+
+    /// Takes a message to be sent, connected or not. It is on this device's disk before it is sent and sent exactly once,
+    /// whatever crashes; the handle tells how far it has come.
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`]: 1,024 messages or 16 MiB wait. [`Error::Misuse`]: too long, nobody logged in yet, not a
+    /// conversation of this user.
+    pub async fn send(&self, to: To, body: Body) -> Result<SendHandle, Error> {
+        let conversation = self.conversation(to)?;
+        let (body_kind, body) = match body {
+            Body::Text(text) => (BodyKind::Text, Bytes::from(text)),
+            Body::Opaque(bytes) => (BodyKind::Opaque, bytes),
+        };
+        self.ask(|reply| Request::Send { conversation, body_kind, body, reply }).await
+    }
+
+    /// Gives up a send that is not decided. If the node has taken it already, it comes as a message all the same.
+    pub async fn discard(&self, counter: u64) -> Result<(), Error> {
+        self.requests.send(Request::Discard { counter }).await.map_err(|_| Error::Closed)
+    }
+
+    /// Sends that are not decided, by rising counter; those of earlier runs too.
+    pub async fn undecided(&self) -> Result<Vec<SendHandle>, Error> {
+        self.ask(|reply| Request::Undecided { reply }).await
+    }
+
+    /// The messages that are not decided, by rising counter, as they are on this device's disk.
+    pub async fn outgoing(&self) -> Result<Vec<StoredSend>, Error> {
+        let store = self.store.clone();
+        Ok(blocking(move || store.outgoing()).await?)
+    }
+
+    /// Says that the user has read up to `seq`. It is kept and told to the node when there is a connection; a mark never
+    /// goes back.
+    pub async fn mark_read(&self, conversation: ConversationId, seq: u64) -> Result<(), Error> {
+        self.requests.send(Request::MarkRead { conversation, seq }).await.map_err(|_| Error::Closed)
+    }
+
+    /// The user with exactly this name.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with `unknown_user`; [`Error::NotConnected`].
+    pub async fn find_user(&self, name: &UserName) -> Result<UserId, Error> {
+        let name = name.as_str().to_owned();
+        self.ask(|reply| Request::FindUser { name, reply }).await
+    }
+
+    /// The private chat with this user.
+    pub fn conversation_with(&self, user: UserId) -> Result<ConversationId, Error> {
+        self.conversation(To::User(user))
+    }
+
+    /// A user's name, if it is known here.
+    pub fn name_of(&self, user: UserId) -> Option<String> {
+        self.board.name(user)
+    }
+
+    /// The account's conversations, the newest first.
+    pub async fn conversations(&self) -> Result<Vec<ConversationInfo>, Error> {
+        let Some(me) = self.board.me() else { return Ok(Vec::new()) };
+        let store = self.store.clone();
+        let states = blocking(move || store.conversations()).await?;
+        let mut infos: Vec<ConversationInfo> = states
+            .into_iter()
+            .filter_map(|state| {
+                let peer = state.conversation.peer_of(me.user)?;
+                Some(ConversationInfo { state, peer, name: self.board.name(peer) })
+            })
+            .collect();
+        infos.sort_by_key(|info| (std::cmp::Reverse(info.state.time_ms), info.state.conversation));
+        Ok(infos)
+    }
+
+    /// The newest `count` entries (or gaps) of a conversation with seqs below `before`; `None` for the newest of all. What
+    /// is not in the local store is fetched from the node and kept.
+    pub async fn history(
+        &self,
+        conversation: ConversationId,
+        before: Option<u64>,
+        count: usize,
+    ) -> Result<History, Error> {
+        let before = before.unwrap_or(u64::MAX);
+        let mut pulls = 0;
+        loop {
+            let store = self.store.clone();
+            let page = blocking(move || store.history(conversation, before, count)).await?;
+            let history = |is_cut| History { items: page.items.clone(), is_start: page.is_start, is_cut };
+            let Some((from, to)) = page.missing else { return Ok(history(false)) };
+            let wanted = (count - page.items.len()).min(PULL_ENTRIES_MAX as usize) as u64;
+            let from = from.max((to + 1).saturating_sub(wanted));
+            pulls += 1;
+            if pulls > HISTORY_PULLS_MAX {
+                return Ok(history(true));
+            }
+            match self.ask(|reply| Request::Pull { conversation, from, to, reply }).await {
+                Ok(pulled) if has_news(&pulled) => {}
+                Ok(_)
+                | Err(Error::NotConnected | Error::ConnectionLost | Error::Refused(_) | Error::Misuse(_)) => {
+                    return Ok(history(true));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Ends the session and its ticket. The folder stays, so that a later login goes on from it.
+    pub async fn logout(&self) -> Result<(), Error> {
+        self.ask(|reply| Request::Logout { reply }).await
+    }
+
+    /// Disconnects, waits until all is on disk, and ends the client's task. What was not acknowledged is sent by the next
+    /// start.
+    pub async fn close(self) -> Result<(), Error> {
+        match self.ask(|reply| Request::Close { reply }).await {
+            Err(Error::Closed) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn conversation(&self, to: To) -> Result<ConversationId, Error> {
+        match to {
+            To::Conversation(conversation) => Ok(conversation),
+            To::User(user) => {
+                let me = self.board.me().ok_or(Error::Misuse("nobody has logged in on this device yet"))?;
+                ConversationId::private(me.user, user).ok_or(Error::Misuse("nobody chats with himself"))
+            }
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+}
+
+/// Whether a pull brought something that is kept.
+fn has_news(pulled: &Pulled) -> bool {
+    use wire::message::RangeKind;
+    let is_lasting = |kind| !matches!(kind, RangeKind::More | RangeKind::EpochChanged);
+    !pulled.entries.is_empty() || pulled.ranges.iter().any(|range| is_lasting(range.kind))
+}

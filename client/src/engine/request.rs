@@ -1,0 +1,66 @@
+//! What the handles of a client ask of its engine.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use wire::message::{BodyKind, Pulled};
+use wire::{ConversationId, UserId};
+use zeroize::Zeroizing;
+
+use crate::board::Me;
+use crate::error::Error;
+use crate::send::SendHandle;
+
+/// Where an answer goes. Nobody waiting is fine.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+pub(crate) enum Request {
+    Login {
+        step: LoginStep,
+        name: String,
+        password: Zeroizing<String>,
+        reply: Reply<Me>,
+    },
+    Resume {
+        reply: Reply<()>,
+    },
+    Send {
+        conversation: ConversationId,
+        body_kind: BodyKind,
+        body: Bytes,
+        reply: Reply<SendHandle>,
+    },
+    Discard {
+        counter: u64,
+    },
+    Undecided {
+        reply: Reply<Vec<SendHandle>>,
+    },
+    MarkRead {
+        conversation: ConversationId,
+        seq: u64,
+    },
+    FindUser {
+        name: String,
+        reply: Reply<UserId>,
+    },
+    /// Answered when what came is on disk.
+    Pull {
+        conversation: ConversationId,
+        from: u64,
+        to: u64,
+        reply: Reply<Pulled>,
+    },
+    Logout {
+        reply: Reply<()>,
+    },
+    Close {
+        reply: Reply<()>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LoginStep {
+    /// Create the account, then log in.
+    Register,
+    LogIn,
+}

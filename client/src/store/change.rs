@@ -1,0 +1,18 @@
+//! What is written to the local store.
+
+use wire::UserId;
+use wire::client::PersistOp;
+use wire::message::Pulled;
+
+/// One change. All are absolute: writing one twice is writing it once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Session(PersistOp),
+    /// The name of a user.
+    Name {
+        user: UserId,
+        name: String,
+    },
+    /// Entries that were pulled for the history, in front of what is applied.
+    History(Pulled),
+}
