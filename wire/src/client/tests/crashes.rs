@@ -141,13 +141,8 @@ fn check_summaries(world: &World) {
     }
 }
 
-/// More with `PROPTEST_CASES`.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    // More cases with PROPTEST_CASES.
     #[test]
     fn nothing_is_lost_doubled_or_reordered(steps in vec(step(), 1..150)) {
         run(&steps);
