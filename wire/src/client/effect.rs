@@ -94,6 +94,12 @@ pub enum ClientEvent {
         resumed: bool,
     },
     LoggedOut,
+    /// The node asks to connect to one of these addresses (none: the same one) after this delay. A new connection may be
+    /// opened at once; it is used when `Disconnect` and `ReconnectAfter` come.
+    MoveAsked {
+        addresses: Vec<String>,
+        delay_ms: u64,
+    },
     /// The connection is gone. Transient reasons are followed by a new connection.
     Disconnected(Reason),
 

@@ -389,6 +389,8 @@ impl Session {
             EventBody::SyncNeeded => self.sync.need(),
             EventBody::Move(to) => {
                 let delay_ms = u64::from(to.reconnect_ms.min(to.deadline_ms));
+                let addresses = to.addresses.clone();
+                self.tell(ClientEvent::MoveAsked { addresses, delay_ms });
                 self.moving = Some(Moving { at_ms: now_ms + delay_ms, addresses: to.addresses });
             }
             EventBody::Closing(closing) => {

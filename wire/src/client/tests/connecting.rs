@@ -246,6 +246,8 @@ fn a_move_ends_the_connection_when_the_node_said() {
     world.settle();
     world.node.move_away(world.devices[0].peer.expect("connected"), 700);
     world.settle();
+    let addresses = vec!["other:1".to_owned()];
+    assert!(world.take_events(0).contains(&ClientEvent::MoveAsked { addresses, delay_ms: 700 }));
     world.send(0, chat_of(ANNA, BERT), "on the way");
     world.settle();
     assert_eq!(world.devices[1].disk.entries.len(), 0, "nothing new goes over the old connection");

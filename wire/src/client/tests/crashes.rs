@@ -17,6 +17,8 @@ enum Step {
     Down(usize),
     /// A push overtakes others.
     DownLater(usize, usize),
+    /// A push comes again.
+    Again(usize, usize),
     Persist(usize),
     Connect(usize),
     Disconnect(usize),
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => device.clone().prop_map(Step::Up),
         10 => device.clone().prop_map(Step::Down),
         3 => (device.clone(), 1..4usize).prop_map(|(at, place)| Step::DownLater(at, place)),
+        2 => (device.clone(), any::<usize>()).prop_map(|(at, place)| Step::Again(at, place)),
         6 => device.clone().prop_map(Step::Persist),
         2 => device.clone().prop_map(Step::Connect),
         1 => device.clone().prop_map(Step::Disconnect),
@@ -77,6 +80,7 @@ fn run(steps: &[Step]) {
                 world.deliver_down(at, 0);
             }
             Step::DownLater(at, place) => overtake(&mut world, at, place),
+            Step::Again(at, place) => world.repeat_push(at, place),
             Step::Persist(at) => world.persist(at),
             Step::Connect(at) => world.connect(at),
             Step::Disconnect(at) => world.disconnect(at),

@@ -67,6 +67,8 @@ pub struct Device {
     pub events: Vec<ClientEvent>,
     pub other_effects: Vec<Effect>,
     pub reconnect_at_ms: Option<u64>,
+    /// Pushes that came on this connection.
+    seen: Vec<Bytes>,
     /// The last seq the application was told of.
     told: BTreeMap<ConversationId, u64>,
 }
@@ -83,6 +85,7 @@ impl Device {
             events: Vec::new(),
             other_effects: Vec::new(),
             reconnect_at_ms: Some(0),
+            seen: Vec::new(),
             told: BTreeMap::new(),
         }
     }
@@ -138,6 +141,7 @@ impl World {
         let binding = if self.node.plain { Vec::new() } else { vec![9; 32] };
         let device = &mut self.devices[at];
         device.peer = Some(peer);
+        device.seen.clear();
         device.reconnect_at_ms = None;
         device.session.handle_connected(self.now_ms, binding, [self.nonce; 18]);
         self.carry_out(at);
@@ -197,9 +201,22 @@ impl World {
         let Some(peer) = self.devices[at].peer else { return false };
         let out = &mut self.node.peers.get_mut(&peer).expect("a peer").out;
         let Some(frame) = out.remove(place) else { return false };
+        if frame[4..8] == [0; 4] {
+            self.devices[at].seen.push(frame.clone());
+        }
         self.devices[at].session.handle_frame(self.now_ms, &frame);
         self.carry_out(at);
         true
+    }
+
+    /// A push of this connection comes once more.
+    pub fn repeat_push(&mut self, at: usize, place: usize) {
+        let device = &mut self.devices[at];
+        if device.peer.is_some() && device.session.is_ready() && !device.seen.is_empty() {
+            let frame = device.seen[place % device.seen.len()].clone();
+            device.session.handle_frame(self.now_ms, &frame);
+            self.carry_out(at);
+        }
     }
 
     pub fn tick(&mut self, at: usize) {
