@@ -127,6 +127,11 @@ impl LoginShard {
         u64::from(self.sessions[shard]) + u64::from(self.pending_by_shard[shard])
     }
 
+    #[cfg(test)]
+    pub(crate) fn pending_len(&self) -> usize {
+        self.pending.len()
+    }
+
     pub(crate) fn check_invariants(&self) {
         assert!(self.pending.len() <= PENDING_PLACEMENTS_MAX);
         let mut counted = vec![0; self.pending_by_shard.len()];

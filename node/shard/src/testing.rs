@@ -297,6 +297,14 @@ impl World {
         self.run();
     }
 
+    /// Anything a shard can do, and its effects.
+    pub fn within(&mut self, shard: usize, work: impl FnOnce(&mut Shard)) {
+        let mut effects = Effects::default();
+        self.shards[shard].within(self.now, &mut effects, work);
+        self.shards[shard].check_invariants();
+        self.carry_out(shard, effects);
+    }
+
     /// One input, and its effects.
     pub fn step(&mut self, shard: usize, input: Input<'_>) {
         let mut effects = Effects::default();

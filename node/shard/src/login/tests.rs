@@ -93,7 +93,7 @@ fn a_name_without_account_has_a_lasting_salt_and_costs_the_same_reads() {
     let mut world = World::new(1);
     world.login(0, "ann");
     world.crash(1);
-    let mut reads = |world: &mut World, name: &str| {
+    let reads = |world: &mut World, name: &str| {
         let client = world.connect(0);
         world.hold_loads = true;
         let request = world.begin(client, |encoder, request| {
