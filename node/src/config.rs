@@ -22,6 +22,8 @@ pub const LISTEN_DEFAULT: &str = "127.0.0.1:7470";
 pub const ADDRESSES_MAX: usize = 16;
 /// Longest configuration file in bytes.
 pub const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Most executors of one node.
+pub const SHARDS_MAX: u16 = 64;
 /// Most store shards of a data folder.
 const STORE_SHARDS_MAX: u16 = store::STORE_SHARDS_MAX;
 
@@ -417,7 +419,7 @@ fn executors(
     if let (Some(_), Some(shards)) = (&cores, shards) {
         return Err(ConfigError::value("shards", shards, "it replaces --cores; give one of the two"));
     }
-    let most = bounds::of("shards").max as usize;
+    let most = usize::from(SHARDS_MAX);
     if let Some(shards) = shards {
         let shards = bounds::of("shards").check(Some(shards))?;
         return Ok(vec![Executor::Anywhere; shards as usize]);

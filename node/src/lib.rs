@@ -15,3 +15,4 @@ pub mod keys;
 pub mod machine;
 pub mod mesh;
 pub mod ring;
+pub mod serve;

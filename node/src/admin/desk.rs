@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use shard::admin::{AdminReply, AdminRequest};
+use shard::admin::{AdminReply, AdminRequest, UserLine};
 use shard::ownership::Ownership;
 use wire::Slot;
 use wire::name::UserName;
@@ -61,12 +61,16 @@ impl Replies {
     }
 }
 
+/// Counters of the node that belong to no shard, with their names.
+pub type MoreCounters = Box<dyn Fn() -> Vec<(String, u64)> + Send + Sync>;
+
 /// Answers the requests of the admin socket.
 pub struct Desk {
     shards: Arc<dyn Shards>,
     replies: Arc<Replies>,
     ownership: Arc<Ownership>,
     status: Status,
+    more_counters: MoreCounters,
     answer_max: Duration,
 }
 
@@ -76,8 +80,10 @@ impl Desk {
         replies: Arc<Replies>,
         ownership: Arc<Ownership>,
         status: Status,
+        more_counters: MoreCounters,
     ) -> Self {
-        Self { shards, replies, ownership, status, answer_max: Duration::from_secs(ANSWER_SECONDS_MAX) }
+        let answer_max = Duration::from_secs(ANSWER_SECONDS_MAX);
+        Self { shards, replies, ownership, status, more_counters, answer_max }
     }
 
     /// Does one request. Waits for the shards, at most [`ANSWER_SECONDS_MAX`].
@@ -118,23 +124,34 @@ impl Desk {
     /// A page of users over all shards, by rising comparable form.
     fn list_users(&self, after: Option<String>, users_max: u32) -> Result<Reply, String> {
         let users_max = users_max.clamp(1, USERS_PER_PAGE_MAX);
+        let after = after.map(|name| comparable_form(&name));
         let request = AdminRequest::ListUsers { after, users_max };
-        let (mut found, mut more) = (Vec::new(), false);
+        let mut found = Vec::new();
+        // Up to this name every shard has told all it has.
+        let mut covered: Option<String> = None;
         for reply in self.ask(self.all(), &request)? {
             match reply {
-                AdminReply::Users { users, more: more_there } => {
-                    more |= more_there;
+                AdminReply::Users { users, more } => {
+                    let named = |line: UserLine| (comparable_form(&line.name), line);
+                    let users: Vec<_> = users.into_iter().map(named).collect();
+                    if let Some((last, _)) = users.last().filter(|_| more) {
+                        let nearer = covered.as_ref().is_none_or(|covered| last < covered);
+                        covered = if nearer { Some(last.clone()) } else { covered };
+                    }
                     found.extend(users);
                 }
                 AdminReply::Refused { reason } => return Ok(Reply::Refused { reason }),
                 other => return Err(unexpected(&other)),
             }
         }
-        // A shard's page may end before another's begins, so all of them are merged before the cut.
-        found.sort_by_cached_key(|line| comparable_form(&line.name));
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut more = covered.is_some();
+        if let Some(covered) = covered {
+            found.retain(|(name, _)| *name <= covered);
+        }
         more |= found.len() > users_max as usize;
         found.truncate(users_max as usize);
-        Ok(Reply::Users { users: found.into_iter().map(User::from).collect(), more })
+        Ok(Reply::Users { users: found.into_iter().map(|(_, line)| User::from(line)).collect(), more })
     }
 
     fn stats(&self) -> Result<Reply, String> {
@@ -151,6 +168,7 @@ impl Desk {
                 other => return Err(unexpected(&other)),
             }
         }
+        counters.extend((self.more_counters)());
         Ok(Reply::Stats { counters })
     }
 

@@ -10,7 +10,7 @@ mod protocol;
 mod server;
 
 pub use client::{AdminClient, AdminError};
-pub use desk::{Desk, Replies, Shards};
+pub use desk::{Desk, MoreCounters, Replies, Shards};
 pub use protocol::{Credential, Reply, Request, Status, User};
 pub use server::{AdminListener, AdminServer, ListenError};
 

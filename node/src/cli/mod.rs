@@ -9,8 +9,9 @@
 //! | 3 | the node was told to stop and did not finish in time, or was told twice |
 //! | 70 | the node stopped by itself: its store failed, or one of its own rules was broken |
 //!
-//! `ringtalk chat` uses 0, 1 and 2 in the same way.
+//! `ringtalk chat` has a table of its own: see `ringtalk chat --help`.
 
+mod chat;
 mod check;
 mod stats;
 mod user;
@@ -57,6 +58,8 @@ enum Act {
     Check(check::CheckArgs),
     /// Mend a data folder that does not open after a power cut
     Repair(check::RepairArgs),
+    /// Chat in this terminal
+    Chat(Box<chat::ChatArgs>),
 }
 
 #[derive(Args, Debug)]
@@ -115,6 +118,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Act::Stats(args)) => stats::run(&args),
         Some(Act::Check(args)) => check::check(&args),
         Some(Act::Repair(args)) => check::repair(&args),
+        Some(Act::Chat(args)) => return chat::run(*args),
     };
     match done {
         Ok(code) => code,
@@ -153,7 +157,7 @@ impl Reach {
 fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            print(&error.to_string());
+            print(&format!("{}\n", error.to_string().trim_end()));
             ExitCode::SUCCESS
         }
         _ => {

@@ -92,12 +92,12 @@ fn reset(args: NameArgs) -> Result<ExitCode, Failure> {
 
 fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let mut node = AdminClient::connect(&args.reach.socket()?).map_err(Failure::new)?;
-    print(&format!("{:>10}  {:<19}  {:>7}  name\n", "id", "created (UTC)", "devices"));
+    let mut header = format!("{:>10}  {:<19}  {:>7}  name\n", "id", "created (UTC)", "devices");
     let mut after = None;
     loop {
         match ask(&mut node, &Request::ListUsers { after, users_max: USERS_PER_PAGE_MAX })? {
             Reply::Users { users, more } => {
-                let mut text = String::new();
+                let mut text = std::mem::take(&mut header);
                 for user in &users {
                     let created = calendar::utc(user.created_ms);
                     let _ = writeln!(

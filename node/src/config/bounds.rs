@@ -1,6 +1,6 @@
 //! Bounds and defaults of the options that are numbers.
 
-use super::ConfigError;
+use super::{ConfigError, SHARDS_MAX};
 
 /// What a number may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Bounds {
 
 /// Every option that is a number with a fixed default. `--help` repeats them, and a test compares.
 pub const BOUNDS: &[Bounds] = &[
-    bounds("shards", "", 1, 64, 1),
+    bounds("shards", "", 1, SHARDS_MAX as u64, 1),
     bounds("placement-bound", "percent", 0, 1_000, 25),
     bounds("idle-timeout", "seconds", 10, 86_400, 180),
     bounds("login-timeout", "seconds", 1, 300, 15),

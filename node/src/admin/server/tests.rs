@@ -26,7 +26,13 @@ fn desk() -> Desk {
         iterations: 4096,
         registration_open: true,
     };
-    Desk::new(Arc::new(Refuses(replies.clone())), replies, Arc::new(Ownership::new(1, 2)), status)
+    Desk::new(
+        Arc::new(Refuses(replies.clone())),
+        replies,
+        Arc::new(Ownership::new(1, 2)),
+        status,
+        Box::new(Vec::new),
+    )
 }
 
 fn bound() -> (tempfile::TempDir, PathBuf, AdminListener) {
