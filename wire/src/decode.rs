@@ -84,14 +84,7 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
     Ok(match event {
         Event::Welcome => EventBody::Welcome(welcome(view!(Welcome))),
         Event::Refused => EventBody::Refused(refused(view!(Refused))),
-        Event::Closing => {
-            let view = view!(Closing);
-            EventBody::Closing(Closing {
-                code: view.code(),
-                name: text(view.name()),
-                reason: text(view.reason()),
-            })
-        }
+        Event::Closing => EventBody::Closing(closing(view!(Closing))),
         Event::RegisterTerms => {
             let view = view!(RegisterTerms);
             EventBody::RegisterTerms(RegisterTerms {
@@ -132,14 +125,7 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Marked => EventBody::Marked(marked(view!(Marked))?),
         Event::Synced => EventBody::Synced(synced(view!(Synced))?),
         Event::Message => EventBody::Message(message(view!(Message))?),
-        Event::HeadMoved => {
-            let view = view!(HeadMoved);
-            EventBody::HeadMoved(HeadMoved {
-                conversation: conversation(event, view.conversation())?,
-                epoch: view.epoch(),
-                head: place(view.head()),
-            })
-        }
+        Event::HeadMoved => EventBody::HeadMoved(head_moved(view!(HeadMoved))?),
         Event::SyncNeeded => {
             view!(SyncNeeded);
             EventBody::SyncNeeded
@@ -169,6 +155,10 @@ fn refused(view: fb::Refused<'_>) -> Refused {
         detail: view.detail(),
         retry_ms: view.retry_ms(),
     }
+}
+
+fn closing(view: fb::Closing<'_>) -> Closing {
+    Closing { code: view.code(), name: text(view.name()), reason: text(view.reason()) }
 }
 
 fn logged_in(view: fb::LoggedIn<'_>) -> LoggedIn {
@@ -264,6 +254,14 @@ fn message(view: fb::Message<'_>) -> Result<Message, DecodeError> {
         conversation: conversation(Event::Message, view.conversation())?,
         epoch: view.epoch(),
         entry: entry(view.entry().ok_or(missing)?),
+    })
+}
+
+fn head_moved(view: fb::HeadMoved<'_>) -> Result<HeadMoved, DecodeError> {
+    Ok(HeadMoved {
+        conversation: conversation(Event::HeadMoved, view.conversation())?,
+        epoch: view.epoch(),
+        head: place(view.head()),
     })
 }
 

@@ -7,6 +7,7 @@ pub mod classify;
 pub mod client;
 pub mod command;
 pub mod decode;
+pub mod document;
 pub mod encode;
 pub mod frame;
 pub mod ids;

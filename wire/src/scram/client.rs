@@ -38,7 +38,7 @@ impl ClientStart {
         Ok((mechanism, Self::with_flag(flag, name, nonce)))
     }
 
-    pub(super) fn with_flag(flag: BindingFlag, name: &str, nonce: String) -> Self {
+    pub(crate) fn with_flag(flag: BindingFlag, name: &str, nonce: String) -> Self {
         let (message, bare) = ClientFirst::write(flag, name, &nonce);
         Self { flag, bare, message, nonce }
     }

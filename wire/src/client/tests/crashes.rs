@@ -137,6 +137,7 @@ fn check_summaries(world: &World) {
             let expected = world.node.summary(user, state.conversation, 0);
             let known = state.summary(0);
             assert_eq!(known.head, expected.head);
+            assert_eq!(expected.delivered, expected.head, "all is marked as delivered");
             assert_eq!(known.read, expected.read, "{user:?} {:?}", state.conversation);
             assert_eq!(known.peer_read, expected.peer_read, "{user:?} {state:?}");
             assert_eq!(known.unread(), expected.unread());
