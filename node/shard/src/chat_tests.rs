@@ -6,5 +6,6 @@ mod full;
 mod marks;
 mod pulls;
 mod sends;
+mod storm;
 mod syncs;
 mod world;

@@ -272,7 +272,7 @@ impl Conversations {
             }
             return self.run(core, id);
         }
-        if !self.has_room(core) || !load::begin(core, id) {
+        if !self.common.outbox.may_restore() || !self.has_room(core) || !load::begin(core, id) {
             return Refused::new(Refusal::Busy).tell(core, caller);
         }
         let held = Held {

@@ -14,6 +14,8 @@ pub const DELIVERY_CREDITS: u64 = 8_192;
 pub const CREDIT_STEP: u64 = DELIVERY_CREDITS / 8;
 /// Reads of one shard without an answer. A command that needs one more is refused `busy`.
 pub const LOADS_IN_FLIGHT_MAX: usize = 1_024;
+/// Records of accounts that wait until fewer loads are in flight: one per connection that logs in. More are refused `busy`.
+pub const LOGINS_POSTPONED_MAX: usize = 16_384;
 /// Commands that wait for one key to be loaded. More are refused `busy`.
 pub const QUEUED_PER_KEY_MAX: usize = 256;
 /// Changes that other homes have not confirmed. A send over it is refused `busy`.
@@ -54,6 +56,10 @@ pub const REBUILD_BYTES: u32 = 256 * 1024;
 pub const RECOVERY_SLOTS: usize = 16;
 pub const RECOVERY_ROWS: u32 = 64;
 pub const RECOVERY_LOADS_MAX: usize = 4;
+/// Changes in memory when they are read back after a start: those noted, the parts being read, and those found with a
+/// conversation that is being read. Over it no further conversation is read: commands are refused `busy`.
+pub const OUTBOX_READ_BACK_MAX: usize =
+    OUTBOX_MAX + RECOVERY_LOADS_MAX * RECOVERY_SLOTS * RECOVERY_ROWS as usize + 2 * LOADS_IN_FLIGHT_MAX;
 /// Rows of one read of a user's list.
 pub const LIST_ROWS: u32 = 4_096;
 /// List entries in memory, of all users; lists used longest ago leave over it.

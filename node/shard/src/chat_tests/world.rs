@@ -235,39 +235,67 @@ impl World {
         panic!("it never comes to rest");
     }
 
+    /// One thing, any that can happen now. Frames of one lane from one shard to another keep their order.
+    pub fn advance_at_random(&mut self, rng: &mut Rng) {
+        match rng.below(8) {
+            0..4 if !self.mesh.is_empty() => {
+                let index = rng.below(self.mesh.len() as u64) as usize;
+                let (from, to, lane) = (self.mesh[index].0, self.mesh[index].1, self.mesh[index].2.lane());
+                let first = |frame: &(ShardAddress, ShardAddress, MeshFrame)| {
+                    (frame.0, frame.1, frame.2.lane()) == (from, to, lane)
+                };
+                let index = self.mesh.iter().position(first).expect("at least this one");
+                self.take_frame(index);
+            }
+            4 if !self.loads.is_empty() => self.take_load(rng.below(self.loads.len() as u64) as usize),
+            // Batches of one shard to one store shard are one at a time, so any may be next.
+            5 if !self.commits.is_empty() => {
+                self.take_commit(rng.below(self.commits.len() as u64) as usize);
+            }
+            _ => {
+                let shard = rng.below(self.units.len() as u64) as u16;
+                self.step(shard, |unit, _| unit.end_turn());
+            }
+        }
+    }
+
     /// One thing; false when there is none.
     pub fn advance(&mut self) -> bool {
-        if !self.mesh_held
-            && let Some((from, to, frame)) = self.mesh.pop_front()
-        {
-            self.step(to.shard, |unit, people| unit.on_mesh(from, frame, people));
-            return true;
-        }
-        if !self.loads_held
-            && let Some((shard, token, queries)) = self.loads.pop_front()
-        {
-            let rows = self.disk.read(&queries);
-            self.step(shard, |unit, _| match unit.core.take_load(token) {
-                LoadFor::Conversation(key) => unit.conversations.handle_loaded(&mut unit.core, key, rows),
-                LoadFor::List(key) => unit.lists.handle_loaded(&mut unit.core, key, rows),
-                other => panic!("nobody here reads {other:?}"),
-            });
-            return true;
-        }
-        if self.turns() {
-            return true;
-        }
-        if !self.commits_held
-            && let Some((shard, batch)) = self.commits.pop_front()
-        {
-            let outcome = if self.full { CommitOutcome::Full } else { CommitOutcome::Committed };
-            if outcome == CommitOutcome::Committed {
-                self.disk.write(&batch.ops);
+        if !self.mesh_held && !self.mesh.is_empty() {
+            self.take_frame(0);
+        } else if !self.loads_held && !self.loads.is_empty() {
+            self.take_load(0);
+        } else if !self.turns() {
+            if self.commits_held || self.commits.is_empty() {
+                return false;
             }
-            self.step(shard, |unit, _| unit.on_outcome(&batch, outcome));
-            return true;
+            self.take_commit(0);
         }
-        false
+        true
+    }
+
+    fn take_frame(&mut self, index: usize) {
+        let (from, to, frame) = self.mesh.remove(index).expect("a frame");
+        self.step(to.shard, |unit, people| unit.on_mesh(from, frame, people));
+    }
+
+    fn take_load(&mut self, index: usize) {
+        let (shard, token, queries) = self.loads.remove(index).expect("a load");
+        let rows = self.disk.read(&queries);
+        self.step(shard, |unit, _| match unit.core.take_load(token) {
+            LoadFor::Conversation(key) => unit.conversations.handle_loaded(&mut unit.core, key, rows),
+            LoadFor::List(key) => unit.lists.handle_loaded(&mut unit.core, key, rows),
+            other => panic!("nobody here reads {other:?}"),
+        });
+    }
+
+    fn take_commit(&mut self, index: usize) {
+        let (shard, batch) = self.commits.remove(index).expect("a batch");
+        let outcome = if self.full { CommitOutcome::Full } else { CommitOutcome::Committed };
+        if outcome == CommitOutcome::Committed {
+            self.disk.write(&batch.ops);
+        }
+        self.step(shard, |unit, _| unit.on_outcome(&batch, outcome));
     }
 
     /// The ends of one turn of each shard; true when anything came out.

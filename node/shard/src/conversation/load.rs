@@ -41,6 +41,8 @@ pub(super) fn begin(core: &mut Core, id: ConversationId) -> bool {
         records(Table::Remembered, 2 * REMEMBERED_DEVICES_MAX),
         records(Table::Marks, 2),
         entries(id, 1, u64::MAX),
+        Query::Get(Key::Outbox(id.low, id).bytes()),
+        Query::Get(Key::Outbox(id.high, id).bytes()),
     ];
     core.load(id.slot(), queries, LoadFor::Conversation(LoadKey::State(id)))
 }
@@ -54,6 +56,10 @@ impl Conversations {
     pub(super) fn on_state_loaded(&mut self, core: &mut Core, id: ConversationId, rows: Vec<Rows>) {
         let held = self.held.get_mut(&id).expect("a conversation that is being read is held");
         let Phase::Loading(rebuild) = &mut held.phase else { panic!("{id:?} is not being read") };
+        if let [.., low, high] = &rows[..] {
+            // What an earlier run did not send goes before what changes from now on.
+            self.common.outbox.restore(core, id.slot(), [low, high]);
+        }
         match rebuild.take(&mut held.conversation, &rows) {
             Ok(Progress::Complete) => {
                 held.phase = Phase::Ready;
@@ -80,7 +86,7 @@ enum Progress {
 impl Rebuild {
     fn take(&mut self, conversation: &mut Conversation, rows: &[Rows]) -> Result<Progress, String> {
         let (checkpoint, entries) = match (self.checkpoint, rows) {
-            (None, [checkpoint, remembered, marks, entries]) => {
+            (None, [checkpoint, remembered, marks, entries, ..]) => {
                 let checkpoint = restore_records(conversation, checkpoint, remembered, marks)?;
                 (*self.checkpoint.insert(checkpoint), entries)
             }

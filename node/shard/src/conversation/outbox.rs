@@ -14,7 +14,9 @@ use wire::{ConversationId, ShardAddress, Slot, UserId};
 
 use crate::bugs::Bug;
 use crate::core::{Core, LoadFor};
-use crate::limits::{OUTBOX_MAX, RECOVERY_LOADS_MAX, RECOVERY_ROWS, RECOVERY_SLOTS};
+use crate::limits::{
+    LOADS_IN_FLIGHT_MAX, OUTBOX_MAX, OUTBOX_READ_BACK_MAX, RECOVERY_LOADS_MAX, RECOVERY_ROWS, RECOVERY_SLOTS,
+};
 use crate::mesh::{Changed, MeshFrame};
 
 use super::LoadKey;
@@ -74,6 +76,11 @@ impl Outbox {
     /// True when `more` changes would be too many.
     pub fn is_full(&self, more: usize) -> bool {
         self.pending.len() + more > OUTBOX_MAX
+    }
+
+    /// True when a conversation may be read, with the changes found beside it.
+    pub fn may_restore(&self) -> bool {
+        self.pending.len() + 2 * LOADS_IN_FLIGHT_MAX <= OUTBOX_READ_BACK_MAX
     }
 
     /// Writes a change with the turn's batch; gives its number.
@@ -177,8 +184,7 @@ impl Outbox {
     }
 
     pub fn check_invariants(&self, core: &Core) {
-        let pages = RECOVERY_LOADS_MAX * RECOVERY_SLOTS * RECOVERY_ROWS as usize;
-        assert!(self.pending.len() <= OUTBOX_MAX + pages);
+        assert!(self.pending.len() <= OUTBOX_READ_BACK_MAX);
         assert!(self.recovery.in_flight <= RECOVERY_LOADS_MAX);
         for (key, pending) in &self.pending {
             assert!(pending.change <= self.last_change);
@@ -229,13 +235,7 @@ impl Outbox {
     pub fn handle_loaded(&mut self, core: &mut Core, slots: &[Slot], rows: &[Rows]) {
         self.recovery.in_flight -= 1;
         for (slot, rows) in slots.iter().zip(rows) {
-            for row in &rows.rows {
-                let (key, record) = (Key::parse(&row.key), OutboxEntry::decode(&row.value));
-                let (Some(Key::Outbox(user, conversation)), Ok(record)) = (key, record) else {
-                    return core.damaged(*slot, "a change for another home cannot be read");
-                };
-                self.resend(core, user, conversation, record.digest);
-            }
+            self.restore(core, *slot, [rows]);
             if let Some(last) = rows.rows.last().filter(|_| rows.more) {
                 self.recovery.pages.push_front(Page { slot: *slot, behind: Some(last.key.clone()) });
             }
@@ -243,8 +243,19 @@ impl Outbox {
         self.read_on(core);
     }
 
+    /// Takes in what an earlier run left, or this one while the conversation was not in memory.
+    pub fn restore<const N: usize>(&mut self, core: &mut Core, slot: Slot, parts: [&Rows; N]) {
+        for row in parts.into_iter().flat_map(|rows| &rows.rows) {
+            let (key, record) = (Key::parse(&row.key), OutboxEntry::decode(&row.value));
+            let (Some(Key::Outbox(user, conversation)), Ok(record)) = (key, record) else {
+                return core.damaged(slot, "a change for another home cannot be read");
+            };
+            self.resend(core, user, conversation, record.digest);
+        }
+    }
+
     fn resend(&mut self, core: &mut Core, user: UserId, conversation: ConversationId, digest: Digest) {
-        // A change since then is newer and holds this one.
+        // It was sent when its conversation was read, or came after that.
         if self.pending.contains_key(&(user, conversation)) {
             return;
         }
