@@ -3,7 +3,6 @@
 //! At most one batch per store shard is in flight; what changes meanwhile gathers in the next one. That is the group
 //! commit, it tunes itself, and a batch that the store refuses as full has nothing behind it that builds on it.
 
-use bytes::Bytes;
 use record::{Batch, CommitOutcome, Key, Op, Record, StoreShardId};
 
 /// A batch of one store shard: the one that will hold a change made now.
@@ -60,10 +59,6 @@ impl<W> Commits<W> {
 
     pub fn put(&mut self, store_shard: StoreShardId, key: &Key, record: &impl Record) {
         self.push(store_shard, Op { key: key.bytes(), value: Some(record.encode()) });
-    }
-
-    pub fn put_bytes(&mut self, store_shard: StoreShardId, key: &Key, value: Bytes) {
-        self.push(store_shard, Op { key: key.bytes(), value: Some(value) });
     }
 
     pub fn delete(&mut self, store_shard: StoreShardId, key: &Key) {

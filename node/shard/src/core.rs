@@ -32,11 +32,6 @@ pub(crate) enum After {
     },
     /// What a login step changed is on disk.
     Logins(crate::login::Written),
-    /// A control frame to another shard (or this one).
-    Control {
-        to: ShardAddress,
-        frame: MeshFrame,
-    },
     Reply {
         token: u64,
         reply: AdminReply,
@@ -246,7 +241,6 @@ impl Core {
     pub fn release(&mut self, after: After) -> Option<After> {
         match after {
             After::Answer { caller, frame } => self.answer(caller, frame),
-            After::Control { to, frame } => self.control(to, frame),
             After::Reply { token, reply } => self.reply(token, reply),
             After::Logins(_) | After::Conversation(_) | After::List(_) => return Some(after),
         }
@@ -263,7 +257,7 @@ impl Core {
                 let reply = AdminReply::Refused { reason: refusal.reason().into() };
                 self.effects.push(Effect::Reply { token, reply });
             }
-            After::Control { .. } | After::Conversation(_) | After::List(_) => {}
+            After::Conversation(_) | After::List(_) => {}
         }
     }
 

@@ -252,6 +252,7 @@ impl Shard {
         loop {
             self.conversations.end_turn(&mut self.core, &mut self.lists);
             self.lists.end_turn(&mut self.core);
+            self.logins.end_turn(&mut self.core);
             self.connections.end_turn(&mut self.core);
             if self.core.local.is_empty() {
                 break;

@@ -14,6 +14,8 @@ mod reset;
 mod resume;
 mod sessions;
 mod start;
+#[cfg(test)]
+mod storm;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,7 @@ use wire::{ConnectionId, DeviceId, Refusal, SessionId, ShardAddress, Slot, UserI
 use crate::admin::AdminReply;
 use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
-use crate::limits::{ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, QUEUED_PER_KEY_MAX};
+use crate::limits::{ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, LOGINS_POSTPONED_MAX, QUEUED_PER_KEY_MAX};
 use crate::mesh::{Caller, MeshFrame, SessionPlace};
 use cache::Cache;
 use failures::Failures;
@@ -141,8 +143,10 @@ pub struct Logins {
     names: Cache<String, Option<UserId>>,
     accounts: Cache<UserId, Option<Account>>,
     slots: Cache<Slot, SlotState>,
-    /// Tasks that wait for a record, in the order in which they came. Every key here is being loaded.
+    /// Tasks that wait for a record, in the order in which they came. Every key here is being loaded or postponed.
     waiting: AHashMap<LoadKey, VecDeque<Task>>,
+    /// Records to be loaded as soon as fewer loads are in flight, in this order.
+    postponed: VecDeque<LoadKey>,
     sessions: Sessions,
     failures: Failures,
 }
@@ -155,6 +159,7 @@ impl Logins {
             accounts: Cache::new(rng, ACCOUNTS_CACHED_MAX),
             slots: Cache::new(rng, ACCOUNTS_CACHED_MAX),
             waiting: AHashMap::with_hasher(rng.hasher()),
+            postponed: VecDeque::new(),
             sessions: Sessions::new(rng),
             failures: Failures::new(rng),
         }
@@ -251,15 +256,22 @@ impl Logins {
             }
             return;
         }
-        let query = Query::Get(match &key {
-            LoadKey::Name(name) => Key::Name(name.clone()).bytes(),
-            LoadKey::User(user) => Key::Account(*user).bytes(),
-            LoadKey::Slot(slot) => Key::SlotState(*slot).bytes(),
-        });
-        if core.load(key.slot(), vec![query], LoadFor::Login(key.clone())) {
+        if self.postponed.is_empty() && load(core, &key) {
+            self.waiting.insert(key, VecDeque::from([task]));
+        } else if self.postponed.len() < LOGINS_POSTPONED_MAX {
+            self.postponed.push_back(key.clone());
             self.waiting.insert(key, VecDeque::from([task]));
         } else {
             task.refuse(core, Refusal::Busy, BUSY_RETRY_MS);
+        }
+    }
+
+    /// Loads what had no room before.
+    pub(crate) fn end_turn(&mut self, core: &mut Core) {
+        while let Some(key) = self.postponed.front()
+            && load(core, key)
+        {
+            self.postponed.pop_front();
         }
     }
 
@@ -369,11 +381,23 @@ impl Logins {
         self.sessions.check_invariants();
         self.failures.check_invariants();
         assert!(self.sessions.users().all(|user| core.is_home(user.slot())));
+        assert!(self.postponed.len() <= LOGINS_POSTPONED_MAX);
+        assert!(self.postponed.iter().all(|key| self.waiting.contains_key(key)));
         for (key, queue) in &self.waiting {
             assert!((1..=QUEUED_PER_KEY_MAX).contains(&queue.len()));
             assert!(core.is_home(key.slot()));
         }
     }
+}
+
+/// False when too many loads are in flight.
+fn load(core: &mut Core, key: &LoadKey) -> bool {
+    let query = Query::Get(match key {
+        LoadKey::Name(name) => Key::Name(name.clone()).bytes(),
+        LoadKey::User(user) => Key::Account(*user).bytes(),
+        LoadKey::Slot(slot) => Key::SlotState(*slot).bytes(),
+    });
+    core.load(key.slot(), vec![query], LoadFor::Login(key.clone()))
 }
 
 fn end_sessions(core: &mut Core, ended: &[SessionPlace]) {

@@ -53,6 +53,7 @@ pub(crate) struct World {
     pub stopped: Vec<u16>,
     pub fatal: Vec<String>,
     starts: u8,
+    stretched: BTreeMap<(String, Vec<u8>), wire::scram::ClientKeys>,
 }
 
 /// The configuration of a world, to be changed before `World::with`.
@@ -110,6 +111,7 @@ impl World {
             stopped: Vec::new(),
             fatal: Vec::new(),
             starts: 0,
+            stretched: BTreeMap::new(),
         };
         world.start(shards);
         world

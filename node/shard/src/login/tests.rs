@@ -4,7 +4,7 @@ use record::{Account, CommitOutcome, Key, SlotState};
 use wire::message::Refused;
 use wire::{EventBody, Refusal, Slot};
 
-use crate::limits::{DEVICES_MAX, FAILURES_FREE, SESSIONS_PER_USER_MAX};
+use crate::limits::{DEVICES_MAX, FAILURES_FREE, LOADS_IN_FLIGHT_MAX, SESSIONS_PER_USER_MAX};
 use crate::testing::{ClientId, Login, World, config, refusal_of, resumed};
 use crate::{CloseReason, Config, Security};
 
@@ -410,6 +410,25 @@ fn users_are_found_by_name_and_named_by_id() {
     let nobody = wire::UserId(bob.user.0 + (77 << 10));
     let named = world.reply(ann.client, |encoder, request| encoder.name_user(request, nobody));
     assert_eq!(refusal_of(&named), Refusal::UnknownUser);
+}
+
+#[test]
+fn more_logins_than_loads_wait_for_room() {
+    let mut world = World::new(1);
+    let clients: Vec<_> = (0..LOADS_IN_FLIGHT_MAX + 50).map(|_| world.connect(0)).collect();
+    world.hold_loads = true;
+    let start = |world: &mut World, (number, client): (usize, &ClientId)| {
+        let first = format!("n,,n=user{number},r=abcdefgh");
+        world.begin(*client, |encoder, request| encoder.login_start(request, "SCRAM-SHA-256", &first))
+    };
+    let requests: Vec<_> = clients.iter().enumerate().map(|client| start(&mut world, client)).collect();
+    world.run();
+    assert_eq!(world.loads.len(), LOADS_IN_FLIGHT_MAX);
+    world.hold_loads = false;
+    world.run();
+    for (client, request) in clients.into_iter().zip(requests) {
+        assert!(matches!(world.reply_to(client, request), Some(EventBody::Challenge(_))));
+    }
 }
 
 #[test]

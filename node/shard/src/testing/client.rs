@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use wire::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
 use wire::message::{DeviceClass, LoggedIn, LoginProof, Resumed};
-use wire::scram::{self, ClientStart};
+use wire::scram::{self, ClientKeys, ClientStart};
 use wire::{ConnectionId, DeviceId, EventBody, EventFrame, Refusal, UserId};
 
 use super::{ClientId, World};
@@ -82,10 +82,17 @@ impl World {
     pub fn register(&mut self, client: ClientId, name: &str) -> EventBody {
         let terms = self.reply(client, |encoder, request| encoder.register_start(request, name));
         let EventBody::RegisterTerms(terms) = terms else { return terms };
-        let keys = scram::stretch(name, &terms.salt, terms.iterations).expect("good terms").credentials();
+        let keys = self.stretched(name, &terms.salt, terms.iterations).credentials();
         self.reply(client, |encoder, request| {
             encoder.register(request, name, &keys.stored_key, &keys.server_key)
         })
+    }
+
+    /// Stretching is slow, and tests do it often with the same arguments.
+    fn stretched(&mut self, password: &str, salt: &[u8], iterations: u32) -> ClientKeys {
+        let arguments = (password.to_owned(), salt.to_owned());
+        let stretch = || scram::stretch(password, salt, iterations).expect("good terms");
+        self.stretched.entry(arguments).or_insert_with(stretch).clone()
     }
 
     /// The first two steps: the client-final-message, or what came instead of a challenge.
@@ -98,7 +105,7 @@ impl World {
         });
         let EventBody::Challenge(challenge) = reply else { return Err(reply) };
         let challenged = start.handle_server_first(&challenge.server_first).expect("a good challenge");
-        let keys = scram::stretch(password, challenged.salt(), challenged.iterations()).expect("good terms");
+        let keys = self.stretched(password, challenged.salt(), challenged.iterations());
         Ok(challenged.prove(&keys, &[]).message().to_owned())
     }
 
