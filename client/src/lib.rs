@@ -13,6 +13,8 @@ pub mod event;
 pub mod options;
 mod send;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod transport;
 
 pub use board::Me;

@@ -48,9 +48,23 @@ impl Engine {
             Some(tokio::task::spawn_blocking(move || scram::stretch(&password, &salt, iterations)));
     }
 
+    /// Make before break: the new connection is opened while the old one still serves.
+    fn prepare_move(&mut self, addresses: &[String]) {
+        let addresses = parsed(addresses);
+        if !addresses.is_empty() {
+            tracing::info!(?addresses, "the node asks to move");
+            self.spare = Some(tokio::spawn(self.opening(addresses)));
+        }
+    }
+
     fn reconnect(&mut self, delay_ms: u64, addresses: &[String]) {
-        let addresses: Vec<Address> = addresses.iter().filter_map(|address| address.parse().ok()).collect();
+        let addresses = parsed(addresses);
         if !self.wanted {
+            return;
+        }
+        if let Some(spare) = self.spare.take() {
+            self.board.set_connection(Connection::Connecting);
+            self.io = Io::Opening(Box::pin(async { spare.await.expect("opening does not panic") }));
             return;
         }
         if delay_ms == 0 {
@@ -83,6 +97,7 @@ impl Engine {
     fn on_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Welcomed(_) | ClientEvent::Registered { .. } => {}
+            ClientEvent::MoveAsked { addresses, .. } => self.prepare_move(&addresses),
             ClientEvent::LoginNeeded => {
                 self.disconnect();
                 self.need_login(None);
@@ -237,6 +252,11 @@ impl Engine {
             _ => unreachable!("only events of questions come here"),
         }
     }
+}
+
+/// Addresses that cannot be read are left out.
+fn parsed(addresses: &[String]) -> Vec<Address> {
+    addresses.iter().filter_map(|address| address.parse().ok()).collect()
 }
 
 fn reason_text(reason: &Reason) -> String {

@@ -26,11 +26,11 @@ use crate::event::{Connection, StopCause};
 use crate::options::{ClientOptions, DeliveredMarks, Remember};
 use crate::send::{SendHandle, SendState};
 use crate::store::{Store, StoreError};
-use crate::transport::Address;
+use crate::transport::{Address, Connected};
 
 use clock::Clock;
 use disk::{Disk, Group, answer};
-use io::{Io, IoEvent, Reading};
+use io::{Io, IoEvent, Opening, Reading};
 
 pub(crate) use opening::blocking;
 pub(crate) use request::{LoginStep, Reply, Request};
@@ -51,6 +51,8 @@ pub(crate) struct Engine {
     /// The address of the last connection that worked, or the one from the options.
     address: Address,
     disk: Disk,
+    /// A connection opened ahead of a move.
+    spare: Option<JoinHandle<Result<(Address, Connected), Error>>>,
     stretching: Option<JoinHandle<Result<ClientKeys, ScramError>>>,
     password: Option<Zeroizing<String>>,
     /// Who waits for a login; its first failure is the answer.
@@ -105,6 +107,7 @@ impl Engine {
             requests,
             clock: Clock::start(),
             io: Io::Down,
+            spare: None,
             stretching: None,
             password: None,
             login: None,
@@ -123,6 +126,9 @@ impl Engine {
     pub(crate) async fn run(mut self) {
         let result = self.turns().await;
         self.io.hang_up();
+        if let Some(spare) = self.spare.take() {
+            spare.abort();
+        }
         let connection = match &result {
             Ok(()) => {
                 Connection::Stopped { cause: StopCause::Closed, reason: "the client was closed".into() }
@@ -215,6 +221,9 @@ impl Engine {
     fn disconnect(&mut self) {
         self.wanted = false;
         self.password = None;
+        if let Some(spare) = self.spare.take() {
+            spare.abort();
+        }
         self.session.close(self.clock.now_ms());
         if !matches!(self.io, Io::Up(_)) {
             self.io = Io::Down; // one that is up is ended by the session's effect
@@ -225,13 +234,12 @@ impl Engine {
     fn open(&mut self, addresses: Vec<Address>) {
         let addresses = if addresses.is_empty() { vec![self.address.clone()] } else { addresses };
         self.board.set_connection(Connection::Connecting);
-        self.io = Io::Opening(opening::open(
-            addresses,
-            self.options.address.clone(),
-            self.options.security.clone(),
-            self.store.clone(),
-            self.board.clone(),
-        ));
+        self.io = Io::Opening(self.opening(addresses));
+    }
+
+    fn opening(&self, addresses: Vec<Address>) -> Opening {
+        let (home, security) = (self.options.address.clone(), self.options.security.clone());
+        opening::open(addresses, home, security, self.store.clone(), self.board.clone())
     }
 
     fn on_stretched(&mut self, keys: Result<ClientKeys, ScramError>) {

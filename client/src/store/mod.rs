@@ -2,6 +2,8 @@
 //! disk first; one write is all there or not at all.
 
 mod change;
+#[cfg(test)]
+pub(crate) mod crash;
 mod read;
 mod tables;
 mod write;
@@ -142,3 +144,6 @@ fn open_error(folder: &Path, error: DatabaseError) -> StoreError {
         error => StoreError::Damaged { folder, reason: error.to_string() },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,9 +38,20 @@ impl Store {
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<(), Failure>,
     ) -> Result<(), StoreError> {
+        #[cfg(test)]
+        let crash = super::crash::due(self.folder());
+        #[cfg(test)]
+        if crash == Some(super::crash::Moment::BeforeCommit) {
+            return Err(self.broken("crashed before the commit"));
+        }
         let transaction = self.database.begin_write().map_err(|error| self.failed(error))?;
         change(&transaction).map_err(|error| self.failed(error))?;
-        transaction.commit().map_err(|error| self.failed(error)) // redb's default: on disk when it returns
+        transaction.commit().map_err(|error| self.failed(error))?; // redb's default: on disk when it returns
+        #[cfg(test)]
+        if crash == Some(super::crash::Moment::AfterCommit) {
+            return Err(self.broken("crashed after the commit"));
+        }
+        Ok(())
     }
 }
 

@@ -20,6 +20,8 @@ pub use address::{Address, AddressError};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use trust::{FirstUse, Trust};
 
+#[cfg(test)]
+pub(crate) use binding::server_end_point;
 use trust::{Rule, Verifier};
 
 /// Longest wait for one address to answer.
