@@ -2,9 +2,10 @@
 
 use record::{Account, CommitOutcome, Key, SlotState};
 use wire::message::Refused;
-use wire::{EventBody, Refusal, Slot};
+use wire::{Command, EventBody, Refusal, ShardAddress, Slot};
 
 use crate::limits::{DEVICES_MAX, FAILURES_FREE, LOADS_IN_FLIGHT_MAX, SESSIONS_PER_USER_MAX};
+use crate::mesh::{Caller, SessionPlace};
 use crate::testing::{ClientId, Login, World, config, refusal_of, resumed};
 use crate::{CloseReason, Config, Security};
 
@@ -413,22 +414,27 @@ fn users_are_found_by_name_and_named_by_id() {
 }
 
 #[test]
-fn more_logins_than_loads_wait_for_room() {
+fn more_questions_than_loads_wait_for_room() {
     let mut world = World::new(1);
-    let clients: Vec<_> = (0..LOADS_IN_FLIGHT_MAX + 50).map(|_| world.connect(0)).collect();
+    let ann = world.login(0, "ann");
+    let connection = world.connection(ann.client);
+    let (session, device) = (ann.logged_in.session, ann.device);
+    let place = SessionPlace { shard: ShardAddress::default(), connection, session, device };
+    // Of a session that is gone, so that their answers are only counted.
+    let caller = Caller { user: ann.user, place, request: 1, command: Command::FindUser };
+    world.close(ann.client);
+    let questions = LOADS_IN_FLIGHT_MAX + 50;
     world.hold_loads = true;
-    let start = |world: &mut World, (number, client): (usize, &ClientId)| {
-        let first = format!("n,,n=user{number},r=abcdefgh");
-        world.begin(*client, |encoder, request| encoder.login_start(request, "SCRAM-SHA-256", &first))
-    };
-    let requests: Vec<_> = clients.iter().enumerate().map(|client| start(&mut world, client)).collect();
+    world.within(0, |shard| {
+        for number in 0..questions {
+            shard.logins.handle_find_user(&mut shard.core, caller, format!("user{number}"));
+        }
+    });
     world.run();
     assert_eq!(world.loads.len(), LOADS_IN_FLIGHT_MAX);
     world.hold_loads = false;
     world.run();
-    for (client, request) in clients.into_iter().zip(requests) {
-        assert!(matches!(world.reply_to(client, request), Some(EventBody::Challenge(_))));
-    }
+    assert_eq!(world.shards[0].counters().late_answers, questions as u64, "each has its answer");
 }
 
 #[test]
