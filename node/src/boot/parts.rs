@@ -121,7 +121,8 @@ pub(super) struct CoreParts<'a> {
 pub(super) fn cores(parts: CoreParts) -> Vec<Core<ShardDriver>> {
     let config = Arc::new(shard_config(parts.config, parts.keys, parts.store.term()));
     let limits = ring_limits(parts.config, parts.descriptors);
-    let ends = mesh::ends(parts.config.shards(), serve::LANE_CAPACITIES);
+    let doorbells: Vec<_> = parts.remotes.iter().map(|remote| remote.doorbell().clone()).collect();
+    let ends = mesh::ends(&doorbells, serve::LANE_CAPACITIES);
     let stopped = Arc::new(AtomicU16::new(0));
     let made = parts.config.executors.iter().zip(parts.listeners).zip(ends).zip(parts.remotes).enumerate();
     made.map(|(index, (((executor, listeners), ends), remote))| {
