@@ -33,11 +33,12 @@ macro_rules! record {
             const KIND: u8 = crate::keys::Table::$table as u8;
 
             fn encode(&self) -> Bytes {
-                let mut out = Vec::with_capacity(128);
+                let mut out = Vec::with_capacity(256);
                 out.extend([Self::KIND, $version]);
-                let body = rkyv::to_bytes::<RkyvError>(self).expect("an in-memory archive cannot fail");
-                out.extend_from_slice(&body);
-                out.into()
+                // Positions in an archive are relative, and nothing in it is aligned: it may begin anywhere.
+                rkyv::api::high::to_bytes_in::<_, RkyvError>(self, out)
+                    .expect("an in-memory archive cannot fail")
+                    .into()
             }
 
             fn decode(value: &[u8]) -> Result<Self, RecordError> {
@@ -111,6 +112,12 @@ record!(Account, Account, 1);
 pub struct Place {
     pub seq: u64,
     pub ord: u64,
+}
+
+impl From<Place> for wire::message::Place {
+    fn from(place: Place) -> Self {
+        wire::message::Place { seq: place.seq, ord: place.ord }
+    }
 }
 
 /// Delivered and read of one user in one conversation; each only rises.
@@ -226,3 +233,39 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
 }
 record!(Chunk, Chunk, 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_behind_its_header_is_the_archive_alone() {
+        let entry = Entry {
+            ord: 1,
+            time_ms: 2,
+            sender: 3,
+            device: 4,
+            counter: 5,
+            hash: 6,
+            kind: 1,
+            body_kind: 2,
+            body_len: 5,
+            body: b"hello".to_vec(),
+        };
+        let alone = rkyv::to_bytes::<RkyvError>(&entry).expect("an archive");
+        let value = entry.encode();
+        assert_eq!(value[..2], [Entry::KIND, 1]);
+        assert_eq!(value[2..], alone[..]);
+        assert_eq!(Entry::decode(&value), Ok(entry));
+    }
+
+    #[test]
+    fn records_of_another_kind_or_version_and_damaged_ones_are_told_apart() {
+        let value = Marks::default().encode();
+        assert_eq!(Marks::decode(&[]), Err(RecordError::Short));
+        assert_eq!(Entry::decode(&value), Err(RecordError::Kind { found: Marks::KIND, wanted: Entry::KIND }));
+        let later = [&[Marks::KIND, 9], &value[2..]].concat();
+        assert_eq!(Marks::decode(&later), Err(RecordError::Version { kind: Marks::KIND, version: 9 }));
+        assert_eq!(Marks::decode(&value[..value.len() - 1]), Err(RecordError::Damaged { kind: Marks::KIND }));
+    }
+}
