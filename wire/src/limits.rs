@@ -28,6 +28,8 @@ pub const NAME_LEN_MAX: usize = 64;
 pub const LABEL_LEN_MAX: usize = 64;
 /// A SCRAM message or a ticket, in bytes.
 pub const LOGIN_FIELD_LEN_MAX: usize = 1_024;
+/// Highest seq of a log, which none reaches; a client takes a higher one for nonsense.
+pub const SEQ_MAX: u64 = 1 << 60;
 /// How long a challenge is valid.
 pub const CHALLENGE_MS_MAX: u64 = 60_000;
 

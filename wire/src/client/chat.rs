@@ -10,7 +10,7 @@ use super::session::{Session, is_transient, retry_ms};
 use super::stored::PersistOp;
 use super::{CONVERSATIONS_MAX, FRUITLESS_PULL_MS, MARKS_IN_FLIGHT_MAX};
 use crate::ids::ConversationId;
-use crate::limits::{PULL_BYTES_MAX, SYNC_CHANGES_MAX};
+use crate::limits::{PULL_BYTES_MAX, SEQ_MAX, SYNC_CHANGES_MAX};
 use crate::message::{Entry, HeadMoved, Marked, Message, Pull, Pulled, Refused, Synced};
 
 /// Pulls, of which one at a time is on its way.
@@ -109,11 +109,13 @@ impl Session {
         self.finish(now_ms);
     }
 
-    pub(super) fn on_message(&mut self, now_ms: u64, message: Message) {
+    pub(super) fn on_message(&mut self, now_ms: u64, message: Message) -> Result<(), Reason> {
         let Message { conversation, epoch, entry } = message;
+        check_seq(entry.place.seq)?;
         if entry.place.seq > 0 {
             self.on_entry(now_ms, conversation, epoch, entry);
         }
+        Ok(())
     }
 
     pub(super) fn on_entry(&mut self, now_ms: u64, conversation: ConversationId, epoch: u32, entry: Entry) {
@@ -127,15 +129,16 @@ impl Session {
         self.on_advances(now_ms, conversation, advances);
     }
 
-    pub(super) fn on_head_moved(&mut self, now_ms: u64, moved: HeadMoved) {
+    pub(super) fn on_head_moved(&mut self, now_ms: u64, moved: HeadMoved) -> Result<(), Reason> {
         let HeadMoved { conversation, epoch, head } = moved;
-        if !self.know(conversation, head.seq, epoch) {
-            return;
+        check_seq(head.seq)?;
+        if self.know(conversation, head.seq, epoch) {
+            let mut advances = Vec::new();
+            let feed = self.feeds.get_mut(&conversation).expect("just found");
+            feed.handle_head(&moved, &mut self.room, &mut advances);
+            self.on_advances(now_ms, conversation, advances);
         }
-        let mut advances = Vec::new();
-        let room = &mut self.room;
-        self.feeds.get_mut(&conversation).expect("just found").handle_head(&moved, room, &mut advances);
-        self.on_advances(now_ms, conversation, advances);
+        Ok(())
     }
 
     pub(super) fn on_marked(&mut self, marked: Marked) {
@@ -154,6 +157,7 @@ impl Session {
         }
         for summary in &synced.changes {
             let conversation = summary.conversation;
+            check_seq(summary.head.seq)?;
             if !self.know(conversation, summary.head.seq, summary.epoch) {
                 continue;
             }
@@ -185,6 +189,7 @@ impl Session {
         if pulled.conversation != conversation {
             return Err(Reason::Misbehaved("a pull of another conversation"));
         }
+        check_seq(pulled.head.seq)?;
         let Some(feed) = self.feeds.get_mut(&conversation) else { return Ok(()) };
         feed.pulling = false;
         let mut advances = Vec::new();
@@ -350,7 +355,7 @@ impl Session {
     /// too many.
     pub(super) fn know(&mut self, conversation: ConversationId, head_seq: u64, epoch: u32) -> bool {
         if !self.feeds.contains_key(&conversation) {
-            if self.feeds.len() >= CONVERSATIONS_MAX {
+            if self.feeds.len() >= CONVERSATIONS_MAX || !conversation.has(self.me()) {
                 return false;
             }
             let feed = Feed::begin(conversation, head_seq, epoch, self.config.catch_up_max);
@@ -365,4 +370,8 @@ impl Session {
         let due = room && self.marks_due.iter().any(|due| !self.marks_in_flight.contains(due));
         due.then_some(self.marks_hold_until_ms)
     }
+}
+
+pub(super) fn check_seq(seq: u64) -> Result<(), Reason> {
+    if seq <= SEQ_MAX { Ok(()) } else { Err(Reason::Misbehaved("a seq that no log reaches")) }
 }

@@ -128,6 +128,9 @@ impl Feed {
                 if matches!(range.kind, RangeKind::More | RangeKind::EpochChanged) {
                     break; // to be asked again, under the new epoch if it changed
                 }
+                if range.to > last_asked {
+                    return Err(NotCovered); // it says something about what was not asked
+                }
                 self.skip(Range { from: next, ..range }, room, out);
             } else if next > last_asked {
                 break;
@@ -206,6 +209,12 @@ impl Feed {
     pub fn forget_asked(&mut self) {
         self.read_asked = 0;
         self.delivered_asked = 0;
+    }
+
+    pub fn check_invariants(&self) {
+        assert!(self.durable_seq <= self.state.applied.seq);
+        assert!(self.held.keys().next().is_none_or(|first| *first > self.state.applied.seq + 1));
+        assert!(self.held.len() <= HELD_ENTRIES_MAX);
     }
 
     pub fn forget_held(&mut self, room: &mut HeldRoom) {

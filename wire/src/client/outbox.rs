@@ -161,6 +161,9 @@ impl Outbox {
         self.bytes -= send.body.len();
         self.ready.remove(&counter);
         let lane = self.lanes.get_mut(&send.conversation).expect("its lane");
+        if lane.undecided.first() == Some(&counter) {
+            lane.hold_until_ms = 0; // it is not waited for any more
+        }
         lane.undecided.remove(&counter);
         if self.in_flight.remove(&counter) {
             lane.in_flight -= 1;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::chat::check_seq;
 use super::effect::{ClientEvent, Reason, SendFailure};
 use super::journal::After;
 use super::requests::Pending;
@@ -10,7 +11,7 @@ use super::stored::{PersistOp, StoredSend};
 use super::{ANSWER_MS_MAX, STORAGE_FULL_MS};
 use crate::ids::ConversationId;
 use crate::limits::MESSAGE_BODY_LEN_MAX;
-use crate::message::{BodyKind, Entry, EntryKind, Refused, Send, Sent};
+use crate::message::{BodyKind, Entry, EntryKind, HeadMoved, Refused, Send, Sent};
 use crate::refusal::Refusal;
 
 impl Session {
@@ -83,7 +84,12 @@ impl Session {
 
     /// The node has it on disk: it is an entry of the log like any other.
     pub(super) fn on_sent(&mut self, now_ms: u64, counter: u64, sent: Sent) -> Result<(), Reason> {
-        let Some(send) = self.outbox.get(counter) else { return Ok(()) }; // decided before
+        check_seq(sent.place.seq)?;
+        let Some(send) = self.outbox.get(counter) else {
+            // Decided before, or given up: then it is in the log all the same.
+            let Sent { conversation, epoch, place, .. } = sent;
+            return self.on_head_moved(now_ms, HeadMoved { conversation, epoch, head: place });
+        };
         if sent.counter != counter || sent.conversation != send.conversation || sent.place.seq == 0 {
             return Err(Reason::Misbehaved("an answer to another send"));
         }

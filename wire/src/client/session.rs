@@ -175,6 +175,7 @@ impl Session {
     /// A connection is open (TLS included). `binding`: the hash of the node's certificate as `tls-server-end-point`
     /// has it, empty without TLS. `nonce`: fresh randomness.
     pub fn handle_connected(&mut self, now_ms: u64, binding: Vec<u8>, nonce: [u8; NONCE_LEN]) {
+        assert!(matches!(self.link, Link::Down), "the connection before it has not ended");
         self.splitter = Splitter::default();
         self.binding = binding;
         self.nonce = Some(nonce);
@@ -383,8 +384,8 @@ impl Session {
 
     fn on_push(&mut self, now_ms: u64, event: EventBody) -> Result<(), Reason> {
         match event {
-            EventBody::Message(message) => self.on_message(now_ms, message),
-            EventBody::HeadMoved(moved) => self.on_head_moved(now_ms, moved),
+            EventBody::Message(message) => return self.on_message(now_ms, message),
+            EventBody::HeadMoved(moved) => return self.on_head_moved(now_ms, moved),
             EventBody::Marked(marked) => self.on_marked(marked),
             EventBody::SyncNeeded => self.sync.need(),
             EventBody::Move(to) => {
@@ -443,7 +444,8 @@ impl Session {
             }
             (Pending::Sync, EventBody::Synced(synced)) => self.on_synced(now_ms, synced),
             (Pending::Sync, EventBody::Refused(refused)) => {
-                self.sync.on_refused(now_ms + retry_ms(&refused));
+                let hold_ms = if is_transient(&refused) { retry_ms(&refused) } else { RETRY_MS_MAX };
+                self.sync.on_refused(now_ms + hold_ms);
                 Ok(())
             }
             (Pending::Find { query }, EventBody::UserFound(found)) => {
@@ -568,7 +570,18 @@ impl Session {
             self.transmit_pulls(now_ms);
             self.transmit_marks(now_ms);
         }
+    }
+
+    /// What must hold between any two calls; for tests and simulators, which call it after each.
+    pub fn check_invariants(&self) {
         self.outbox.check_invariants();
+        assert!(self.effects.is_empty() || !matches!(self.link, Link::Ready) || self.account.is_some());
+        assert!(self.marks_in_flight.len() <= super::MARKS_IN_FLIGHT_MAX);
+        assert!(self.requests.queries() <= QUERIES_IN_FLIGHT_MAX);
+        for (conversation, feed) in &self.feeds {
+            assert!(conversation.has(self.me()), "{conversation:?} is of others");
+            feed.check_invariants();
+        }
     }
 
     fn transmit_queries(&mut self, now_ms: u64) {

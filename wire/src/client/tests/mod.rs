@@ -2,6 +2,7 @@
 
 mod connecting;
 mod crashes;
+mod hostile;
 mod node;
 mod scripts;
 mod world;

@@ -240,6 +240,7 @@ impl World {
     }
 
     pub fn carry_out(&mut self, at: usize) {
+        self.devices[at].session.check_invariants();
         while let Some(effect) = self.devices[at].session.poll_effect() {
             let device = &mut self.devices[at];
             match effect {
