@@ -18,7 +18,7 @@ pub fn raise_descriptors_max() -> u64 {
     if limit.current != limit.maximum {
         let before = limit.current;
         limit.current = limit.maximum;
-        if let Err(error) = setrlimit(Resource::Nofile, limit.clone()) {
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
             tracing::warn!(%error, "the limit of open files stays as it is");
             limit.current = before;
         }
