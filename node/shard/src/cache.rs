@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-/// Looked at in one search; with fewer candidates found there is no room now.
-const TRIES_MAX: usize = 1_024;
+/// Things in use that one search meets before it gives up: then there is no room now. Those that may go but were used
+/// since they were last looked at do not count: each costs one look per use.
+const HELD_MAX: usize = 1_024;
 
 /// What the owner of the things says about one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +46,19 @@ impl<K: Copy> UseOrder<K> {
 
     /// Takes out the key that was used longest ago among those that may go. `None`: none of those looked at may.
     pub fn take_oldest(&mut self, mut look: impl FnMut(&K) -> Candidate) -> Option<K> {
-        for _ in 0..self.queue.len().min(TRIES_MAX) {
+        let mut held = 0;
+        for _ in 0..2 * self.queue.len() {
             let (key, seen) = self.queue.pop_front()?;
             match look(&key) {
                 Candidate::Free { used } if used <= seen => return Some(key),
                 Candidate::Free { used } => self.queue.push_back((key, used)),
-                Candidate::Held => self.queue.push_back((key, seen)),
+                Candidate::Held => {
+                    self.queue.push_back((key, seen));
+                    held += 1;
+                    if held == HELD_MAX {
+                        return None;
+                    }
+                }
                 Candidate::Gone => {}
             }
         }

@@ -28,6 +28,7 @@ use crate::core::Core;
 use crate::limits::{CONVERSATIONS_CACHED_MAX, QUEUED_PER_KEY_MAX};
 use crate::mesh::Caller;
 
+use self::entry::EntryWriter;
 use self::load::Rebuild;
 use self::outbox::Outbox;
 use self::pull::{PullRange, Pulls};
@@ -107,7 +108,7 @@ enum Phase {
 struct Held {
     phase: Phase,
     conversation: Conversation,
-    /// Empty when `Ready`, but while commands are being run.
+    /// Empty when `Ready`.
     queue: VecDeque<Waiting>,
     /// Of [`UseOrder`].
     used: u64,
@@ -121,6 +122,7 @@ struct Common {
     outbox: Outbox,
     tails: Tails,
     pulls: Pulls,
+    writer: EntryWriter,
 }
 
 impl Common {
@@ -149,6 +151,7 @@ pub(crate) struct Conversations {
     order: UseOrder<ConversationId>,
     /// Conversations in `Phase::Introducing`.
     introducing: usize,
+    cached_max: usize,
     common: Common,
 }
 
@@ -158,11 +161,13 @@ impl Conversations {
             held: AHashMap::with_hasher(core.rng.hasher()),
             order: UseOrder::default(),
             introducing: 0,
+            cached_max: CONVERSATIONS_CACHED_MAX,
             common: Common {
                 touched: Vec::new(),
                 outbox: Outbox::new(core),
                 tails: Tails::default(),
                 pulls: Pulls::new(core),
+                writer: EntryWriter::default(),
             },
         }
     }
@@ -262,6 +267,9 @@ impl Conversations {
         let waiting = Waiting { caller, command };
         if let Some(held) = self.held.get_mut(&id) {
             held.used = self.order.tick();
+            if matches!(held.phase, Phase::Ready) && held.queue.is_empty() {
+                return self.run(core, id, Some(waiting));
+            }
             if held.queue.len() >= QUEUED_PER_KEY_MAX {
                 return Refused::new(Refusal::Busy).tell(core, caller);
             }
@@ -270,7 +278,7 @@ impl Conversations {
             } else {
                 held.queue.push_back(waiting);
             }
-            return self.run(core, id);
+            return;
         }
         if !self.common.outbox.may_restore() || !self.has_room(core) || !load::begin(core, id) {
             return Refused::new(Refusal::Busy).tell(core, caller);
@@ -284,11 +292,11 @@ impl Conversations {
         self.held.insert(id, held);
     }
 
-    /// Runs what waits for this conversation, as far as it can.
-    fn run(&mut self, core: &mut Core, id: ConversationId) {
+    /// Runs `first`, if there is one, and what waits for this conversation, as far as it can.
+    fn run(&mut self, core: &mut Core, id: ConversationId, first: Option<Waiting>) {
         let held = self.held.get_mut(&id).expect("a conversation with commands is held");
-        while matches!(held.phase, Phase::Ready) {
-            let Some(waiting) = held.queue.pop_front() else { return };
+        let mut next = first.or_else(|| held.queue.pop_front());
+        while let Some(waiting) = next {
             let (caller, conversation) = (waiting.caller, &mut held.conversation);
             conversation.known[conversation.side(caller.user)] = true;
             let result = match &waiting.command {
@@ -313,12 +321,21 @@ impl Conversations {
             if let Err(refused) = result {
                 refused.tell(core, caller);
             }
+            next = held.queue.pop_front();
         }
+        held.queue = VecDeque::new(); // most of the time nothing waits
+    }
+
+    /// Fewer conversations in memory, to see them leave it.
+    #[cfg(test)]
+    pub fn with_cached_max(mut self, cached_max: usize) -> Self {
+        self.cached_max = cached_max;
+        self
     }
 
     /// Makes room for one more conversation; false when all that were looked at are in use.
     fn has_room(&mut self, core: &Core) -> bool {
-        if self.held.len() < CONVERSATIONS_CACHED_MAX {
+        if self.held.len() < self.cached_max {
             return true;
         }
         let held = &self.held;
@@ -333,13 +350,13 @@ impl Conversations {
     }
 
     pub fn check_invariants(&self, core: &Core) {
-        assert!(self.held.len() <= CONVERSATIONS_CACHED_MAX);
+        assert!(self.held.len() <= self.cached_max);
         assert_eq!(self.order.len(), self.held.len());
         let (mut introducing, mut tail_bytes) = (0, 0);
         for (id, held) in &self.held {
             assert_eq!(*id, held.conversation.id);
             assert!(core.is_home(id.slot()), "{id:?} has its home elsewhere");
-            assert!(held.queue.len() <= QUEUED_PER_KEY_MAX + 1);
+            assert!(held.queue.len() <= QUEUED_PER_KEY_MAX);
             match held.phase {
                 Phase::Ready => assert!(held.queue.is_empty(), "commands of {id:?} are stuck"),
                 Phase::Introducing => introducing += 1,

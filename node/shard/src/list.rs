@@ -70,6 +70,7 @@ pub(crate) struct Lists {
     touched: Vec<UserId>,
     /// Entries of all lists in memory.
     entries: usize,
+    cached_max: usize,
     pushes: Pushes,
 }
 
@@ -80,6 +81,7 @@ impl Lists {
             order: UseOrder::default(),
             touched: Vec::new(),
             entries: 0,
+            cached_max: LISTS_CACHED_MAX,
             pushes: Pushes::new(core),
         }
     }
@@ -170,9 +172,16 @@ impl Lists {
         }
     }
 
+    /// Fewer lists in memory, to see them leave it.
+    #[cfg(test)]
+    pub fn with_cached_max(mut self, cached_max: usize) -> Self {
+        self.cached_max = cached_max;
+        self
+    }
+
     /// Drops what was used longest ago, down to the bounds or to what is in use.
     fn evict(&mut self, core: &Core) {
-        while self.held.len() > LISTS_CACHED_MAX || self.entries > LIST_ENTRIES_CACHED_MAX {
+        while self.held.len() > self.cached_max || self.entries > LIST_ENTRIES_CACHED_MAX {
             let held = &self.held;
             let oldest = self.order.take_oldest(|user| match held.get(user) {
                 None => Candidate::Gone,

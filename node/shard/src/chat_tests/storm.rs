@@ -57,6 +57,8 @@ impl Storm {
         let credits = [1, 3, 50, 8_192][rng.below(4) as usize];
         let shards = 1 + rng.below(4) as u16;
         let mut world = World::with_credits(shards, credits);
+        world.cached_max = 1 + rng.below(4) as usize;
+        world.crash(0, shards);
         let users: Vec<_> = [(3, 1), (700, 2), (3, 3), (512, 4)].map(|(slot, n)| world.user(slot, n)).into();
         let mut devices = Vec::new();
         for user in &users {
@@ -148,6 +150,7 @@ impl Storm {
     }
 
     fn check(&mut self, seed: u8) {
+        self.world.verify_disk();
         for chat in self.chats.clone() {
             let reader = self.devices.iter().position(|device| chat.has(device.session.0)).expect("a device");
             let entries = self.history(reader, chat);
@@ -388,7 +391,7 @@ impl Device {
 }
 
 fn body(counter: u64) -> Vec<u8> {
-    counter.to_le_bytes().repeat(1 + (counter % 11 == 0) as usize * 700)
+    counter.to_le_bytes().repeat(1 + usize::from(counter.is_multiple_of(11)) * 700)
 }
 
 fn storm(seed: u8) {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use record::{Batch, CommitOutcome, Key, Query, Record};
+use record::verify::Verifier;
+use record::{Batch, CommitOutcome, Key, Query, Record, Table};
 use wire::message::{BodyKind, Entry, MarkKind, Pulled, Sent, Synced};
 use wire::ticket::{TicketKey, TicketKeys};
 use wire::{
@@ -50,6 +51,8 @@ pub(super) struct World {
     /// The store says that it is full.
     pub full: bool,
     pub batches: u64,
+    /// Conversations and lists in memory per shard, from the next start on.
+    pub cached_max: usize,
     encoder: Encoder,
     last_request: u32,
 }
@@ -77,6 +80,7 @@ impl World {
             mesh_held: false,
             full: false,
             batches: 0,
+            cached_max: 1_000,
             encoder: Encoder::new(),
             last_request: 0,
         };
@@ -92,7 +96,8 @@ impl World {
                 let rng = Rng::new([shard as u8; 32]);
                 let mut core = Core::new(self.config.clone(), address, ownership.clone(), rng);
                 core.now = self.now;
-                let (conversations, lists) = (Conversations::new(&mut core), Lists::new(&mut core));
+                let conversations = Conversations::new(&mut core).with_cached_max(self.cached_max);
+                let lists = Lists::new(&mut core).with_cached_max(self.cached_max);
                 Unit { core, conversations, lists }
             })
             .collect();
@@ -101,12 +106,32 @@ impl World {
         }
     }
 
+    /// Everything on disk fits together. Names and slots' counters are not made here, so they are not missed.
+    pub fn verify_disk(&self) {
+        let mut verifier = Verifier::new(crate::limits::LIST_ENTRIES_MAX);
+        for store_shard in (0..STORE_SHARDS).map(record::StoreShardId) {
+            for (key, value) in &self.disk.rows {
+                let parsed = Key::parse(key).expect("a key");
+                if record::StoreShardId::of_slot(parsed.slot(), STORE_SHARDS) == store_shard {
+                    let fine = verifier.handle_row(store_shard, key, value);
+                    assert!(fine.is_ok() || parsed.table() == Table::Account, "{parsed:?}: {fine:?}");
+                }
+            }
+            let findings = verifier.handle_shard_end(store_shard);
+            let made_here = |line: &String| line.contains("were handed out");
+            assert!(findings.iter().all(made_here), "{findings:?}");
+        }
+        let (findings, _) = verifier.finish(STORE_SHARDS);
+        assert!(findings.is_empty(), "{findings:?}");
+    }
+
     /// The node dies and starts again with this many shards. Of the batches on their way, the first `survivors` are on
     /// disk. Sessions stay, but what they got is kept only with the test.
     pub fn crash(&mut self, survivors: usize, shards: u16) {
         for (_, batch) in self.commits.drain(..).take(survivors) {
             self.disk.write(&batch.ops);
         }
+        self.verify_disk();
         self.mesh.clear();
         self.loads.clear();
         for places in self.sessions.values_mut() {
@@ -124,11 +149,18 @@ impl World {
     pub fn user(&mut self, slot: u16, number: u32) -> UserId {
         let slot = Slot::new(slot).expect("a slot");
         let user = UserId::from_parts(slot, number).expect("a user");
+        let name = format!("user-{}", user.0);
+        let credential = record::Credential::ScramSha256 {
+            salt: [0; 16],
+            iterations: 4_096,
+            stored_key: [0; 32],
+            server_key: [0; 32],
+        };
         let account = record::Account {
-            name: format!("user {}", user.0),
+            name,
             created_ms: 0,
-            credentials: Vec::new(),
-            devices_issued: 0,
+            credentials: vec![credential],
+            devices_issued: 9,
             devices: Vec::new(),
         };
         self.disk.rows.insert(Key::Account(user).bytes(), account.encode());

@@ -7,27 +7,43 @@ use wire::{DeviceId, UserId};
 
 use crate::core::Core;
 
-/// Writes an entry with the turn's batch.
-pub(super) fn put(core: &mut Core, conversation: ConversationId, view: &EntryView<'_>, hash: u64) {
-    let long = view.body.len() > INLINE_BODY_LEN_MAX;
-    let entry = Entry {
-        ord: view.place.ord,
-        time_ms: view.time_ms,
-        sender: view.sender.0,
-        device: view.device.0,
-        counter: view.counter,
-        hash,
-        kind: view.kind.0,
-        body_kind: view.body_kind.0,
-        body_len: view.body.len() as u32,
-        body: if long { Vec::new() } else { view.body.to_vec() },
-    };
-    core.put(&Key::Entry(conversation, view.place.seq), &entry);
-    if long {
-        for (index, bytes) in view.body.chunks(CHUNK_LEN).enumerate() {
-            let key = Key::Chunk(conversation, view.place.seq, index as u16);
-            core.put(&key, &Chunk { bytes: bytes.to_vec() });
+/// Writes entries. Keeps the room for their bodies.
+#[derive(Debug, Default)]
+pub(super) struct EntryWriter {
+    room: Vec<u8>,
+}
+
+impl EntryWriter {
+    /// Writes an entry with the turn's batch.
+    pub fn put(&mut self, core: &mut Core, conversation: ConversationId, view: &EntryView<'_>, hash: u64) {
+        let (inline, long) =
+            if view.body.len() > INLINE_BODY_LEN_MAX { (&[][..], view.body) } else { (view.body, &[][..]) };
+        let entry = Entry {
+            ord: view.place.ord,
+            time_ms: view.time_ms,
+            sender: view.sender.0,
+            device: view.device.0,
+            counter: view.counter,
+            hash,
+            kind: view.kind.0,
+            body_kind: view.body_kind.0,
+            body_len: view.body.len() as u32,
+            body: self.filled(inline),
+        };
+        core.put(&Key::Entry(conversation, view.place.seq), &entry);
+        self.room = entry.body;
+        for (index, part) in long.chunks(CHUNK_LEN).enumerate() {
+            let chunk = Chunk { bytes: self.filled(part) };
+            core.put(&Key::Chunk(conversation, view.place.seq, index as u16), &chunk);
+            self.room = chunk.bytes;
         }
+    }
+
+    fn filled(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut room = std::mem::take(&mut self.room);
+        room.clear();
+        room.extend_from_slice(bytes);
+        room
     }
 }
 

@@ -81,6 +81,6 @@ impl Conversations {
             let asking = held.queue.pop_front().expect("the send that asked waits in front");
             Refused::new(refusal).tell(core, asking.caller);
         }
-        self.run(core, id);
+        self.run(core, id, None);
     }
 }

@@ -63,7 +63,7 @@ impl Conversations {
         match rebuild.take(&mut held.conversation, &rows) {
             Ok(Progress::Complete) => {
                 held.phase = Phase::Ready;
-                self.run(core, id);
+                self.run(core, id, None);
             }
             Ok(Progress::Below { first, last }) => {
                 let load_for = LoadFor::Conversation(LoadKey::State(id));

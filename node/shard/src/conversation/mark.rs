@@ -58,10 +58,5 @@ fn raised(core: &Core, before: Marks, kind: MarkKind, place: Place) -> Marks {
 fn marked(conversation: &Conversation, side: usize, kind: MarkKind) -> Marked {
     let marks = conversation.marks[side];
     let place = if kind == MarkKind::Read { marks.read } else { marks.delivered };
-    Marked {
-        conversation: conversation.id,
-        user: conversation.id.users()[side],
-        kind,
-        place: wire::message::Place { seq: place.seq, ord: place.ord },
-    }
+    Marked { conversation: conversation.id, user: conversation.id.users()[side], kind, place: place.into() }
 }

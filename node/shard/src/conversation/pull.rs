@@ -64,7 +64,7 @@ pub(super) fn run(
     asked: PullRange,
 ) -> Result<(), Refused> {
     let shown = if core.bug(Bug::PullUncommitted) { conversation.head } else { conversation.committed };
-    let head = Place { seq: shown.seq, ord: shown.ord };
+    let head = Place::from(shown);
     // What is behind the head does not exist yet: an answer reaches up to the head and names it.
     let to = asked.to.min(head.seq).max(asked.from - 1);
     let (id, epoch) = (conversation.id, conversation.epoch);

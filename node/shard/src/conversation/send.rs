@@ -12,7 +12,7 @@ use crate::mesh::{Caller, PushEvent};
 
 use super::dedupe::{Decision, Sender, body_hash};
 use super::state::Conversation;
-use super::{Common, Refused, checkpoint, entry};
+use super::{Common, Refused, checkpoint};
 
 /// A message in its frame, with the entry around it, is never longer than a frame may be.
 const _: () = assert!(limits::MESSAGE_BODY_LEN_MAX + 512 + LENGTH_LEN <= limits::FRAME_LEN_MAX);
@@ -61,7 +61,7 @@ pub(super) fn run(
     conversation.head.ord += 1;
     let place = conversation.head;
     let entry = EntryView {
-        place: wire::message::Place { seq: place.seq, ord: place.ord },
+        place: place.into(),
         time_ms: conversation.time_ms,
         sender: caller.user,
         device: caller.place.device,
@@ -70,7 +70,7 @@ pub(super) fn run(
         body_kind: view.body_kind(),
         body: bytes,
     };
-    entry::put(core, conversation.id, &entry, hash);
+    common.writer.put(core, conversation.id, &entry, hash);
     let send = RememberedSend { counter: entry.counter, hash, place, time_ms: entry.time_ms };
     let users = conversation.id.users();
     // A repeat that gets here was let through by a planted bug.
@@ -98,7 +98,7 @@ fn answer(core: &mut Core, conversation: &Conversation, caller: Caller, send: Re
     let sent = Sent {
         conversation: conversation.id,
         counter: send.counter,
-        place: wire::message::Place { seq: send.place.seq, ord: send.place.ord },
+        place: send.place.into(),
         time_ms: send.time_ms,
         epoch: conversation.epoch,
     };

@@ -13,8 +13,6 @@ use crate::core::Core;
 use crate::limits::MISSED_MAX;
 use crate::mesh::{Changed, MeshFrame, SessionPlace};
 
-use super::sync::place;
-
 /// One conversation of one session whose pushes found no room: told the head and the marks.
 #[derive(Debug)]
 struct Missed {
@@ -136,10 +134,10 @@ impl Missed {
         ];
         while self.told <= marks.len() {
             let event = match self.told.checked_sub(1).map(|index| marks[index]) {
-                None => Some(core.encoder.head_moved(&HeadMoved { conversation, epoch, head: place(head) })),
+                None => Some(core.encoder.head_moved(&HeadMoved { conversation, epoch, head: head.into() })),
                 Some((.., mark)) if mark.seq == 0 => None,
                 Some((user, kind, mark)) => {
-                    Some(core.encoder.marked(0, &Marked { conversation, user, kind, place: place(mark) }))
+                    Some(core.encoder.marked(0, &Marked { conversation, user, kind, place: mark.into() }))
                 }
             };
             let connection = self.connection;

@@ -1,6 +1,6 @@
 //! `Sync`: what changed in the caller's conversations behind a version.
 
-use record::{ListEntry, Place};
+use record::ListEntry;
 use wire::limits::SYNC_CHANGES_MAX;
 use wire::message::Summary;
 use wire::{ConversationId, Refusal, UserId, Verified, body};
@@ -75,15 +75,11 @@ fn summary((conversation, entry): (ConversationId, &ListEntry)) -> Summary {
         conversation,
         uver: entry.uver,
         epoch: digest.epoch,
-        head: place(digest.head),
-        read: place(digest.own.read),
-        delivered: place(digest.own.delivered),
-        peer_read: place(digest.peer.read),
-        peer_delivered: place(digest.peer.delivered),
+        head: digest.head.into(),
+        read: digest.own.read.into(),
+        delivered: digest.own.delivered.into(),
+        peer_read: digest.peer.read.into(),
+        peer_delivered: digest.peer.delivered.into(),
         time_ms: digest.time_ms,
     }
-}
-
-pub(super) fn place(place: Place) -> wire::message::Place {
-    wire::message::Place { seq: place.seq, ord: place.ord }
 }
