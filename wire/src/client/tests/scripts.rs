@@ -228,6 +228,36 @@ fn a_forgotten_counter_that_is_not_in_the_log_is_told() {
 }
 
 #[test]
+fn what_follows_a_forgotten_counter_goes_at_once() {
+    let mut world = two();
+    refuse_next(&mut world, Command::Send, Refusal::SyncFirst);
+    world.send(0, chat(), "where is it?");
+    world.send(0, chat(), "next");
+    world.settle();
+    assert_eq!(failures(&world.take_events(0)), [(1, SendFailure::Undecided)]);
+    assert_eq!(world.texts(chat()), ["next"]);
+}
+
+#[test]
+fn what_was_given_up_but_taken_comes_as_a_message() {
+    let mut world = two();
+    world.send(0, chat(), "taken");
+    world.persist(0);
+    let now_ms = world.now_ms;
+    world.devices[0].session.discard(now_ms, 1);
+    world.carry_out(0);
+    world.settle();
+    let events = world.take_events(0);
+    assert_eq!(failures(&events), [(1, SendFailure::Discarded)]);
+    let message =
+        |event: &ClientEvent| matches!(event, ClientEvent::Message { entry, .. } if entry.counter == 1);
+    assert!(events.iter().any(message), "{events:?}");
+    world.send(0, chat(), "next");
+    world.settle();
+    assert_eq!(world.texts(chat()), ["taken", "next"]);
+}
+
+#[test]
 fn a_node_restored_from_an_older_state_is_followed() {
     let mut world = two();
     for text in ["one", "two", "three"] {
@@ -354,6 +384,34 @@ fn a_silent_hole_ends_the_connection() {
         matches!(event, ClientEvent::Disconnected(Reason::Misbehaved("a pull with a silent hole")))
     };
     assert!(world.take_events(1).iter().any(disconnected));
+}
+
+#[test]
+fn a_range_beyond_what_was_asked_ends_the_connection() {
+    for to in [4, u64::MAX] {
+        let mut world = two();
+        answer_pull(&mut world, &[Range { from: 1, to, kind: RangeKind::Gone }]);
+        let events = world.take_events(1);
+        let disconnected =
+            |event: &ClientEvent| matches!(event, ClientEvent::Disconnected(Reason::Misbehaved(_)));
+        assert!(events.iter().any(disconnected), "{events:?}");
+    }
+}
+
+#[test]
+fn a_seq_beyond_all_logs_ends_the_connection() {
+    let mut world = two();
+    world.send(0, chat(), "one");
+    world.settle();
+    let mut entry = world.node.logs[&chat()].entries[0].clone();
+    entry.place.seq = u64::MAX;
+    let frame = Encoder::new().message(chat(), 1, &entry.view());
+    let now_ms = world.now_ms;
+    world.devices[1].session.handle_frame(now_ms, &frame[LENGTH_LEN..]);
+    world.carry_out(1);
+    let events = world.take_events(1);
+    let reason = Reason::Misbehaved("a seq that no log reaches");
+    assert!(events.contains(&ClientEvent::Disconnected(reason)), "{events:?}");
 }
 
 #[test]
