@@ -13,11 +13,15 @@ pub enum Command {
     Unknown(String),
 }
 
+/// Each line fits into 78 columns.
 pub const HELP: &[&str] = &[
-    "/to NAME   chat with NAME        /list   your chats        /quit   leave (also Ctrl-C)",
-    "//text sends /text.   Alt-Enter or Ctrl-J: new line.   PageUp, PageDown, Up, Down: scroll;  Ctrl-End: newest",
-    "Ctrl-N, Ctrl-P: next, previous chat.   Tab: next unread.   Ctrl-L: draw again.   Ctrl-Z: suspend",
-    "Signs before own messages:  · waiting   ✓ on the node's disk   ✓✓ delivered   bold ✓✓ read   ✗ refused",
+    "/to NAME  chat with NAME     /list  your chats     /quit  leave (also Ctrl-C)",
+    "//text  sends /text          Alt-Enter or Ctrl-J  new line",
+    "PageUp PageDown Up Down  scroll     Ctrl-End or Esc  back to the newest",
+    "Ctrl-N Ctrl-P  next, previous chat  Tab  next chat with unread messages",
+    "Ctrl-L  draw again                  Ctrl-Z  suspend",
+    "Before own messages:  · waiting   ✓ on the node's disk   ✓✓ delivered",
+    "                      bold ✓✓ read   ✗ refused",
 ];
 
 /// Reads a typed line. Empty lines say nothing; `//` says a slash.
@@ -46,6 +50,11 @@ pub fn parse(line: &str) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn help_fits_a_usual_screen() {
+        assert!(HELP.iter().all(|line| crate::chat::text::columns(line) <= 78));
+    }
 
     #[test]
     fn lines_mean_what_they_say() {

@@ -36,6 +36,8 @@ pub struct Lines<'a> {
     /// Printed up to this seq; `None` until it is known where to begin.
     printed: Option<u64>,
     waiting: JoinSet<Decision>,
+    /// The connection was lost and is not back.
+    was_lost: bool,
     exit: Exit,
 }
 
@@ -63,6 +65,7 @@ pub async fn run(
         conversation,
         printed: None,
         waiting: JoinSet::new(),
+        was_lost: false,
         exit: Exit::Done,
     };
     lines.run(events, signals).await
@@ -159,9 +162,13 @@ impl Lines<'_> {
                 eprintln!("ringtalk: the certificate of {address} is remembered: {fingerprint}");
             }
             Event::Connection(Connection::Waiting { delay, reason }) => {
+                self.was_lost = true;
                 eprintln!("ringtalk: {reason}; reconnecting in {} ms", delay.as_millis());
             }
-            Event::Connection(Connection::Online { .. }) => eprintln!("ringtalk: connected"),
+            Event::Connection(Connection::Online { .. }) if self.was_lost => {
+                self.was_lost = false;
+                eprintln!("ringtalk: connected again");
+            }
             Event::Connection(Connection::Stopped { cause, reason }) => {
                 return Err(Stop::new(start::exit_of(cause), reason));
             }

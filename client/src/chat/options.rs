@@ -16,7 +16,7 @@ pub struct ChatOptions {
     pub user: Option<String>,
     /// Absent: the variable `RINGTALK_PASSWORD`, then what the folder remembers, then a prompt without echo.
     pub password: Option<String>,
-    /// Create the account first.
+    /// Create the account first, if it does not exist.
     pub register: bool,
     /// The user to talk to. Needed when input or output is not a terminal.
     pub peer: Option<String>,

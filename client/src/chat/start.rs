@@ -41,13 +41,8 @@ pub async fn log_in(
     plan: &Plan,
     offline: Offline,
 ) -> Result<(), Stop> {
-    if options.register {
-        let password = match given_password(options) {
-            Some(password) => password,
-            None => ask(format!("New password for {}", plan.user), password::ask_new_password).await?,
-        };
-        let registered = client.register(&plan.user, &password).await;
-        return registered.map(|_| ()).map_err(|error| stop(error, Exit::Register));
+    if options.register && client.me().is_none() {
+        return register(client, options, plan).await;
     }
     if client.me().is_some() {
         client.resume().await.map_err(|error| stop(error, Exit::Connect))?;
@@ -65,6 +60,29 @@ pub async fn log_in(
         None => ask(format!("Password for {}", plan.user), password::ask_password).await?,
     };
     client.login(&plan.user, &password).await.map(|_| ()).map_err(|error| stop(error, Exit::Login))
+}
+
+/// Creates the account, or logs in to it if it is there and the password fits.
+async fn register(client: &Client, options: &ChatOptions, plan: &Plan) -> Result<(), Stop> {
+    let password = match given_password(options) {
+        Some(password) => password,
+        None => ask(format!("New password for {}", plan.user), password::ask_new_password).await?,
+    };
+    match client.register(&plan.user, &password).await {
+        Ok(_) => Ok(()),
+        Err(Error::Refused(refused)) if refused.refusal() == Some(Refusal::NameTaken) => {
+            match client.login(&plan.user, &password).await {
+                Ok(_) => Ok(()),
+                Err(Error::Refused(_)) => {
+                    let reason =
+                        format!("the name {} is taken, and the password is not its password", plan.user);
+                    Err(Stop::new(Exit::Register, reason))
+                }
+                Err(error) => Err(stop(error, Exit::Login)),
+            }
+        }
+        Err(error) => Err(stop(error, Exit::Register)),
+    }
 }
 
 fn given_password(options: &ChatOptions) -> Option<String> {
@@ -106,7 +124,24 @@ pub fn stop(error: Error, refused: Exit) -> Stop {
         Error::Untrusted => Exit::Certificate,
         Error::Version | Error::NodeMisbehaved(_) => Exit::Protocol,
     };
-    Stop::new(exit, error.to_string())
+    Stop::new(exit, reason(&error))
+}
+
+/// What a person needs to know, with what to do about it.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Refused(refused) if refused.refusal() == Some(Refusal::LoginFailed) => {
+            "login refused: user or password is wrong (--register creates an account)".into()
+        }
+        Error::Connect(ConnectError::Handshake { .. }) => {
+            format!("{error}; if it listens there without encryption, give --plain")
+        }
+        Error::Connect(ConnectError::WrongCertificate { .. } | ConnectError::UnknownCertificate { .. }) => {
+            format!("{error} with --pin FINGERPRINT")
+        }
+        Error::ConnectionLost => format!("{error}; if the node listens there with TLS, leave --plain out"),
+        error => error.to_string(),
+    }
 }
 
 pub fn exit_of(cause: StopCause) -> Exit {

@@ -44,8 +44,8 @@ pub enum ConnectError {
     Roots { path: PathBuf, reason: String },
     /// Somebody else answers at this address, or the node has a new certificate.
     #[error(
-        "the certificate of {address} is not the trusted one: it has the fingerprint {found}. \
-         If the node really has a new certificate, pin that fingerprint"
+        "the certificate of {address} is not the trusted one: it has the fingerprint {found}; \
+         if the node really has a new certificate, pin that one"
     )]
     WrongCertificate { address: Address, found: Fingerprint },
     #[error(
