@@ -2,6 +2,7 @@
 
 mod crash;
 mod credits;
+mod end_to_end;
 mod full;
 mod marks;
 mod pulls;
