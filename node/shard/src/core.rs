@@ -280,6 +280,7 @@ impl Core {
             return false;
         }
         self.last_load += 1;
+        self.counters.loads += 1;
         let token = self.last_load;
         self.loads.insert(token, load_for);
         let store_shard = self.store_shard(slot);

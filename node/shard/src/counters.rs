@@ -13,6 +13,8 @@ pub struct Counters {
     pub duplicates: u64,
     pub pushes: u64,
     pub pushes_dropped: u64,
+    /// Pushes that found no room towards a session's shard: told in short later.
+    pub pushes_missed: u64,
     pub slow_readers: u64,
     pub lane_full: u64,
     pub batches: u64,
@@ -27,6 +29,11 @@ pub struct Counters {
     pub connections: u64,
     pub unauthenticated: u64,
     pub sessions: u64,
+    /// In memory.
+    pub conversations: u64,
+    pub lists: u64,
+    /// Changes that other homes have not confirmed.
+    pub outbox: u64,
     refusals: BTreeMap<u16, u64>,
     closes: BTreeMap<CloseReason, u64>,
 }
@@ -48,6 +55,7 @@ impl Counters {
             ("duplicates", self.duplicates),
             ("pushes", self.pushes),
             ("pushes_dropped", self.pushes_dropped),
+            ("pushes_missed", self.pushes_missed),
             ("slow_readers", self.slow_readers),
             ("lane_full", self.lane_full),
             ("batches", self.batches),
@@ -60,6 +68,9 @@ impl Counters {
             ("connections", self.connections),
             ("unauthenticated", self.unauthenticated),
             ("sessions", self.sessions),
+            ("conversations", self.conversations),
+            ("lists", self.lists),
+            ("outbox", self.outbox),
         ];
         let mut lines: Vec<_> = plain.map(|(name, count)| (name.to_owned(), count)).into();
         lines.extend(self.refusals.iter().map(|(code, count)| {

@@ -263,8 +263,11 @@ impl Shard {
             }
         }
         let core = &mut self.core;
-        let effects = &mut core.effects;
-        core.commits.take_batches(|batch| effects.push(Effect::Commit(batch)));
+        let (effects, batches) = (&mut core.effects, &mut core.counters.batches);
+        core.commits.take_batches(|batch| {
+            *batches += 1;
+            effects.push(Effect::Commit(batch));
+        });
         let node = core.address.node;
         core.lanes.credits_to_tell(true, |shard, taken| {
             let (to, frame) = (ShardAddress { node, shard }, MeshFrame::Credit { taken });

@@ -130,6 +130,7 @@ impl Lists {
             held.touched = false;
         }
         self.evict(core);
+        core.counters.lists = self.held.len() as u64;
     }
 
     /// A batch of this store shard was not written: lists are read anew when they are needed.

@@ -171,6 +171,7 @@ impl Outbox {
         }
         self.done = later;
         self.read_on(core);
+        core.counters.outbox = self.pending.len() as u64;
     }
 
     /// A batch of this store shard was not written: its records are read anew.

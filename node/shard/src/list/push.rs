@@ -155,6 +155,6 @@ impl Missed {
 fn push(core: &mut Core, to: ShardAddress, session: &SessionPlace, event: Bytes) -> bool {
     let (connection, session) = (session.connection, session.session);
     let pushed = core.deliver(to, MeshFrame::Push { connection, session, event });
-    core.counters.pushes += u64::from(pushed.is_ok());
+    core.counters.pushes_missed += u64::from(pushed.is_err());
     pushed.is_ok()
 }
