@@ -114,7 +114,8 @@ pub struct Options {
     /// Connections of the node (16 to 1000000) [default: 100000]
     #[arg(long, value_name = "N")]
     pub connections_max: Option<u64>,
-    /// Connections from one address (1 to 1000000) [default: 1024]
+    /// Connections from one address; with several executors each keeps its share and a little more (1 to 1000000)
+    /// [default: 1024]
     #[arg(long, value_name = "N")]
     pub connections_per_address: Option<u64>,
     /// Connections of the node that have not logged in (16 to 1000000) [default: 10000]

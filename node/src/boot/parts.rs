@@ -170,14 +170,24 @@ fn shard_config(config: &Config, keys: &NodeKeys, term: u64) -> shard::Config {
         login_ms_max: ms(config.login_timeout),
         idle_ms_max: ms(config.idle_timeout),
         reconnect_ms_max: ms(config.reconnect_delay_max) as u32,
-        connections_per_address_max: config.connections_per_address_max,
-        unauthenticated_max: config.unauthenticated_max,
+        connections_per_address_max: spread(config.connections_per_address_max, config.shards()),
+        unauthenticated_max: spread(config.unauthenticated_max, config.shards()),
         messages_per_s_max: config.messages_per_second,
         queries_per_s_max: config.queries_per_second,
         light_per_s_max: config.light_per_second,
         logins_per_s_max: config.logins_per_second,
         delivery_credits: DELIVERY_CREDITS,
     }
+}
+
+/// Each shard keeps to its share of a limit. The kernel spreads connections over the cores by chance, so the shares add
+/// up to more than the limit: as much more as keeps chance from refusing what is below it.
+fn spread(limit: u32, shards: u16) -> u32 {
+    if shards == 1 {
+        return limit;
+    }
+    let share = limit.div_ceil(u32::from(shards));
+    (share + 4 * share.isqrt() + 2) * u32::from(shards)
 }
 
 /// A core gets its part of the connections and a quarter more: sessions are not spread exactly evenly.
@@ -216,6 +226,14 @@ mod tests {
         assert_eq!(ring_limits(&config(1, 100_000), 20_000).connections_max, 15_500);
         assert_eq!(ring_limits(&config(2, 1_000), 1 << 20).connections_max, 625);
         assert_eq!(ring_limits(&config(1, 1_000), 256).connections_max, 128);
+    }
+
+    #[test]
+    fn a_spread_limit_is_a_little_more() {
+        assert_eq!(spread(1_024, 1), 1_024);
+        assert_eq!(spread(1_024, 2), 2 * (512 + 88 + 2));
+        assert_eq!(spread(1, 64), 64 * 7);
+        assert!(spread(1_000_000, 64) < 1_040_000);
     }
 
     #[test]
