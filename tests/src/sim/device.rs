@@ -37,7 +37,11 @@ impl Disk {
                 let log = self.logs.entry(*conversation).or_default();
                 let next = log.last().map_or(1, |last| last.place.seq + 1);
                 if entry.place.seq != next {
-                    return Err(format!("{conversation:?}: seq {} is applied behind {}", entry.place.seq, next - 1));
+                    return Err(format!(
+                        "{conversation:?}: seq {} is applied behind {}",
+                        entry.place.seq,
+                        next - 1
+                    ));
                 }
                 log.push(entry.clone());
             }
@@ -55,7 +59,6 @@ impl Disk {
 
 /// One device of one user.
 pub struct Device {
-    pub user: usize,
     pub name: String,
     pub password: String,
     pub session: Option<Session>,
@@ -72,12 +75,13 @@ pub struct Device {
     planned_wake_us: Option<u64>,
     pub sends: u64,
     pub wants_login: bool,
+    /// The session wants no connection any more; to come back is the application's business until there is one.
+    pub logged_out: bool,
 }
 
 impl Device {
-    pub fn new(user: usize, name: String, password: String) -> Self {
+    pub fn new(name: String, password: String) -> Self {
         Self {
-            user,
             name,
             password,
             session: None,
@@ -91,6 +95,7 @@ impl Device {
             planned_wake_us: None,
             sends: 0,
             wants_login: false,
+            logged_out: false,
         }
     }
 
@@ -129,6 +134,7 @@ impl World {
         }
         device.boot += 1;
         device.told.clear();
+        device.logged_out = false;
         device.queries.clear();
         device.reading = true;
         device.planned_wake_us = None;
@@ -171,7 +177,8 @@ impl World {
         self.device_crash(number);
         self.tally.add(Fault::ClientWiped);
         self.devices[number].disk = Disk::default();
-        self.trace.note(self.queue.now_us(), &[42, number as u64], &[], || format!("device {number} is wiped"));
+        self.trace
+            .note(self.queue.now_us(), &[42, number as u64], &[], || format!("device {number} is wiped"));
     }
 
     pub fn device_connect(&mut self, number: usize) {
@@ -220,7 +227,7 @@ impl World {
                 let device = &mut self.devices[number];
                 device.unpersisted.push_back((token, ops));
                 let boot = device.boot;
-                let slow = self.client_stream.chance(20);
+                let slow = self.client_stream.chance(60);
                 let delay_us = self.client_stream.between(20, if slow { 60_000 } else { 800 });
                 self.queue.after(delay_us, Event::DevicePersisted { device: number, boot });
             }
@@ -242,6 +249,9 @@ impl World {
             }
             Effect::ReconnectAfter { delay_ms, .. } => {
                 let boot = self.devices[number].boot;
+                self.trace.note(self.queue.now_us(), &[45, number as u64, delay_ms], &[], || {
+                    format!("device {number} reconnects after {delay_ms} ms")
+                });
                 self.queue.after(delay_ms * 1_000 + 1, Event::DeviceReconnects { device: number, boot });
             }
         }
@@ -300,9 +310,10 @@ impl World {
                 }
                 self.model.users.insert(user, name);
             }
-            ClientEvent::LoggedOut => self.device_reconnects_soon(number),
             ClientEvent::Disconnected(reason) => self.on_device_disconnected(number, &reason),
-            ClientEvent::Message { conversation, entry } => self.on_device_message(number, conversation, &entry),
+            ClientEvent::Message { conversation, entry } => {
+                self.on_device_message(number, conversation, &entry)
+            }
             ClientEvent::Gap { .. } | ClientEvent::EpochChanged { .. } => {
                 self.model.violate(format!("device {number} is told {event:?}"));
             }
@@ -321,12 +332,14 @@ impl World {
         if let Some(link) = self.devices[number].link.take() {
             self.close_from_actor(link);
         }
-        if !reason.is_transient() {
-            self.device_reconnects_soon(number);
+        if !reason.is_transient() || self.devices[number].logged_out {
+            self.device_comes_back(number);
         }
     }
 
-    fn device_reconnects_soon(&mut self, number: usize) {
+    /// The application connects anew, since the session does not do so by itself.
+    pub fn device_comes_back(&mut self, number: usize) {
+        self.devices[number].logged_out = true;
         let boot = self.devices[number].boot;
         let delay_us = self.client_stream.between(10_000, 500_000);
         self.queue.after(delay_us, Event::DeviceReconnects { device: number, boot });
@@ -383,6 +396,7 @@ impl World {
     pub fn on_connected_device(&mut self, number: usize) {
         let binding = self.binding();
         let nonce = self.client_stream.bytes();
+        self.devices[number].logged_out = false;
         self.with_session(number, |session, now_ms| session.handle_connected(now_ms, binding, nonce));
     }
 

@@ -20,7 +20,9 @@ impl World {
     pub fn connect(&mut self, actor: Actor) -> LinkId {
         let link = self.network.open(actor);
         let delay_us = self.network.delay_us();
-        self.trace.note(self.queue.now_us(), &[50, u64::from(link)], &[], || format!("{actor:?} opens link {link}"));
+        self.trace.note(self.queue.now_us(), &[50, u64::from(link)], &[], || {
+            format!("{actor:?} opens link {link}")
+        });
         self.queue.after(delay_us, Event::Accept { link });
         link
     }
@@ -46,11 +48,14 @@ impl World {
     /// Bytes leave an actor.
     pub fn transmit(&mut self, link: LinkId, bytes: Bytes) {
         let now_us = self.queue.now_us();
-        self.trace.note(now_us, &[51, u64::from(link)], &bytes, || format!("link {link} sends {} bytes", bytes.len()));
+        self.trace.note(now_us, &[51, u64::from(link)], &bytes, || {
+            format!("link {link} sends {} bytes", bytes.len())
+        });
         if bytes.is_empty() {
             return;
         }
-        let split = self.network.stream.chance(80).then(|| self.network.stream.index(bytes.len())).unwrap_or(0);
+        let split =
+            self.network.stream.chance(80).then(|| self.network.stream.index(bytes.len())).unwrap_or(0);
         for part in [bytes.slice(..split), bytes.slice(split..)] {
             if part.is_empty() {
                 continue;
@@ -98,7 +103,8 @@ impl World {
         if late {
             self.tally.add(Fault::LateReset);
         }
-        self.trace.note(self.queue.now_us(), &[52, u64::from(link_id)], &[], || format!("link {link_id} is reset"));
+        self.trace
+            .note(self.queue.now_us(), &[52, u64::from(link_id)], &[], || format!("link {link_id} is reset"));
         let late_us = if late { late_us } else { 0 };
         self.queue.after(node_us + late_us, Event::Ended { link: link_id, at: Side::Node });
         self.queue.after(actor_us, Event::Ended { link: link_id, at: Side::Actor });
@@ -186,7 +192,9 @@ impl World {
 
     fn note_frame(&mut self, link: LinkId, device: Option<usize>, frame: &[u8]) {
         let phases = ConnectionPhase::ALL.iter();
-        let Some(incoming) = phases.rev().find_map(|phase| wire::classify(frame, *phase).ok()) else { return };
+        let Some(incoming) = phases.rev().find_map(|phase| wire::classify(frame, *phase).ok()) else {
+            return;
+        };
         self.model.requests.entry((link, incoming.request)).or_default().push(incoming.command);
         let identity = self.model.identities.get(&link).copied();
         let conversation = match incoming.owner {
@@ -194,7 +202,10 @@ impl World {
             _ => None,
         };
         self.trace.note(self.queue.now_us(), &[53, u64::from(link)], &[], || {
-            format!("link {link} asks {:?} {:?} as request {}", incoming.command, conversation, incoming.request)
+            format!(
+                "link {link} asks {:?} {:?} as request {}",
+                incoming.command, conversation, incoming.request
+            )
         });
         let asked_at = (link, incoming.request);
         match (incoming.command, conversation, identity) {
@@ -232,15 +243,22 @@ impl World {
         }
     }
 
-    fn note_send(&mut self, conversation: ConversationId, identity: Identity, device: Option<usize>, bytes: &[u8]) {
+    fn note_send(
+        &mut self,
+        conversation: ConversationId,
+        identity: Identity,
+        device: Option<usize>,
+        bytes: &[u8],
+    ) {
         let Ok(view) = verified::view::<body::Send>(bytes) else { return };
         let content = view.body().map(|body| Bytes::copy_from_slice(body.bytes())).unwrap_or_default();
-        let key = SendKey { sender: identity, counter: view.counter() };
-        self.model.on_transmitted(key, conversation, content.clone(), device.is_some());
+        let key = SendKey { conversation, sender: identity, counter: view.counter() };
+        self.model.on_transmitted(key, content.clone(), device.is_some());
         if let Some(number) = device {
             let outgoing = &self.devices[number].disk.stored.outgoing;
             let kept = outgoing.iter().any(|send| send.counter == key.counter && send.body == content);
-            self.model.violation_if(!kept, || format!("device {number} sends {key:?} before it is on its disk"));
+            self.model
+                .violation_if(!kept, || format!("device {number} sends {key:?} before it is on its disk"));
         }
     }
 

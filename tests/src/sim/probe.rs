@@ -21,10 +21,7 @@ pub enum Login {
     No,
     Started(ClientStart),
     Challenged(ClientChallenged),
-    Done {
-        user: UserId,
-        device: DeviceId,
-    },
+    Done(UserId),
 }
 
 /// One hostile client with an account of its own.
@@ -75,7 +72,7 @@ impl Probe {
 
     pub fn user(&self) -> Option<UserId> {
         match self.login {
-            Login::Done { user, .. } => Some(user),
+            Login::Done(user) => Some(user),
             _ => None,
         }
     }
@@ -159,13 +156,17 @@ impl World {
             };
             match wire::decode_event(&frame) {
                 Ok(event) => self.on_event_at_probe(number, event.event),
-                Err(error) => self.model.violate(format!("the node sent a frame that does not decode: {error}")),
+                Err(error) => {
+                    self.model.violate(format!("the node sent a frame that does not decode: {error}"))
+                }
             }
         }
     }
 
     fn on_event_at_probe(&mut self, number: usize, event: EventBody) {
-        self.trace.note(self.queue.now_us(), &[60, number as u64], &[], || format!("probe {number} reads {event:?}"));
+        self.trace.note(self.queue.now_us(), &[60, number as u64], &[], || {
+            format!("probe {number} reads {event:?}")
+        });
         let binding = self.binding();
         let probe = &mut self.probes[number];
         match event {
@@ -195,18 +196,18 @@ impl World {
             EventBody::LoggedIn(event) => {
                 let name = event.name.clone();
                 probe.ticket = event.ticket;
-                probe.login = Login::Done { user: event.user, device: event.device };
+                probe.login = Login::Done(event.user);
                 self.model.users.insert(event.user, name);
             }
             EventBody::Resumed(event) => {
                 probe.ticket = event.ticket;
-                probe.login = Login::Done { user: event.user, device: event.device };
+                probe.login = Login::Done(event.user);
             }
             EventBody::Refused(refused) => {
                 if refused.code == wire::Refusal::NameTaken.code() {
                     probe.registered = true;
                 }
-                if !matches!(probe.login, Login::Done { .. }) {
+                if !matches!(probe.login, Login::Done(_)) {
                     probe.login = Login::No;
                 }
             }

@@ -15,32 +15,91 @@ use super::network::{LinkId, Side};
 #[derive(Debug)]
 pub enum Event {
     NodeStarts,
-    Turn { life: u32, shard: u16 },
-    Mesh { life: u32, from: u16, to: u16, lane: Lane, frame: Box<MeshFrame> },
-    Adopt { life: u32, to: u16, link: LinkId, transfer: Box<Transfer> },
+    Turn {
+        life: u32,
+        shard: u16,
+    },
+    Mesh {
+        life: u32,
+        from: u16,
+        to: u16,
+        lane: Lane,
+        frame: Box<MeshFrame>,
+    },
+    Adopt {
+        life: u32,
+        to: u16,
+        link: LinkId,
+        transfer: Box<Transfer>,
+    },
     /// The committer of a store shard is done with what it had taken.
-    Sync { life: u32, store_shard: StoreShardId },
+    Sync {
+        life: u32,
+        store_shard: StoreShardId,
+    },
     /// A read sees the state of this moment; its answer takes `delay_us` more.
-    Load { life: u32, shard: u16, token: u64, store_shard: StoreShardId, queries: Vec<Query>, delay_us: u64 },
-    Loaded { life: u32, shard: u16, token: u64, rows: Vec<Rows> },
+    Load {
+        life: u32,
+        shard: u16,
+        token: u64,
+        store_shard: StoreShardId,
+        queries: Vec<Query>,
+        delay_us: u64,
+    },
+    Loaded {
+        life: u32,
+        shard: u16,
+        token: u64,
+        rows: Vec<Rows>,
+    },
     /// Bytes of a link arrive at one side.
-    Bytes { link: LinkId, to: Side, bytes: Bytes },
+    Bytes {
+        link: LinkId,
+        to: Side,
+        bytes: Bytes,
+    },
     /// One side of a link notices that it is over.
-    Ended { link: LinkId, at: Side },
+    Ended {
+        link: LinkId,
+        at: Side,
+    },
     /// The node accepts the link.
-    Accept { link: LinkId },
+    Accept {
+        link: LinkId,
+    },
     /// A closing connection has lingered for long enough.
-    Linger { life: u32, link: LinkId },
-    DeviceWakes { device: usize, boot: u32 },
-    DevicePersisted { device: usize, boot: u32 },
-    DeviceStarts { device: usize },
-    DeviceReconnects { device: usize, boot: u32 },
-    DeviceLogsIn { device: usize, boot: u32 },
-    ProbeWakes { probe: usize },
+    Linger {
+        life: u32,
+        link: LinkId,
+    },
+    DeviceWakes {
+        device: usize,
+        boot: u32,
+    },
+    DevicePersisted {
+        device: usize,
+        boot: u32,
+    },
+    DeviceStarts {
+        device: usize,
+    },
+    DeviceReconnects {
+        device: usize,
+        boot: u32,
+    },
+    DeviceLogsIn {
+        device: usize,
+        boot: u32,
+    },
+    ProbeWakes {
+        probe: usize,
+    },
     Operation,
     Fault,
     DiskHasSpace,
-    ReadsAgain { device: usize },
+    ReadsAgain {
+        device: usize,
+    },
     Look,
 }
 

@@ -76,7 +76,12 @@ impl Totals {
             println!("  {:>9}  {}", self.tally.of(*fault), fault.name());
         }
         println!("connections closed by the node: {:?}", self.closed);
-        println!("messages stored: {}, steps of shards: {}, {:.1} s", self.messages, self.steps, took.as_secs_f64());
+        println!(
+            "messages stored: {}, steps of shards: {}, {:.1} s",
+            self.messages,
+            self.steps,
+            took.as_secs_f64()
+        );
         println!(
             "sim: seeds={} operations={} crashes={} faults={} violations={}",
             self.seeds,

@@ -13,6 +13,8 @@ pub const CRASHES_MIN: u64 = 3;
 /// After the faults are over, everything has come to rest within so long, or it is a violation.
 const REST_US_MAX: u64 = 90_000_000;
 const LOOK_US: u64 = 250_000;
+/// How long a crash waits for its moment.
+const CRASH_PATIENCE_US: u64 = 600_000;
 
 /// The plan of one world.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Script {
     pause_us_max: u64,
     burst: u64,
     rest_by_us: u64,
+    /// A crash is due as soon as so many batches of one store shard are unsynced, or at this time.
+    crash_due: Option<(usize, u64)>,
 }
 
 impl Script {
@@ -38,24 +42,21 @@ impl Script {
             pause_us_max: *stream.pick(&[4_000, 12_000, 24_000]),
             burst: 0,
             rest_by_us: 0,
+            crash_due: None,
         }
     }
 }
 
 impl World {
     pub fn on_operation(&mut self) {
+        self.plan_crash();
         if self.operations == OPERATIONS {
-            return self.heal();
+            if self.script.crash_due.is_none() && self.script.crashes.is_empty() {
+                return self.heal();
+            }
+            return self.queue.after(10_000, Event::Operation);
         }
         self.operate();
-        let done = self.operations;
-        if self.script.crashes.first().is_some_and(|at| *at <= done) && self.node.is_some() {
-            self.script.crashes.remove(0);
-            self.node_crash("power cut");
-        } else if self.script.stop <= done && self.node.is_some() {
-            self.script.stop = u64::MAX;
-            self.node_stop();
-        }
         if self.script.burst > 0 {
             self.script.burst -= 1;
         } else if self.workload.chance(10) {
@@ -66,13 +67,43 @@ impl World {
         self.queue.after(pause_us, Event::Operation);
     }
 
+    fn plan_crash(&mut self) {
+        let done = self.operations;
+        if self.node.is_none() || self.script.crash_due.is_some() {
+            return;
+        }
+        if self.script.crashes.first().is_some_and(|at| *at <= done) {
+            self.script.crashes.remove(0);
+            let batches = *self.fault_stream.pick(&[0, 1, 2, 2, 3]);
+            self.script.crash_due = Some((batches, self.queue.now_us() + CRASH_PATIENCE_US));
+        } else if self.script.stop <= done {
+            self.script.stop = u64::MAX;
+            self.node_stop();
+        }
+    }
+
+    /// The disk hangs before the power goes.
+    pub fn crash_is_due(&self) -> bool {
+        self.script.crash_due.is_some()
+    }
+
+    /// Crashes are most telling while batches are on their way to the disk.
+    pub fn crash_if_due(&mut self) {
+        let Some((batches, by_us)) = self.script.crash_due else { return };
+        if self.node.is_some() && (self.most_pending() >= batches || self.queue.now_us() >= by_us) {
+            self.script.crash_due = None;
+            self.node_crash("power cut");
+        }
+    }
+
     pub fn on_fault(&mut self) {
         if self.healed {
             return;
         }
         let delay_us = self.fault_stream.between(5_000, 120_000);
         self.queue.after(delay_us, Event::Fault);
-        let overdue = self.node.as_ref().is_some_and(|node| node.stopping) && self.queue.now_us() > self.stop_by_us;
+        let overdue =
+            self.node.as_ref().is_some_and(|node| node.stopping) && self.queue.now_us() > self.stop_by_us;
         self.violation_if(overdue, || "the node was told to stop and does not".into());
         match self.fault_stream.below(100) {
             0..30 => self.fault_reset(),
@@ -83,7 +114,11 @@ impl World {
                 self.device_stops_reading(device, for_us);
             }
             70..82 => {
-                let device = self.fault_stream.index(self.devices.len());
+                let writing: Vec<_> = (0..self.devices.len())
+                    .filter(|number| !self.devices[*number].unpersisted.is_empty())
+                    .collect();
+                let any = self.fault_stream.index(self.devices.len());
+                let device = if writing.is_empty() { any } else { *self.fault_stream.pick(&writing) };
                 self.device_crash(device);
             }
             82..83 => {
@@ -135,6 +170,7 @@ impl World {
     /// The operations are done: faults end, and what is broken is mended.
     fn heal(&mut self) {
         self.healed = true;
+        self.script.crash_due = None;
         self.trace.note(self.queue.now_us(), &[70], &[], || "faults are over".into());
         self.store.set_full(false);
         self.script.rest_by_us = self.queue.now_us() + REST_US_MAX;

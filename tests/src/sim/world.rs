@@ -10,7 +10,7 @@ use store::MemoryStore;
 use wire::ConnectionId;
 
 use super::device::Device;
-use super::faults::{Fault, Tally};
+use super::faults::Tally;
 use super::model::Model;
 use super::network::{LinkId, Network};
 use super::node::{Machine, Node, StoreInput};
@@ -72,18 +72,14 @@ impl World {
         let mut stream = Stream::new(seed, "world");
         let tls = stream.chance(500);
         let binding: Arc<[u8]> = stream.bytes::<32>().into();
-        let security = if tls {
-            Security::Tls { binding: Some(binding) }
-        } else {
-            Security::Plain { loopback: true }
-        };
+        let security =
+            if tls { Security::Tls { binding: Some(binding) } } else { Security::Plain { loopback: true } };
         let users = stream.between(3, 5) as usize;
         let count = stream.between(6, 9) as usize;
         let name = |user: usize| (format!("user{user}"), format!("password {user}"));
         let devices = (0..count).map(|number| {
-            let user = number % users;
-            let (name, password) = name(user);
-            Device::new(user, name, password)
+            let (name, password) = name(number % users);
+            Device::new(name, password)
         });
         let probes = (0..3).map(|number| Probe::new(format!("probe{number}"), format!("secret {number}")));
         Self {
@@ -93,7 +89,7 @@ impl World {
             network: Network::new(seed),
             machine: Machine::new(seed),
             node: None,
-            store: MemoryStore::new(*stream.pick(&[2, 4, 8])),
+            store: MemoryStore::new(*stream.pick(&[2, 2, 4, 8])),
             store_stream: Stream::new(seed, "store"),
             client_stream: Stream::new(seed, "clients"),
             probe_stream: Stream::new(seed, "probes"),
@@ -134,6 +130,7 @@ impl World {
             let event = self.queue.next().expect("operations or looks are always planned");
             self.on_event(event);
             self.settle_sockets();
+            self.crash_if_due();
         }
         for violation in &self.model.violations {
             let line = format!("VIOLATION {violation}");
@@ -240,9 +237,5 @@ impl World {
     pub fn plant(&self, shard: Shard) -> Shard {
         assert!(self.bug.is_none(), "bugs are planted only with the feature planted-bugs");
         shard
-    }
-
-    pub fn tally_fault(&mut self, fault: Fault) {
-        self.tally.add(fault);
     }
 }

@@ -1,6 +1,6 @@
 //! What is on the simulated disk, read past the node.
 
-use record::{Key, Query, Record, StoreShardId};
+use record::{Key, Marks, Query, Record, StoreShardId};
 use store::MemoryStore;
 use wire::{ConversationId, UserId};
 
@@ -12,7 +12,11 @@ pub fn record<R: Record>(store: &MemoryStore, key: &Key) -> Option<R> {
 }
 
 /// All rows of a range of keys of one slot.
-pub fn rows(store: &MemoryStore, slot: wire::Slot, (from, to): (bytes::Bytes, bytes::Bytes)) -> Vec<record::Row> {
+pub fn rows(
+    store: &MemoryStore,
+    slot: wire::Slot,
+    (from, to): (bytes::Bytes, bytes::Bytes),
+) -> Vec<record::Row> {
     let store_shard = StoreShardId::of_slot(slot, store.store_shards());
     let query = Query::Range { from, to, reverse: false, rows_max: u32::MAX, bytes_max: u32::MAX };
     store.load(store_shard, &[query]).pop().map(|rows| rows.rows).unwrap_or_default()
@@ -36,6 +40,33 @@ fn chunks(store: &MemoryStore, conversation: ConversationId, seq: u64) -> Vec<u8
     let range = record::keys::chunk_range(conversation, seq, seq);
     let rows = rows(store, conversation.slot(), range);
     rows.iter().flat_map(|row| record::Chunk::decode(&row.value).expect("a readable chunk").bytes).collect()
+}
+
+/// The marks of a user: those that were written, and what his own entries say, whichever is higher.
+pub fn marks(store: &MemoryStore, conversation: ConversationId, user: UserId) -> Marks {
+    let written: Marks = record(store, &Key::Marks(conversation, user)).unwrap_or_default();
+    let store_shard = StoreShardId::of_slot(conversation.slot(), store.store_shards());
+    let mut last = u64::MAX;
+    while last > written.read.seq.min(written.delivered.seq) {
+        let (from, to) = record::keys::entry_range(conversation, 1, last);
+        let query = Query::Range { from, to, reverse: true, rows_max: 4, bytes_max: u32::MAX };
+        let rows = store.load(store_shard, &[query]).pop().map(|rows| rows.rows).unwrap_or_default();
+        let entries = rows.iter().map(|row| {
+            let Some(Key::Entry(_, seq)) = Key::parse(&row.key) else { panic!("a key of another table") };
+            (seq, record::Entry::decode(&row.value).expect("a readable entry"))
+        });
+        for (seq, entry) in entries {
+            if entry.sender == user.0 {
+                let own = record::Place { seq, ord: entry.ord };
+                return written.max(Marks { delivered: own, read: own });
+            }
+            last = seq - 1;
+        }
+        if rows.len() < 4 {
+            break;
+        }
+    }
+    written
 }
 
 /// The list of a user: conversation and what it says.

@@ -20,9 +20,10 @@ pub struct Identity {
     pub device: DeviceId,
 }
 
-/// The number of a send: never given twice by an honest device.
+/// Names a send. An honest device gives a counter to one message only, whatever the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SendKey {
+    pub conversation: ConversationId,
     pub sender: Identity,
     pub counter: u64,
 }
@@ -30,7 +31,6 @@ pub struct SendKey {
 /// A message that was handed to the network at least once.
 #[derive(Clone, Debug)]
 pub struct Transmitted {
-    pub conversation: ConversationId,
     /// More than one only from a hostile client.
     pub bodies: Vec<Bytes>,
     pub acked: Option<Place>,
@@ -59,6 +59,8 @@ pub struct Model {
     pub users: BTreeMap<UserId, String>,
     pub identities: BTreeMap<LinkId, Identity>,
     pub transmitted: BTreeMap<SendKey, Transmitted>,
+    /// Where honest devices used their counters.
+    counters: BTreeMap<(Identity, u64), ConversationId>,
     pub logs: BTreeMap<ConversationId, BTreeMap<u64, Entry>>,
     pub places: BTreeMap<SendKey, Place>,
     pub marks: BTreeMap<(ConversationId, UserId, u8), MarkBounds>,
@@ -89,21 +91,27 @@ impl Model {
     }
 
     /// A send is on its way, maybe again.
-    pub fn on_transmitted(&mut self, key: SendKey, conversation: ConversationId, body: Bytes, honest: bool) {
-        let known = self
-            .transmitted
-            .entry(key)
-            .or_insert_with(|| Transmitted { conversation, bodies: Vec::new(), acked: None });
+    pub fn on_transmitted(&mut self, key: SendKey, body: Bytes, honest: bool) {
+        let known =
+            self.transmitted.entry(key).or_insert_with(|| Transmitted { bodies: Vec::new(), acked: None });
         if known.bodies.contains(&body) {
             return;
         }
         known.bodies.push(body);
-        if honest && known.bodies.len() > 1 {
-            self.violate(format!("{key:?} was given to two messages"));
+        let twice = known.bodies.len() > 1;
+        if honest {
+            let elsewhere = self.counters.insert((key.sender, key.counter), key.conversation);
+            let elsewhere = elsewhere.is_some_and(|conversation| conversation != key.conversation);
+            self.violation_if(twice || elsewhere, || format!("{key:?} was given to two messages"));
         }
     }
 
-    pub fn mark_bounds(&mut self, conversation: ConversationId, user: UserId, kind: MarkKind) -> &mut MarkBounds {
+    pub fn mark_bounds(
+        &mut self,
+        conversation: ConversationId,
+        user: UserId,
+        kind: MarkKind,
+    ) -> &mut MarkBounds {
         self.marks.entry((conversation, user, kind.0)).or_default()
     }
 
@@ -112,7 +120,8 @@ impl Model {
         let log = self.logs.entry(conversation).or_default();
         if let Some(before) = log.get(&entry.place.seq) {
             if before != entry {
-                let what = format!("{conversation:?} seq {} was {before:?} and is {entry:?}", entry.place.seq);
+                let what =
+                    format!("{conversation:?} seq {} was {before:?} and is {entry:?}", entry.place.seq);
                 self.violate(what);
             }
             return;
@@ -127,7 +136,7 @@ impl Model {
         if !in_order {
             self.violate(format!("{conversation:?} seq {}: order of its device is broken", entry.place.seq));
         }
-        let key = SendKey { sender, counter: entry.counter };
+        let key = SendKey { conversation, sender, counter: entry.counter };
         if let Some(other) = self.places.insert(key, entry.place)
             && other != entry.place
         {
@@ -136,7 +145,7 @@ impl Model {
         let Some(sent) = self.transmitted.get(&key) else {
             return self.violate(format!("{conversation:?} holds {entry:?}, which nobody sent"));
         };
-        if sent.conversation != conversation || !sent.bodies.contains(&entry.body) {
+        if !sent.bodies.contains(&entry.body) {
             self.violate(format!("{conversation:?} holds {entry:?}, which was sent otherwise"));
         } else if !conversation.has(entry.sender) {
             self.violate(format!("{conversation:?} holds an entry of a stranger: {entry:?}"));

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use record::{Key, Marks, Table};
+use record::{Key, Table};
 use store::MemoryStore;
 use wire::message::{Entry, MarkKind, Place};
 use wire::{ConversationId, UserId};
 
-use super::{Identity, Model, SendKey, disk};
+use super::{Identity, Model, SendKey, disk, shown};
 use crate::sim::world::World;
 
 fn same_place(place: Place, stored: record::Place) -> bool {
@@ -20,7 +20,7 @@ impl Model {
         let mut broken = Vec::new();
         for (key, sent) in &self.transmitted {
             let Some(place) = sent.acked else { continue };
-            let stored = disk::record::<record::Entry>(store, &Key::Entry(sent.conversation, place.seq));
+            let stored = disk::record::<record::Entry>(store, &Key::Entry(key.conversation, place.seq));
             let same = stored.is_some_and(|stored| {
                 stored.counter == key.counter
                     && stored.sender == key.sender.user.0
@@ -31,7 +31,7 @@ impl Model {
             }
         }
         for ((conversation, user, kind), bounds) in &self.marks {
-            let marks = disk::record::<Marks>(store, &Key::Marks(*conversation, *user)).unwrap_or_default();
+            let marks = disk::marks(store, *conversation, *user);
             let stored = if *kind == MarkKind::Read.0 { marks.read } else { marks.delivered };
             if stored.seq < bounds.promised {
                 broken.push(format!("mark {kind} of {user:?} in {conversation:?} went back to {stored:?}"));
@@ -69,7 +69,7 @@ impl Model {
 
     /// Both users' lists say what the conversation says.
     fn check_list(&mut self, store: &MemoryStore, conversation: ConversationId, head: Place) {
-        let marks = |user| disk::record::<Marks>(store, &Key::Marks(conversation, user)).unwrap_or_default();
+        let marks = |user| disk::marks(store, conversation, user);
         for user in conversation.users() {
             let peer = conversation.peer_of(user).expect("one of two");
             let Some(entry) = disk::record::<record::ListEntry>(store, &Key::List(user, conversation)) else {
@@ -117,7 +117,11 @@ impl World {
             }
             let outgoing = &device.disk.stored.outgoing;
             if !outgoing.is_empty() {
-                return Some(format!("device {number} has {} sends undecided, first {:?}", outgoing.len(), outgoing[0]));
+                return Some(format!(
+                    "device {number} has {} sends undecided, first {:?}",
+                    outgoing.len(),
+                    outgoing[0]
+                ));
             }
             if let Some(what) = self.unsettled_device(number) {
                 return Some(what);
@@ -142,14 +146,18 @@ impl World {
                 && same_place(state.peer_read, digest.peer.read)
                 && same_place(state.peer_delivered, digest.peer.delivered);
             if !agrees {
-                return Some(format!("device {number} of {user:?} holds {state:?}, its list says {digest:?}"));
+                return Some(format!(
+                    "device {number} of {user:?} holds {state:?}, its list says {digest:?}"
+                ));
             }
             if digest.own.delivered != digest.head {
                 return Some(format!("device {number}: {conversation:?} is not delivered: {digest:?}"));
             }
             let wanted = state.read_wanted.max(self.own_last(conversation, user));
             if digest.own.read.seq < wanted {
-                return Some(format!("device {number}: {conversation:?} is read up to {wanted}, not {digest:?}"));
+                return Some(format!(
+                    "device {number}: {conversation:?} is read up to {wanted}, not {digest:?}"
+                ));
             }
         }
         None
@@ -187,7 +195,8 @@ impl World {
     fn check_marks(&mut self, conversation: ConversationId, user: UserId) {
         for kind in [MarkKind::Read, MarkKind::Delivered] {
             let (stored, asked) = self.model.mark_facts(&self.store, conversation, user, kind);
-            self.model.violation_if(stored.seq > asked, || {
+            let own = shown::sent_by(&self.store, conversation, stored, user);
+            self.model.violation_if(stored.seq > asked && !own, || {
                 format!("{user:?} has {stored:?} in {conversation:?}, nobody asked for more than {asked}")
             });
         }
@@ -208,7 +217,7 @@ impl World {
             let stored = &device.disk.stored.conversations;
             let state = stored.iter().find(|state| state.conversation == conversation);
             let user = device.user_id().expect("checked above");
-            let read = disk::record::<Marks>(&self.store, &Key::Marks(conversation, user)).unwrap_or_default().read;
+            let read = disk::marks(&self.store, conversation, user).read;
             let unread = log.iter().filter(|entry| entry.place.seq > read.seq).count() as u64;
             let shown = state.map(|state| state.unread());
             self.model.violation_if(shown != Some(unread), || {
@@ -223,12 +232,14 @@ impl World {
             let Some(account) = &device.disk.stored.account else { continue };
             let sender = Identity { user: account.user, device: account.device };
             for (counter, (conversation, body)) in &device.disk.accepted {
-                let key = SendKey { sender, counter: *counter };
+                let key = SendKey { conversation: *conversation, sender, counter: *counter };
                 let log = self.model.logs.get(conversation);
                 let place = self.model.places.get(&key);
                 let entry = place.and_then(|place| log?.get(&place.seq));
                 if entry.is_none_or(|entry| entry.body != *body) {
-                    self.model.violate(format!("device {number}: {key:?} in {conversation:?} is decided and nowhere"));
+                    self.model.violate(format!(
+                        "device {number}: {key:?} in {conversation:?} is decided and nowhere"
+                    ));
                 }
             }
         }

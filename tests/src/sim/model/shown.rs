@@ -1,7 +1,7 @@
 //! Checks at the moment at which a frame leaves a shard for a client: nothing is shown that is not on disk, nothing to
 //! a stranger, and every answer covers its question.
 
-use record::{Key, Marks};
+use record::Key;
 use store::MemoryStore;
 use wire::message::{Entry, MarkKind, Marked, Place, Pulled, RangeKind, Sent, Summary, Synced};
 use wire::{ConversationId, EventBody, EventFrame, UserId};
@@ -114,7 +114,7 @@ impl Model {
 
     fn check_sent(&mut self, store: &MemoryStore, link: LinkId, sent: &Sent) {
         let Some(identity) = self.check_member(link, sent.conversation) else { return };
-        let key = SendKey { sender: identity, counter: sent.counter };
+        let key = SendKey { conversation: sent.conversation, sender: identity, counter: sent.counter };
         let stored = disk::record::<record::Entry>(store, &Key::Entry(sent.conversation, sent.place.seq));
         let same = stored.is_some_and(|stored| {
             stored.ord == sent.place.ord
@@ -159,7 +159,9 @@ impl Model {
         for entry in &pulled.entries {
             self.check_entry(store, pulled.conversation, entry);
         }
-        if let Err(what) = asked.iter().fold(Err("nobody asked"), |found, asked| found.or_else(|_| covers(*asked, pulled))) {
+        if let Err(what) =
+            asked.iter().fold(Err("nobody asked"), |found, asked| found.or_else(|_| covers(*asked, pulled)))
+        {
             self.violate(format!("{asked:?} is answered without covering it: {what}: {}", outline(pulled)));
         }
     }
@@ -172,14 +174,14 @@ impl Model {
         if stored < marked.place {
             self.violate(format!("{marked:?} is shown, on disk is {stored:?}"));
         }
-        if marked.place.seq > asked {
+        if marked.place.seq > asked && !sent_by(store, marked.conversation, marked.place, marked.user) {
             self.violate(format!("{marked:?} is shown, nobody marked beyond {asked}"));
         }
         let bounds = self.mark_bounds(marked.conversation, marked.user, marked.kind);
         bounds.promised = bounds.promised.max(marked.place.seq);
     }
 
-    /// The mark on disk, and the highest seq that it may have.
+    /// The mark on disk, and the highest seq that somebody asked for. A send of one's own needs no asking.
     pub fn mark_facts(
         &mut self,
         store: &MemoryStore,
@@ -187,17 +189,12 @@ impl Model {
         user: UserId,
         kind: MarkKind,
     ) -> (Place, u64) {
-        let marks = disk::record::<Marks>(store, &Key::Marks(conversation, user)).unwrap_or_default();
+        let marks = disk::marks(store, conversation, user);
         let stored = if kind == MarkKind::Read { marks.read } else { marks.delivered };
-        let own = self.logs.get(&conversation).and_then(|log| {
-            log.iter().rev().find(|(_, entry)| entry.sender == user).map(|(seq, _)| *seq)
-        });
-        let acked = self.transmitted.iter().filter(|(key, sent)| key.sender.user == user && sent.conversation == conversation);
-        let acked = acked.filter_map(|(_, sent)| sent.acked).map(|place| place.seq).max();
-        // A read mark carries the delivered one along, and a send of one's own moves both.
+        // A read mark carries the delivered one along.
         let asked = self.mark_bounds(conversation, user, MarkKind::Read).asked;
         let asked = asked.max(self.mark_bounds(conversation, user, kind).asked);
-        (place(stored), asked.max(own.unwrap_or(0)).max(acked.unwrap_or(0)))
+        (place(stored), asked)
     }
 
     fn check_synced(&mut self, store: &MemoryStore, link: LinkId, request: u32, synced: &Synced) {
@@ -247,7 +244,16 @@ impl Model {
 
 fn outline(pulled: &Pulled) -> String {
     let seqs: Vec<_> = pulled.entries.iter().map(|entry| entry.place.seq).collect();
-    format!("{}..={} head {:?} entries {seqs:?} ranges {:?}", pulled.from, pulled.to, pulled.head, pulled.ranges)
+    format!(
+        "{}..={} head {:?} entries {seqs:?} ranges {:?}",
+        pulled.from, pulled.to, pulled.head, pulled.ranges
+    )
+}
+
+/// Whether the entry at this place is his own: then his marks are there without his asking.
+pub fn sent_by(store: &MemoryStore, conversation: ConversationId, place: Place, user: UserId) -> bool {
+    let stored = disk::record::<record::Entry>(store, &Key::Entry(conversation, place.seq));
+    stored.is_some_and(|stored| stored.sender == user.0)
 }
 
 /// The name of an event as the command table has it.
@@ -282,7 +288,9 @@ fn covers(asked: Asked, pulled: &Pulled) -> Result<(), &'static str> {
     if pulled.conversation != asked.conversation {
         return Err("another conversation");
     }
-    if pulled.from != asked.from || pulled.to != asked.to.min(pulled.head.seq).max(asked.from.saturating_sub(1)) {
+    if pulled.from != asked.from
+        || pulled.to != asked.to.min(pulled.head.seq).max(asked.from.saturating_sub(1))
+    {
         return Err("another range");
     }
     let entries = pulled.entries.iter().map(|entry| (entry.place.seq, entry.place.seq));
@@ -298,7 +306,11 @@ fn covers(asked: Asked, pulled: &Pulled) -> Result<(), &'static str> {
     if next != pulled.to + 1 {
         return Err("the end is missing");
     }
-    let possible = |kind| kind == RangeKind::More || kind == RangeKind::TooLong || (kind == RangeKind::EpochChanged && asked.epoch > 1);
+    let possible = |kind| {
+        kind == RangeKind::More
+            || kind == RangeKind::TooLong
+            || (kind == RangeKind::EpochChanged && asked.epoch > 1)
+    };
     if pulled.ranges.iter().any(|range| !possible(range.kind)) {
         return Err("nothing was ever removed here");
     }

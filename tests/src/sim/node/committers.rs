@@ -28,9 +28,12 @@ impl World {
     }
 
     fn plan_sync(&mut self, store_shard: StoreShardId) {
+        let hangs = self.crash_is_due();
         let stream = &mut self.store_stream;
         let mut delay_us = stream.between(50, self.machine.commit_us_max);
-        if !self.healed && stream.chance(4) {
+        if hangs {
+            delay_us += stream.between(0, 60_000);
+        } else if !self.healed && stream.chance(4) {
             delay_us += stream.between(50_000, 600_000);
             self.tally.add(Fault::SlowCommit);
         }
@@ -88,7 +91,10 @@ impl World {
             format!("shard {shard} loads {token}: {:?}", from.collect::<Vec<_>>())
         });
         let life = self.machine.life;
-        self.queue.after(read_us, Event::Load { life, shard, token, store_shard, queries, delay_us: delay_us - read_us });
+        self.queue.after(
+            read_us,
+            Event::Load { life, shard, token, store_shard, queries, delay_us: delay_us - read_us },
+        );
     }
 
     pub fn on_load(&mut self, life: u32, shard: u16, token: u64, read: (StoreShardId, Vec<Query>, u64)) {
@@ -117,6 +123,12 @@ impl World {
 
     pub(super) fn pending_batches(&self) -> usize {
         (0..self.store.store_shards()).map(|number| self.store.pending(StoreShardId(number))).sum()
+    }
+
+    /// The most batches that wait at one store shard.
+    pub fn most_pending(&self) -> usize {
+        let pending = (0..self.store.store_shards()).map(|number| self.store.pending(StoreShardId(number)));
+        pending.max().unwrap_or(0)
     }
 
     /// What was not synced is lost, or a prefix of it is there all the same.

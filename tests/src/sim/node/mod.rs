@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use record::{Rows, StoreShardId};
-use shard::connection::Transfer;
 use shard::config::PlacementPolicy;
+use shard::connection::Transfer;
 use shard::mesh::{Lane, MeshFrame};
 use shard::{Config, Effects, Now, Ownership, Shard};
 use store::StoreAnswer;
@@ -117,10 +117,7 @@ impl Machine {
             registration_open: true,
             scram_iterations: wire::scram::ITERATIONS_MIN,
             fake_salt_secret: self.fake_salt_secret,
-            ticket_keys: TicketKeys {
-                current: TicketKey { id: 1, key: self.ticket_key },
-                previous: None,
-            },
+            ticket_keys: TicketKeys { current: TicketKey { id: 1, key: self.ticket_key }, previous: None },
             ticket_ms: 86_400_000,
             placement: *stream.pick(&[PlacementPolicy::Home, PlacementPolicy::LeastLoaded]),
             placement_excess_percent: 25,

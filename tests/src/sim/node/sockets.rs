@@ -188,7 +188,9 @@ impl World {
 
     pub(super) fn begin_close(&mut self, connection: ConnectionId, reason: CloseReason) {
         let Some(link) = self.end_of(connection) else { return };
-        self.trace.note(self.queue.now_us(), &[32, u64::from(link)], &[], || format!("closing link {link}: {reason:?}"));
+        self.trace.note(self.queue.now_us(), &[32, u64::from(link)], &[], || {
+            format!("closing link {link}: {reason:?}")
+        });
         self.closed.entry(format!("{reason:?}")).and_modify(|count| *count += 1).or_insert(1);
         let Some(end) = self.network.node_end(link) else { return };
         end.closing = true;

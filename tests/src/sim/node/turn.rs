@@ -200,7 +200,8 @@ impl World {
 
     fn on_stopped(&mut self, shard: u16) {
         let Some(node) = &mut self.node else { return };
-        self.trace.note(self.queue.now_us(), &[22, u64::from(shard)], &[], || format!("shard {shard} has stopped"));
+        self.trace
+            .note(self.queue.now_us(), &[22, u64::from(shard)], &[], || format!("shard {shard} has stopped"));
         node.hosts[usize::from(shard)].stopped = true;
         if node.hosts.iter().all(|host| host.stopped) {
             self.node_stopped();

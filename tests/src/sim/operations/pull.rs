@@ -37,7 +37,12 @@ fn hostile(world: &mut World) {
     let Some(conversation) = conversation else { return };
     let from = world.workload.below(40);
     let to = *world.workload.pick(&[0, from, from + 20, u64::MAX]);
-    let pull = Pull { from, to, bytes_max: world.workload.below(2_000) as u32, epoch: world.workload.below(3) as u32 };
+    let pull = Pull {
+        from,
+        to,
+        bytes_max: world.workload.below(2_000) as u32,
+        epoch: world.workload.below(3) as u32,
+    };
     world.greeted_probe_sends(probe, |probe| {
         let request = probe.request();
         probe.encoder.pull(request, conversation, &pull)

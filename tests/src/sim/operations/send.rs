@@ -56,7 +56,8 @@ fn hostile(world: &mut World) {
     let again = world.workload.chance(300);
     let gap = if world.workload.chance(200) { 7 } else { 0 };
     world.greeted_probe_sends(probe, |probe| {
-        let counter = if again { probe.next_counter.saturating_sub(1).max(1) } else { probe.next_counter + gap };
+        let counter =
+            if again { probe.next_counter.saturating_sub(1).max(1) } else { probe.next_counter + gap };
         let previous = probe.previous.get(&conversation).copied().unwrap_or(0);
         if !again {
             probe.next_counter = counter + 1;
