@@ -3,6 +3,27 @@
 //! A [`Client`] is one account on one device: a local folder that holds its messages, and a connection to a node that
 //! comes back by itself. A message is on this device's disk before it is sent, and what is received is on disk before it
 //! is told, so that every message is sent and seen exactly once and in order, whatever crashes.
+//!
+//! ```no_run
+//! use client::transport::{FirstUse, Security, Trust};
+//! use client::{Body, Client, ClientOptions, Event, To};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let security = Security::Tls(Trust::Remembered { first_use: FirstUse::LoopbackOnly });
+//! let client = Client::open(ClientOptions::new("folder-of-ann", "127.0.0.1:7470".parse()?, security)).await?;
+//! let mut events = client.events();
+//! client.register(&wire::UserName::parse("ann")?, "correct horse").await?;
+//! let ben = client.find_user(&wire::UserName::parse("ben")?).await?;
+//! let mut sent = client.send(To::User(ben), Body::Text("hello".into())).await?;
+//! println!("{:?}", sent.decided().await?);
+//! while let Some(event) = events.next().await {
+//!     if let Event::Message { entry, .. } = event {
+//!         println!("{}: {:?}", entry.place.seq, entry.body);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod board;
 pub mod chat;

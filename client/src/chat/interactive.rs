@@ -29,6 +29,8 @@ const ANSWERS_MAX: usize = 16;
 const HISTORY_PAGE: usize = 200;
 /// How often a countdown is drawn.
 const COUNTDOWN: Duration = Duration::from_millis(250);
+/// How often a user is looked for who was named at the start and does not exist yet.
+const PEER_RETRY: Duration = Duration::from_secs(3);
 /// Decided sends remembered, so that a page of history that was read before does not show them as waiting.
 const DECIDED_MAX: usize = 4_096;
 
@@ -56,6 +58,8 @@ pub struct Interactive<'a> {
     /// When the next try to connect begins.
     retry_at: Option<Instant>,
     retry_reason: String,
+    /// The user named at the start, and when to look for him again.
+    awaited: Option<(String, Instant)>,
     exit: Option<Exit>,
 }
 
@@ -81,12 +85,16 @@ pub async fn run(
         decided: BTreeSet::new(),
         retry_at: None,
         retry_reason: String::new(),
+        awaited: None,
         exit: None,
     };
     this.on_connection(client.connection().borrow().clone());
     this.refresh_chats().await?;
     match &options.peer {
-        Some(peer) => this.find(peer),
+        Some(peer) => {
+            this.awaited = Some((peer.clone(), Instant::now() + PEER_RETRY));
+            this.find(peer);
+        }
         None => this.open_newest(),
     }
     let mut input = read_input();
@@ -106,6 +114,7 @@ pub async fn run(
             },
             Some(answer) = answered.recv() => this.on_answer(answer).await?,
             () = tokio::time::sleep(COUNTDOWN), if this.retry_at.is_some() => {}
+            () = until(this.awaited.as_ref().map(|(_, at)| *at)) => this.find_awaited(),
             exit = signals.next() => return Ok(exit),
         }
     }
@@ -133,8 +142,14 @@ impl Interactive<'_> {
         for wish in wishes {
             match wish {
                 Wish::Send { to, text } => self.send(to, text).await?,
-                Wish::OpenName(name) => self.find(&name),
-                Wish::Open(conversation) => self.load(conversation, Part::Newest, None),
+                Wish::OpenName(name) => {
+                    self.awaited = None;
+                    self.find(&name);
+                }
+                Wish::Open(conversation) => {
+                    self.awaited = None;
+                    self.load(conversation, Part::Newest, None);
+                }
                 Wish::LoadOlder { conversation, before } => {
                     self.load(conversation, Part::Older, Some(before))
                 }
@@ -179,6 +194,7 @@ impl Interactive<'_> {
             Ok(name) => name,
             Err(error) => {
                 let text = format!("`{}` is not a name: {error}.", text::for_screen(typed));
+                self.awaited = None;
                 return self.app.notice(NoticeKind::Problem, text);
             }
         };
@@ -194,6 +210,14 @@ impl Interactive<'_> {
             };
             let _ = answers.send(Answer::Found(name.into_string(), found)).await;
         });
+    }
+
+    fn find_awaited(&mut self) {
+        if let Some((peer, at)) = &mut self.awaited {
+            *at = Instant::now() + PEER_RETRY;
+            let peer = peer.clone();
+            self.find(&peer);
+        }
     }
 
     fn open_newest(&mut self) {
@@ -235,11 +259,18 @@ impl Interactive<'_> {
             }
             Answer::Found(name, Err(error)) => {
                 let text = match error {
+                    Error::Refused(_) | Error::NotConnected | Error::ConnectionLost
+                        if self.awaited.is_some() =>
+                    {
+                        format!("There is no user `{name}` yet. The chat opens when there is.")
+                    }
                     Error::Refused(_) => format!("There is no user `{name}`."),
                     Error::Misuse(reason) => format!("`{name}`: {reason}."),
                     error => format!("Cannot look for `{name}`: {error}."),
                 };
-                self.app.notice(NoticeKind::Problem, text);
+                if self.app.notices.last().is_none_or(|last| last.text != text) {
+                    self.app.notice(NoticeKind::Problem, text);
+                }
                 Ok(())
             }
             Answer::History { conversation, part, history } => {
@@ -418,6 +449,13 @@ impl Interactive<'_> {
             self.app.log.peer_marks = PeerMarks { delivered, read };
         }
         Ok(())
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -194,8 +194,11 @@ impl Lines<'_> {
         };
         let begin = if info.state.read_wanted > 0 { info.state.read_wanted } else { info.state.read.seq };
         let printed = *self.printed.get_or_insert(begin);
-        let count = info.state.applied.seq.saturating_sub(printed);
-        let history = self.client.history(self.conversation, None, count as usize).await.map_err(failed)?;
+        let applied = info.state.applied.seq;
+        let count = applied.saturating_sub(printed) as usize;
+        // Up to what was applied then: more may be there by now, and counting from the newest would leave out the oldest.
+        let history =
+            self.client.history(self.conversation, Some(applied + 1), count).await.map_err(failed)?;
         for item in history.items {
             match item {
                 HistoryItem::Entry(entry) if entry.place.seq <= printed => {}

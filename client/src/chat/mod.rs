@@ -70,6 +70,7 @@ fn run_inner(options: &ChatOptions) -> Result<Exit, Stop> {
         .build()
         .map_err(|error| Stop::usage(format!("cannot start: {error}")))?;
     let result = runtime.block_on(session(options, &plan, mode));
+    password::give_up_asking();
     runtime.shutdown_background(); // a thread may still wait for input
     result
 }

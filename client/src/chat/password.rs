@@ -26,6 +26,11 @@ impl Drop for Quiet {
     }
 }
 
+/// Brings the echo back when the program ends while somebody is asked.
+pub fn give_up_asking() {
+    let _ = disable_raw_mode();
+}
+
 /// A line, shown as it is typed.
 pub fn ask_line(question: &str) -> Result<String, Stop> {
     let stop = |error: io::Error| Stop::usage(format!("cannot ask for {question}: {error}"));

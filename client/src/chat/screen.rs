@@ -51,6 +51,10 @@ impl Screen {
         };
         let mut screen = Screen { out: io::stdout(), shown: None, colours };
         screen.resume()?;
+        // What was typed before cannot be read well: its line ends were not yet keys.
+        while crossterm::event::poll(std::time::Duration::ZERO)? {
+            crossterm::event::read()?;
+        }
         Ok(screen)
     }
 

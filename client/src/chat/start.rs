@@ -59,7 +59,20 @@ pub async fn log_in(
         Some(password) => password,
         None => ask(format!("Password for {}", plan.user), password::ask_password).await?,
     };
-    client.login(&plan.user, &password).await.map(|_| ()).map_err(|error| stop(error, Exit::Login))
+    let was_known = client.me().is_some();
+    match client.login(&plan.user, &password).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let mut stop = stop(error, Exit::Login);
+            if was_known && options.register && stop.exit == Exit::Login {
+                stop.reason.push_str(
+                    "; the folder knows this account, so it was not created again: for a new node ",
+                );
+                stop.reason.push_str("choose another --data DIR");
+            }
+            Err(stop)
+        }
+    }
 }
 
 /// Creates the account, or logs in to it if it is there and the password fits.
@@ -137,7 +150,7 @@ fn reason(error: &Error) -> String {
             format!("{error}; if it listens there without encryption, give --plain")
         }
         Error::Connect(ConnectError::WrongCertificate { .. } | ConnectError::UnknownCertificate { .. }) => {
-            format!("{error} with --pin FINGERPRINT")
+            format!("{error} with --pin FINGERPRINT; for another node choose another --data DIR")
         }
         Error::ConnectionLost => format!("{error}; if the node listens there with TLS, leave --plain out"),
         error => error.to_string(),
