@@ -12,6 +12,8 @@ pub mod connection;
 mod conversation;
 mod core;
 mod counters;
+#[cfg(test)]
+mod end_to_end;
 pub mod input;
 mod lanes;
 pub mod limits;
