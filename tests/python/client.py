@@ -95,7 +95,7 @@ def encode_frame(modules: types.ModuleType, name: str, request: int, owner: tupl
 
 
 def decode_event(modules: types.ModuleType, rest: bytes) -> tuple[int, str | None, Any]:
-    """Request, name and body of an event, given what stands behind its length field. A name of None is to be skipped."""
+    """Request, name and body of the event behind a length field. A name of None is to be skipped."""
     if len(rest) < _HEAD.size:
         raise ProtocolError(f"a frame of {len(rest)} bytes")
     event, flags, request = _HEAD.unpack_from(rest)
@@ -160,6 +160,8 @@ class Connection:
             context.load_default_certs()
         self._socket = context.wrap_socket(self._socket, server_hostname=host)
         certificate = self._socket.getpeercert(binary_form=True)
+        if certificate is None:
+            raise ProtocolError("the node has shown no certificate")
         if fingerprint is not None:
             found = hashlib.sha256(certificate).hexdigest()
             if found != fingerprint.replace(":", "").replace(" ", "").lower():
@@ -197,15 +199,15 @@ class Connection:
     def call(self, command: str, owner: tuple[int, ...] = (), /, **fields: Any) -> Any:
         return self.answer(self.begin(command, owner, **fields))
 
-    def next_push(self, wanted: str) -> Any:
-        """The body of the next push of that name; others stay in `pushes`."""
+    def next_push(self, *wanted: str) -> Any:
+        """The body of the next push with one of these names; others stay in `pushes`."""
         deadline = time.monotonic() + self.timeout_s
         while True:
             for index, (name, body) in enumerate(self.pushes):
-                if name == wanted:
+                if name in wanted:
                     del self.pushes[index]
                     return body
-            self._step(deadline, f"no {wanted} was pushed")
+            self._step(deadline, f"no {' or '.join(wanted)} was pushed")
 
     def wait_closed(self) -> Any:
         """Reads until the node closes; returns its `Closing`, None if it sent none."""
@@ -321,6 +323,24 @@ class Client(Connection):
     def pull(self, conversation: tuple[int, int], first: int, last: int, epoch: int = 0) -> Any:
         return self.call("Pull", conversation, from_=first, to=last, epoch=epoch)
 
+    def receive(self, conversation: tuple[int, int], applied: int, head: int) -> list[Any]:
+        """The entries behind `applied` up to `head`, which is yet to be announced. What pushes lack is pulled."""
+        held: dict[int, Any] = {}
+        announced = applied
+        while announced < head:
+            push = self.next_push("Message", "HeadMoved")
+            if (push.conversation.low, push.conversation.high) != conversation:
+                continue
+            if isinstance(push, self.modules.MessageT):
+                held[push.entry.seq] = push.entry
+                announced = max(announced, push.entry.seq)
+            else:
+                announced = max(announced, push.head.seq)
+        missing = [seq for seq in range(applied + 1, head + 1) if seq not in held]
+        if missing:
+            held |= {entry.seq: entry for entry in self.pull(conversation, missing[0], missing[-1]).entries or []}
+        return [held[seq] for seq in range(applied + 1, head + 1)]
+
     def mark_read(self, conversation: tuple[int, int], seq: int) -> Any:
         return self.call("Mark", conversation, kind=self.modules.MarkKind.Read, seq=seq)
 
@@ -341,7 +361,3 @@ class Client(Connection):
 
     def logout(self, forget_ticket: bool = True) -> None:
         self.call("Logout", forgetTicket=forget_ticket)
-
-
-def conversation_of(one: int, other: int) -> tuple[int, int]:
-    return min(one, other), max(one, other)

@@ -5,12 +5,14 @@ import argparse
 import pathlib
 import secrets
 import sys
+import time
 import traceback
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 sys.dont_write_bytecode = True
 
-import schema  # noqa: E402
+import schema
 
 EPILOG = """\
 Start a node (`cargo run --release`) and give its address and the fingerprint that it prints:
@@ -90,7 +92,10 @@ class Talk:
 
     def register(self) -> str:
         """registers both"""
-        users = [self.ann.register(self.ann_name, self.ann_password), self.bob.register(self.bob_name, self.bob_password)]
+        users = [
+            self.ann.register(self.ann_name, self.ann_password),
+            self.bob.register(self.bob_name, self.bob_password),
+        ]
         if 0 in users or users[0] == users[1]:
             raise Failure(f"users {users}")
         refused("the name again", "name_taken", self.bob.register, self.ann_name.upper(), "other")
@@ -125,9 +130,9 @@ class Talk:
         named = self.bob.name_user(self.ann_user)
         same("ann named", (named.user, named.name), (self.ann_user, self.ann_name))
         refused("nobody", "unknown_user", self.ann.find_user, "no" + self.bob_name)
-        from client import conversation_of
-
-        self.conversation = conversation_of(self.ann_user, self.bob_user)
+        low, high = self.conversation = min(self.ann_user, self.bob_user), max(self.ann_user, self.bob_user)
+        refused("a wrong order", "bad_field", self.ann.send, (high, low), 1, 0, "hello")
+        refused("a talk with herself", "bad_field", self.ann.send, (self.ann_user, self.ann_user), 1, 0, "hello")
         return f"conversation {self.conversation}"
 
     def send(self) -> str:
@@ -171,7 +176,6 @@ class Talk:
         """a send that names the wrong one before it is refused"""
         refusal = refused("a gap", "out_of_order", self.ann.send, self.conversation, 3, 2, "too early")
         same("the last one taken", refusal.detail, 1)
-        # Of counters refused here the next ones need not be free again: 3 was not taken, so it may be used for other words.
         return "out_of_order tells the last counter taken, 1"
 
     def pipeline(self) -> str:
@@ -186,9 +190,10 @@ class Talk:
             self.sent.append(self.ann.answer(request))
         self.said += texts
         same("the places", [sent.seq for sent in self.sent], list(range(1, 10)))
-        for text, sent in zip(self.said[1:], self.sent[1:], strict=True):
-            self.check_entry(self.bob.next_push("Message").entry, self.ann, text, sent)
-        return f"{len(texts)} at once, pushed in order"
+        entries = self.bob.receive(self.conversation, 1, len(self.said))
+        for entry, text, sent in zip(entries, self.said[1:], self.sent[1:], strict=True):
+            self.check_entry(entry, self.ann, text, sent)
+        return f"{len(texts)} at once, received in order"
 
     def pull(self) -> str:
         """pulls the whole log"""
@@ -203,7 +208,11 @@ class Talk:
         same("a part", [entry.seq for entry in part.entries], [2, 3])
         other = self.ann.pull(self.conversation, 1, head, pulled.epoch + 1)
         kinds = [(lack.from_, lack.to, lack.kind) for lack in other.ranges or []]
-        same("another epoch", (len(other.entries or []), kinds), (0, [(1, head, self.ann.modules.RangeKind.EpochChanged)]))
+        same(
+            "another epoch",
+            (len(other.entries or []), kinds),
+            (0, [(1, head, self.ann.modules.RangeKind.EpochChanged)]),
+        )
         return f"{head} entries in epoch {pulled.epoch}"
 
     def mark(self) -> str:
@@ -224,23 +233,38 @@ class Talk:
         text = "hello ann"
         sent = self.bob.send(self.conversation, 1, 0, text)
         same("the place", sent.seq, len(self.said) + 1)
-        self.check_entry(self.ann.next_push("Message").entry, self.bob, text, sent)
+        (entry,) = self.ann.receive(self.conversation, len(self.said), sent.seq)
+        self.check_entry(entry, self.bob, text, sent)
         self.said.append(text)
         self.sent.append(sent)
         return f"seq {sent.seq}"
 
+    def sync_until(self, user: Any, uver: int, is_current: Callable[[Any], bool]) -> tuple[int, list[Any]]:
+        """Syncs from `uver` until this conversation's summary is as wanted: the list follows with a small delay."""
+        deadline = time.monotonic() + user.timeout_s
+        while True:
+            new_uver, changes = user.sync(uver)
+            if len(changes) == 1 and is_current(changes[0]):
+                return new_uver, changes
+            if len(changes) > 1 or time.monotonic() > deadline:
+                raise Failure(f"after uver {uver} the list holds {[vars(summary) for summary in changes]}")
+            time.sleep(0.01)
+
     def sync(self) -> str:
         """both sync and count what is unread"""
         head = len(self.said)
-        self.ann_uver, anns = self.ann.sync(0)
-        self.bob_uver, bobs = self.bob.sync(0)
+
+        def is_current(summary: Any) -> bool:
+            return summary.head.seq == head == max(summary.read.seq, summary.peerRead.seq)
+
+        self.ann_uver, anns = self.sync_until(self.ann, 0, is_current)
+        self.bob_uver, bobs = self.sync_until(self.bob, 0, is_current)
         for summaries, uver in ((anns, self.ann_uver), (bobs, self.bob_uver)):
-            same("the list", len(summaries), 1)
             summary = summaries[0]
             same("conversation", (summary.conversation.low, summary.conversation.high), self.conversation)
             same("the head", (summary.head.seq, summary.timeMs), (head, self.sent[-1].timeMs))
             same("uver", summary.uver, uver)
-        # Ann's own mark moved with her last message only, bob's with his.
+        # The last message is bob's: it moved his marks, not hers.
         same("ann's unread", anns[0].head.ord - anns[0].read.ord, 1)
         same("what bob read", (anns[0].peerRead.seq, bobs[0].read.seq), (head, head))
         same("what ann read", (anns[0].read.seq, bobs[0].peerRead.seq), (head - 1, head - 1))
@@ -255,11 +279,11 @@ class Talk:
         self.sent.append(self.ann.send(self.conversation, 12, 11, self.said[-1]))
         self.bob = self.connect()
         resumed = self.bob.resume(ticket, self.bob_uver)
-        same("the session", (resumed.user, resumed.name, resumed.device), (self.bob_user, self.bob_name, device))
-        same("its id", resumed.session, session)
+        found = (resumed.user, resumed.name, resumed.device, resumed.session)
+        same("the session", found, (self.bob_user, self.bob_name, device, session))
         same("where to sync from", (resumed.afresh, resumed.from_), (False, self.bob_uver))
-        self.bob_uver, changes = self.bob.sync(resumed.from_)
-        same("the head", [summary.head.seq for summary in changes], [len(self.said)])
+        head = len(self.said)
+        self.bob_uver, _ = self.sync_until(self.bob, resumed.from_, lambda summary: summary.head.seq == head)
         pulled = self.bob.pull(self.conversation, len(self.said), len(self.said))
         self.check_entry(pulled.entries[0], self.ann, self.said[-1], self.sent[-1])
         return f"device {resumed.device} got seq {pulled.to}, sent meanwhile"
@@ -286,11 +310,20 @@ class Talk:
 
     def logout(self) -> str:
         """logs both out"""
-        for user in (self.ann, self.bob):
-            user.logout()
-            user.wait_closed()
+
+        def leave(user: Any, forget_ticket: bool) -> None:
+            user.logout(forget_ticket)
+            same("the end", user.wait_closed(), None)
             user.close()
+
+        leave(self.ann, False)
+        kept = self.ann.ticket
+        self.ann = self.connect()
+        self.ann.resume(kept, self.ann_uver)
+        leave(self.ann, True)
+        leave(self.bob, True)
         again = self.connect()
+        refused("the ticket", "ticket_refused", again.resume, self.ann.ticket, self.ann_uver)
         refused("the ticket", "ticket_refused", again.resume, self.bob.ticket, self.bob_uver)
         again.close()
         return "their tickets serve no more"
@@ -306,8 +339,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     trust.add_argument("--roots", metavar="PEM", help="check the certificate against these roots instead")
     trust.add_argument("--plain", action="store_true", help="the listener is one without TLS")
     parser.add_argument("--timeout", type=float, default=30, metavar="SECONDS", help="for each answer, default 30")
-    parser.add_argument("--modules", type=pathlib.Path, default=schema.MODULES, metavar="DIR",
-                        help="where flatc's output is kept, default target/python/modules")
+    parser.add_argument(
+        "--modules",
+        type=pathlib.Path,
+        default=schema.MODULES,
+        metavar="DIR",
+        help="where flatc's output is kept, default target/python/modules",
+    )
     return parser.parse_args(arguments)
 
 

@@ -8,7 +8,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-import schema  # noqa: E402
+import schema
 
 PAGE = schema.ROOT / "wire" / "PROTOCOL.md"
 
@@ -44,7 +44,7 @@ def check_frames(page: str, modules) -> None:
     hello, send, sent = frames(page)
     for frame in (hello, send, sent):
         assert int.from_bytes(frame[:4], "little") == len(frame) - 4, frame
-    # Builders may lay tables out differently, so commands are compared by their heads and what is read from their bodies.
+    # Builders may lay tables out differently, so commands are compared by heads and what is read from bodies.
     ours = client.encode_frame(modules, "Hello", 1, (), {"versionMin": 1, "versionMax": 1, "software": "example"})
     assert ours[4:12] == hello[4:12]
     body = client.decode_body(modules, "Hello", hello[12:])
@@ -113,8 +113,13 @@ def check_saslprep() -> None:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--modules", type=pathlib.Path, default=schema.MODULES, metavar="DIR",
-                        help="where flatc's output is kept, default target/python/modules")
+    parser.add_argument(
+        "--modules",
+        type=pathlib.Path,
+        default=schema.MODULES,
+        metavar="DIR",
+        help="where flatc's output is kept, default target/python/modules",
+    )
     modules = schema.load(parser.parse_args(arguments).modules)
     page = PAGE.read_text(encoding="utf-8")
     check_tables(page)

@@ -127,7 +127,7 @@ def _hkdf(salt: bytes, material: bytes, info: bytes) -> bytes:
     return _hmac(_hmac(salt, material), info + b"\x01")
 
 
-# The hash of each signature algorithm, by the DER bytes of its object identifier. MD5 and SHA-1 are replaced (RFC 5929).
+# The hash of each signature algorithm, by its object identifier in DER. MD5 and SHA-1 are replaced (RFC 5929).
 _SIGNATURE_HASHES = {
     bytes.fromhex("2a864886f70d010104"): "sha256",  # md5WithRSAEncryption
     bytes.fromhex("2a864886f70d010105"): "sha256",  # sha1WithRSAEncryption
