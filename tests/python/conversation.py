@@ -13,6 +13,7 @@ from typing import Any
 sys.dont_write_bytecode = True
 
 import schema
+import scram
 
 EPILOG = """\
 Start a node (`cargo run --release`) and give its address and the fingerprint that it prints:
@@ -50,9 +51,8 @@ def refused(what: str, name: str, act: Callable[..., Any], *arguments: Any) -> A
 class Talk:
     """The steps share what is said here."""
 
-    def __init__(self, connect: Callable[[], Any], plain: bool):
+    def __init__(self, connect: Callable[[], Any]):
         self.connect = connect
-        self.plain = plain
         mark = secrets.token_hex(4)
         self.ann_name, self.bob_name = f"ann-{mark}", f"bob-{mark}"
         self.ann_password, self.bob_password = "päss wörd\u00a0of ann", "correct horse \U0001f40e"
@@ -86,7 +86,7 @@ class Talk:
         self.ann, self.bob = self.connect(), self.connect()
         welcome = self.ann.welcome
         same("may register", welcome.registrationOpen, True)
-        same("mechanisms", self.ann.mechanisms, ["SCRAM-SHA-256" if self.plain else "SCRAM-SHA-256-PLUS"])
+        same("mechanisms", self.ann.mechanisms, [scram.PLAIN if self.ann.binding is None else scram.PLUS])
         self.ann.ping()
         return f"{welcome.software}, version {welcome.version}, {', '.join(self.ann.mechanisms)}"
 
@@ -367,7 +367,7 @@ def main(arguments: list[str]) -> int:
             timeout_s=options.timeout,
         )
 
-    talk = Talk(connect, options.plain)
+    talk = Talk(connect)
     steps = talk.steps()
     for number, step in enumerate(steps, 1):
         try:

@@ -60,7 +60,7 @@ fn script(name: &str, arguments: &[&str]) -> String {
 }
 
 /// Both users' whole talk, and nothing left that `ringtalk check` would mind.
-fn assert_talk(arguments: impl Fn(&Node) -> Vec<String>) {
+fn assert_talk(mechanism: &str, arguments: impl Fn(&Node) -> Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut node = NodeBuilder::new(&folder.path().join("data")).start();
     let arguments = arguments(&node);
@@ -70,6 +70,8 @@ fn assert_talk(arguments: impl Fn(&Node) -> Vec<String>) {
     let steps: Vec<&str> = text.lines().filter(|line| line.starts_with("ok ")).collect();
     let announced = steps.last().and_then(|line| line.split(['/', ' ']).nth(2)).and_then(|n| n.parse().ok());
     assert_eq!(announced, Some(steps.len()), "{text}");
+    let first = steps.first().expect("a step");
+    assert!(first.ends_with(&format!(", {mechanism}")), "{text}");
     assert!(node.is_running(), "{text}");
     assert!(node.stop().success(), "{}", node.errors());
     check(node.data()).expect("a clean folder");
@@ -77,7 +79,7 @@ fn assert_talk(arguments: impl Fn(&Node) -> Vec<String>) {
 
 #[test]
 fn the_page_suffices_over_tls() {
-    assert_talk(|node| {
+    assert_talk("SCRAM-SHA-256-PLUS", |node| {
         let address = node.tls.expect("a TLS listener").to_string();
         vec!["--node".into(), address, "--fingerprint".into(), node.fingerprint.clone()]
     });
@@ -85,7 +87,7 @@ fn the_page_suffices_over_tls() {
 
 #[test]
 fn the_page_suffices_over_plain() {
-    assert_talk(|node| {
+    assert_talk("SCRAM-SHA-256", |node| {
         let address = node.plain.expect("a plain listener").to_string();
         vec!["--node".into(), address, "--plain".into()]
     });
