@@ -253,6 +253,7 @@ impl Interactive<'_> {
                 if !self.opened.iter().any(|(opened, _)| *opened == id) {
                     self.opened.push((id, name));
                 }
+                self.app.notices.retain(|notice| notice.kind == NoticeKind::Info);
                 self.refresh_chats().await?;
                 let wish = self.app.open_chat(id);
                 self.fulfil(vec![wish]).await
@@ -379,6 +380,10 @@ impl Interactive<'_> {
             }
             Event::SendDelayed { refused, .. } => {
                 self.app.notice(NoticeKind::Problem, format!("Sending is delayed: {refused}."));
+            }
+            Event::SendUnanswered { .. } => {
+                let text = "A message was not answered; it is sent again after the next reconnect.";
+                self.app.notice(NoticeKind::Problem, text);
             }
             Event::CertificateRemembered { address, fingerprint } => {
                 let text = format!("The certificate of {address} is remembered: {fingerprint}");

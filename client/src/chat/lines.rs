@@ -3,6 +3,9 @@
 //! Output: `[SEQ] NAME: TEXT`, TEXT as [`text::for_line`] writes it; with `verbose` also `acked SEQ` for each own message
 //! that is on the node's disk. Everything else goes to standard error. At the end of input it waits until all messages
 //! are acknowledged.
+//!
+//! Own messages are sent exactly once, however the program ends. Output goes on where the last run stopped; a run that was
+//! killed may have printed a few lines that it could not note, and they are printed once more.
 
 use std::io::{BufRead, Write};
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use options::{ChatOptions, Exit, Stop};
 
-use crate::client::Client;
+use crate::event::{Connection, StopCause};
 
 use options::Plan;
 use signals::Signals;
@@ -77,8 +77,10 @@ fn run_inner(options: &ChatOptions) -> Result<Exit, Stop> {
 
 async fn session(options: &ChatOptions, plan: &Plan, mode: Mode) -> Result<Exit, Stop> {
     let mut signals = Signals::listen()?;
-    let client = Client::open(start::client_options(options, plan)).await;
-    let client = client.map_err(|error| start::stop(error, Exit::Folder))?;
+    let client = tokio::select! {
+        opened = start::open(options, plan) => opened?,
+        exit = signals.next() => return Ok(exit),
+    };
     let events = client.events();
     let offline = if mode == Mode::Interactive { Offline::Goes } else { Offline::Ends };
     let logged_in = tokio::select! {
@@ -90,9 +92,15 @@ async fn session(options: &ChatOptions, plan: &Plan, mode: Mode) -> Result<Exit,
         (Ok(()), Mode::Interactive) => interactive::run(&client, options, events, &mut signals).await,
         (Ok(()), Mode::Lines) => lines::run(&client, options, events, &mut signals).await,
     };
+    let connection = client.connection();
     let closed = tokio::time::timeout(CLOSE_MAX, client.close()).await;
-    match (result, closed) {
-        (Ok(_), Ok(Err(error))) => Err(start::stop(error, Exit::Folder)),
-        (result, _) => result,
+    let last = connection.borrow().clone();
+    match (result, closed, last) {
+        // Why the client ended says more than that it is closed.
+        (Err(_), _, Connection::Stopped { cause: StopCause::Folder, reason }) => {
+            Err(Stop::new(Exit::Folder, reason))
+        }
+        (Ok(_), Ok(Err(error)), _) => Err(start::stop(error, Exit::Folder)),
+        (result, _, _) => result,
     }
 }

@@ -1,7 +1,9 @@
 //! From options to a client that is logged in.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use wire::Refusal;
 
 use super::options::{ChatOptions, Exit, Plan, Stop};
@@ -10,6 +12,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::event::{Connection, StopCause};
 use crate::options::{ClientOptions, Remember};
+use crate::store::StoreError;
 use crate::transport::ConnectError;
 
 /// Whether a node that cannot be reached now is a reason to end.
@@ -20,7 +23,24 @@ pub enum Offline {
     Ends,
 }
 
-pub fn client_options(options: &ChatOptions, plan: &Plan) -> ClientOptions {
+/// How long a folder may be in use by a program that is just ending.
+const IN_USE_MAX: Duration = Duration::from_secs(2);
+const IN_USE_RETRY: Duration = Duration::from_millis(50);
+
+/// Opens the account's folder.
+pub async fn open(options: &ChatOptions, plan: &Plan) -> Result<Client, Stop> {
+    let deadline = Instant::now() + IN_USE_MAX;
+    loop {
+        match Client::open(client_options(options, plan)).await {
+            Err(Error::Store(StoreError::InUse { .. })) if Instant::now() < deadline => {
+                tokio::time::sleep(IN_USE_RETRY).await;
+            }
+            opened => return opened.map_err(|error| stop(error, Exit::Folder)),
+        }
+    }
+}
+
+fn client_options(options: &ChatOptions, plan: &Plan) -> ClientOptions {
     let mut client = ClientOptions::new(plan.folder.clone(), plan.address.clone(), plan.security.clone());
     client.device_name = device_name();
     client.remember = if options.remember { Remember::Keys } else { Remember::TicketOnly };
