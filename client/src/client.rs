@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use wire::client::{ConversationState, StoredSend};
-use wire::limits::PULL_ENTRIES_MAX;
+use wire::limits::{LABEL_LEN_MAX, PULL_ENTRIES_MAX};
 use wire::message::{BodyKind, Pulled};
 use wire::name::UserName;
 use wire::{ConversationId, UserId};
@@ -78,8 +78,12 @@ impl Client {
     /// Opens the folder and starts the client's task on the current tokio runtime. Connects to nothing yet.
     ///
     /// # Errors
-    /// [`Error::Store`]: the folder is in use, unreadable, damaged, or of a later version.
+    /// [`Error::Store`]: the folder is in use, unreadable, damaged, or of a later version. [`Error::Misuse`]: the device's
+    /// name is too long.
     pub async fn open(options: ClientOptions) -> Result<Self, Error> {
+        if options.device_name.len() > LABEL_LEN_MAX {
+            return Err(Error::Misuse("the device's name is longer than 64 bytes"));
+        }
         let folder = options.folder.clone();
         let opened = blocking(move || {
             let (store, stored) = Store::open(&folder)?;

@@ -9,6 +9,7 @@ use super::command::{self, Command};
 use super::editor::{Edit, Editor};
 use super::log::{Key, Log};
 use super::moment::{self, Moment};
+use super::text;
 use super::view;
 
 /// Notices kept above the input line until the next key.
@@ -91,7 +92,11 @@ pub enum Link {
 
 impl Link {
     pub fn waiting(left: Duration, reason: String) -> Self {
-        Link::Waiting { seconds: left.as_millis().div_ceil(1_000) as u64, reason }
+        Link::Waiting { seconds: left.as_millis().div_ceil(1_000) as u64, reason: text::for_line(&reason) }
+    }
+
+    pub fn down(reason: &str) -> Self {
+        Link::Down { reason: text::for_line(reason) }
     }
 }
 
@@ -165,11 +170,13 @@ impl App {
         }
     }
 
-    pub fn notice(&mut self, kind: NoticeKind, text: impl Into<String>) {
+    /// Tells something above the status line. Parts of it may come from the node.
+    pub fn notice(&mut self, kind: NoticeKind, text: impl AsRef<str>) {
+        let text = text::for_screen(text.as_ref());
         if self.notices.len() == NOTICES_MAX {
             self.notices.remove(0);
         }
-        self.notices.push(Notice { kind, text: text.into() });
+        self.notices.push(Notice { kind, text });
     }
 
     pub fn handle_action(&mut self, action: Action) -> Vec<Wish> {

@@ -408,10 +408,10 @@ impl Interactive<'_> {
                 Link::waiting(delay, reason)
             }
             Connection::LoginNeeded { refused: None } => {
-                Link::Down { reason: "the session has expired, start again to log in".into() }
+                Link::down("the session has expired, start again to log in")
             }
-            Connection::LoginNeeded { refused: Some(refused) } => Link::Down { reason: refused.to_string() },
-            Connection::Stopped { reason, .. } => Link::Down { reason },
+            Connection::LoginNeeded { refused: Some(refused) } => Link::down(&refused.to_string()),
+            Connection::Stopped { reason, .. } => Link::down(&reason),
         };
     }
 

@@ -137,7 +137,7 @@ impl Lines<'_> {
     }
 
     fn complain(&mut self, reason: &str) {
-        eprintln!("ringtalk: not sent: {reason}");
+        eprintln!("ringtalk: not sent: {}", text::for_line(reason));
         self.exit = Exit::NotSent;
     }
 
@@ -166,6 +166,7 @@ impl Lines<'_> {
             }
             Event::Connection(Connection::Waiting { delay, reason }) => {
                 self.was_lost = true;
+                let reason = text::for_line(&reason);
                 eprintln!("ringtalk: {reason}; reconnecting in {} ms", delay.as_millis());
             }
             Event::Connection(Connection::Online { .. }) if self.was_lost => {

@@ -45,7 +45,7 @@ pub fn run(options: ChatOptions) -> ExitCode {
     match run_inner(&options) {
         Ok(exit) => exit.into(),
         Err(stop) => {
-            eprintln!("ringtalk: {}", stop.reason.trim_end_matches('.'));
+            eprintln!("ringtalk: {}", text::for_line(stop.reason.trim_end_matches('.')));
             stop.exit.into()
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wire::Refusal;
+use wire::limits::LABEL_LEN_MAX;
 
 use super::options::{ChatOptions, Exit, Plan, Stop};
 use super::password;
@@ -50,7 +51,10 @@ fn client_options(options: &ChatOptions, plan: &Plan) -> ClientOptions {
 /// The name of this machine, as far as it is one.
 fn device_name() -> String {
     let name = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let name: String = name.trim().chars().filter(|c| !c.is_control()).take(32).collect();
+    let mut name: String = name.trim().chars().filter(|c| !c.is_control()).collect();
+    while name.len() > LABEL_LEN_MAX {
+        name.pop();
+    }
     if name.is_empty() { "terminal".into() } else { name }
 }
 

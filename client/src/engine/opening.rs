@@ -41,10 +41,18 @@ async fn open_one(
         _ => Vec::new(),
     };
     let connected = transport::connect(address, security, &remembered).await?;
-    if let Some(fingerprint) = connected.first_met {
+    if let Some(fingerprint) = connected.to_remember {
         let (kept_address, store) = (address.clone(), store.clone());
-        blocking(move || store.pin(&kept_address, fingerprint)).await?;
-        board.tell(Event::CertificateRemembered { address: address.clone(), fingerprint });
+        let is_new = blocking(move || {
+            let is_new = store.pinned(&kept_address)? != Some(fingerprint);
+            if is_new {
+                store.pin(&kept_address, fingerprint)?;
+            }
+            Ok(is_new)
+        });
+        if is_new.await? {
+            board.tell(Event::CertificateRemembered { address: address.clone(), fingerprint });
+        }
     }
     Ok(connected)
 }

@@ -26,7 +26,7 @@ impl Store {
         })
     }
 
-    /// Remembers a certificate of this address, beside those known.
+    /// Remembers the certificate of this address instead of an earlier one.
     pub fn pin(&self, address: &Address, fingerprint: Fingerprint) -> Result<(), StoreError> {
         self.in_transaction(|transaction| {
             transaction.open_table(tables::PINS)?.insert(address.to_string().as_str(), &fingerprint.0)?;

@@ -50,7 +50,21 @@ async fn a_given_pin_decides() {
     let refused = patiently(client.expect("a folder").register(&name("ann"), PASSWORD)).await;
     assert!(matches!(refused, Err(Error::Connect(ConnectError::WrongCertificate { .. }))), "{refused:?}");
     let client = Client::open(options(right.path(), node.address(), pinned(certificate.fingerprint))).await;
-    patiently(client.expect("a folder").register(&name("ann"), PASSWORD)).await.expect("the right pin");
+    let client = client.expect("a folder");
+    patiently(client.register(&name("ann"), PASSWORD)).await.expect("the right pin");
+    patiently(client.close()).await.expect("closed");
+    // The node gets a new certificate: the remembered pin does not fit until the new one was given once.
+    let new = Certificate::new();
+    let node = node.restart(Some(&new)).await;
+    for (security, fits) in [(remembered(), false), (pinned(new.fingerprint), true), (remembered(), true)] {
+        let client = Client::open(options(right.path(), node.address(), security)).await.expect("a folder");
+        client.resume().await.expect("open");
+        let is_decided =
+            |state: &Connection| matches!(state, Connection::Online { .. } | Connection::Stopped { .. });
+        let state = until(&client, is_decided).await;
+        assert_eq!(matches!(state, Connection::Online { .. }), fits, "{state:?}");
+        patiently(client.close()).await.expect("closed");
+    }
 }
 
 #[tokio::test]
@@ -143,6 +157,24 @@ async fn a_move_leads_to_the_address_it_names_and_an_empty_one_to_the_same() {
     assert!(patiently(gone.register(&ben, PASSWORD)).await.is_err(), "nobody listens there any more");
     let unknown = patiently(client.find_user(&ben)).await;
     assert!(matches!(unknown, Err(Error::Refused(_))), "answered at the new address: {unknown:?}");
+}
+
+#[tokio::test]
+async fn a_move_to_where_nobody_listens_leads_back_home() {
+    let (node, folder) = (Node::plain().await, folder());
+    let gone = node.second().await;
+    let nowhere = gone.address().to_string();
+    drop(gone);
+    let client = registered(folder.path(), &node, "ann").await;
+    let mut events = client.events();
+    let addresses = vec![nowhere, "not an address".into()];
+    node.world()
+        .push_to_all(|encoder| encoder.move_away(&Move { addresses, reconnect_ms: 1, deadline_ms: 10_000 }));
+    let back = event(&mut events, |event| match event {
+        Event::Connection(Connection::Online { resumed }) => Some(resumed),
+        _ => None,
+    });
+    assert!(back.await, "the ticket serves at home");
 }
 
 #[tokio::test]

@@ -85,8 +85,8 @@ pub(crate) struct Connected {
     pub(crate) stream: Box<dyn Stream>,
     /// `tls-server-end-point` of the node's certificate, where it has one.
     pub(crate) binding: Option<Vec<u8>>,
-    /// A certificate met for the first time, which has to be remembered before anything is sent.
-    pub(crate) first_met: Option<Fingerprint>,
+    /// A certificate trusted by its fingerprint alone, which is to be remembered before anything is sent.
+    pub(crate) to_remember: Option<Fingerprint>,
 }
 
 /// Connects to the first address behind `address` that answers. `remembered` are the fingerprints known for it.
@@ -98,7 +98,7 @@ pub(crate) async fn connect(
     let tcp = connect_tcp(address).await?;
     let trust = match security {
         Security::Plain => {
-            return Ok(Connected { stream: Box::new(tcp), binding: None, first_met: None });
+            return Ok(Connected { stream: Box::new(tcp), binding: None, to_remember: None });
         }
         Security::Tls(trust) => trust,
     };
@@ -124,12 +124,12 @@ pub(crate) async fn connect(
     let (_, session) = stream.get_ref();
     let leaf = session.peer_certificates().and_then(|chain| chain.first());
     let binding = leaf.and_then(|leaf| binding::server_end_point(leaf));
-    let first_met = verifier.seen().filter(|_| is_first);
-    match (first_met, trust) {
+    let to_remember = verifier.seen().filter(|_| is_first || matches!(trust, Trust::Pinned(_)));
+    match (to_remember, trust) {
         (Some(found), Trust::Remembered { first_use: FirstUse::LoopbackOnly }) if !is_loopback => {
             Err(ConnectError::UnknownCertificate { address: address.clone(), found })
         }
-        _ => Ok(Connected { stream: Box::new(stream), binding, first_met }),
+        _ => Ok(Connected { stream: Box::new(stream), binding, to_remember }),
     }
 }
 

@@ -15,7 +15,8 @@ use super::{ConnectError, Fingerprint};
 /// How the node's certificate is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// One of these fingerprints, nothing else. The fingerprint is the identity: names and dates are not looked at.
+    /// One of these fingerprints, nothing else. The fingerprint is the identity: names and dates are not looked at. The
+    /// one that was met is remembered instead of an earlier one.
     Pinned(Vec<Fingerprint>),
     /// A chain to one of the roots in this PEM file, with the right name and dates.
     Roots(PathBuf),
