@@ -46,7 +46,7 @@ pub struct Limits {
     pub linger_max: Duration,
     /// Pause of a listener after accept failed for want of descriptors or memory.
     pub accept_pause: Duration,
-    /// While busy, the executor's own reactor (mesh, timers, files, foreign wakes) gets a pass so often.
+    /// While busy, the executor's own reactor (timers, files, its other tasks) gets a pass so often.
     pub reactor_pass: Duration,
     /// Turns without work before sleeping.
     pub empty_turns_max: u32,
@@ -76,7 +76,7 @@ impl Default for Limits {
             handshake_max: Duration::from_secs(15),
             linger_max: Duration::from_secs(2),
             accept_pause: Duration::from_millis(100),
-            reactor_pass: Duration::from_micros(100),
+            reactor_pass: Duration::from_millis(1),
             empty_turns_max: 4,
             stop_max: Duration::from_secs(10),
         }

@@ -304,6 +304,7 @@ impl Output {
 /// Emptied outputs and runs of one core, for reuse.
 #[derive(Default)]
 pub(super) struct OutputPool {
+    #[allow(clippy::vec_box)] // they come from and go to connections, which hold them boxed
     outputs: Vec<Box<Output>>,
     runs: Vec<Vec<u8>>,
 }

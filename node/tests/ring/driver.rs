@@ -39,11 +39,21 @@ pub mod told {
 
 pub enum Item {
     Hand(Box<Hand>),
-    Resume { connection: ConnectionId, turns: u32, frame: Bytes },
+    Resume {
+        connection: ConnectionId,
+        turns: u32,
+        frame: Bytes,
+    },
+    /// Goes from shard to shard; the last one answers.
+    Round {
+        hops: u32,
+        answer: mpsc::Sender<u32>,
+    },
 }
 
 pub enum Foreign {
     State(mpsc::Sender<State>),
+    Round { hops: u32, answer: mpsc::Sender<u32> },
 }
 
 /// What a test may know of a core.
@@ -74,6 +84,16 @@ fn number(bytes: &[u8], position: usize) -> u32 {
     bytes
         .get(position..position + 4)
         .map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().expect("4 bytes")))
+}
+
+fn pass_on(io: &mut Io<Item>, hops: u32, answer: mpsc::Sender<u32>) {
+    if hops == 0 {
+        let _ = answer.send(u32::from(io.mesh.index()));
+        return;
+    }
+    let to = (io.mesh.index() + 1) % io.mesh.shards();
+    let item = Item::Round { hops: hops - 1, answer };
+    assert!(io.mesh.send(to, Lane::Control, item).is_ok(), "one goes round");
 }
 
 impl TestDriver {
@@ -184,6 +204,7 @@ impl Driver for TestDriver {
                     io.connections.arm_multishot(id);
                 }
             }
+            Item::Round { hops, answer } => pass_on(io, hops, answer),
             Item::Resume { connection, turns: 0, frame } => {
                 self.reply(io, connection, &frame);
                 io.connections.resume(connection);
@@ -195,13 +216,18 @@ impl Driver for TestDriver {
         }
     }
 
-    fn on_foreign(&mut self, io: &mut Io<Item>, Foreign::State(answer): Foreign) {
-        let _ = answer.send(State {
-            connections: io.connections.len(),
-            known: self.known.len(),
-            counters: *io.connections.counters(),
-            hands_dropped: self.hands_dropped,
-        });
+    fn on_foreign(&mut self, io: &mut Io<Item>, item: Foreign) {
+        match item {
+            Foreign::State(answer) => {
+                let _ = answer.send(State {
+                    connections: io.connections.len(),
+                    known: self.known.len(),
+                    counters: *io.connections.counters(),
+                    hands_dropped: self.hands_dropped,
+                });
+            }
+            Foreign::Round { hops, answer } => pass_on(io, hops, answer),
+        }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -266,6 +292,13 @@ impl TestNode {
         };
         let cores = Cores::start(plan.collect()).expect("cores");
         Self { cores: Some(cores), remotes, plain, secured, certificate, _folder: folder }
+    }
+
+    /// Sends an item from outside over so many hops between shards; false if it does not come back in time.
+    pub fn round(&self, start: usize, hops: u32) -> bool {
+        let (answer, answered) = mpsc::channel();
+        assert!(self.remotes[start].push(Foreign::Round { hops, answer }).is_ok(), "the queue has room");
+        answered.recv_timeout(Duration::from_secs(20)).is_ok()
     }
 
     /// The state of each core.
