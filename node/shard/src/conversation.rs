@@ -326,10 +326,11 @@ impl Conversations {
         held.queue = VecDeque::new(); // most of the time nothing waits
     }
 
-    /// Fewer conversations in memory, to see them leave it.
+    /// Lower bounds, to see what happens at them.
     #[cfg(test)]
-    pub fn with_cached_max(mut self, cached_max: usize) -> Self {
+    pub fn with_bounds(mut self, cached_max: usize, outbox_max: usize) -> Self {
         self.cached_max = cached_max;
+        self.common.outbox.set_max(outbox_max);
         self
     }
 

@@ -55,6 +55,8 @@ struct Held {
     arrived: Vec<Arrived>,
     /// Commands that wait until the list is read.
     syncs: VecDeque<Sync>,
+    /// Sessions that were answered without what arrived, since the disk was full: told to sync again.
+    owed: Vec<SessionPlace>,
     /// It is among those that the end of the turn looks at.
     touched: bool,
     /// Of [`UseOrder`].
@@ -113,21 +115,22 @@ impl Lists {
     pub fn end_turn(&mut self, core: &mut Core) {
         for user in std::mem::take(&mut self.touched) {
             let held = self.held.get_mut(&user).expect("a touched list is held");
-            match held.phase {
-                Phase::Unloaded if load::begin(core, user, None) => held.phase = Phase::Loading,
-                Phase::Ready if core.write_refusal(user.slot()).is_none() => {
-                    let before = held.list.len();
-                    merge::merge_arrived(core, user, held);
-                    self.entries = self.entries + held.list.len() - before;
+            let done = match held.phase {
+                Phase::Unloaded => {
+                    let loads = load::begin(core, user, None);
+                    if loads {
+                        held.phase = Phase::Loading;
+                    }
+                    loads
                 }
                 // What arrived is merged when the list is there.
-                Phase::Loading => {}
-                Phase::Unloaded | Phase::Ready => {
-                    self.touched.push(user);
-                    continue;
-                }
+                Phase::Loading => true,
+                Phase::Ready => merge::merge_arrived(core, user, held, &mut self.entries),
+            };
+            held.touched = !done;
+            if !done {
+                self.touched.push(user);
             }
-            held.touched = false;
         }
         self.evict(core);
         core.counters.lists = self.held.len() as u64;
@@ -158,6 +161,7 @@ impl Lists {
             list: List::default(),
             arrived: Vec::new(),
             syncs: VecDeque::new(),
+            owed: Vec::new(),
             touched: false,
             used: order.add(user),
         });
@@ -173,10 +177,11 @@ impl Lists {
         }
     }
 
-    /// Fewer lists in memory, to see them leave it.
+    /// Lower bounds, to see what happens at them.
     #[cfg(test)]
-    pub fn with_cached_max(mut self, cached_max: usize) -> Self {
+    pub fn with_bounds(mut self, cached_max: usize, missed_max: usize) -> Self {
         self.cached_max = cached_max;
+        self.pushes.set_missed_max(missed_max);
         self
     }
 

@@ -60,7 +60,7 @@ fn without_room_sessions_hear_the_head_and_the_marks_later() {
 fn many_conversations_without_room_all_arrive() {
     let mut world = World::with_credits(3, 1);
     let ann = world.user(3, 1);
-    let ann = world.session(ann, 1, 2);
+    let ann = world.session(ann, 1, 0);
     let mut chats = Vec::new();
     for number in 0..60u16 {
         let peer = world.user(17 * number, 9);

@@ -51,8 +51,11 @@ pub(super) struct World {
     /// The store says that it is full.
     pub full: bool,
     pub batches: u64,
-    /// Conversations and lists in memory per shard, from the next start on.
+    /// Bounds per shard, from the next start on: conversations and lists in memory, changes that other homes have not
+    /// confirmed, conversations of sessions whose pushes found no room.
     pub cached_max: usize,
+    pub outbox_max: usize,
+    pub missed_max: usize,
     encoder: Encoder,
     last_request: u32,
 }
@@ -80,7 +83,9 @@ impl World {
             mesh_held: false,
             full: false,
             batches: 0,
-            cached_max: 1_000,
+            cached_max: 2_000,
+            outbox_max: crate::limits::OUTBOX_MAX,
+            missed_max: crate::limits::MISSED_MAX,
             encoder: Encoder::new(),
             last_request: 0,
         };
@@ -96,8 +101,9 @@ impl World {
                 let rng = Rng::new([shard as u8; 32]);
                 let mut core = Core::new(self.config.clone(), address, ownership.clone(), rng);
                 core.now = self.now;
-                let conversations = Conversations::new(&mut core).with_cached_max(self.cached_max);
-                let lists = Lists::new(&mut core).with_cached_max(self.cached_max);
+                let conversations =
+                    Conversations::new(&mut core).with_bounds(self.cached_max, self.outbox_max);
+                let lists = Lists::new(&mut core).with_bounds(self.cached_max, self.missed_max);
                 Unit { core, conversations, lists }
             })
             .collect();

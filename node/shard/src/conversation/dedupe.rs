@@ -7,7 +7,7 @@ use crate::limits::{REMEMBERED_DEVICES_MAX, REMEMBERED_SENDS_MAX};
 
 /// XXH3-64 of a body, seeded with its kind. Tells a repeat from the reuse of its counter; part of the disk format.
 pub(super) fn body_hash(body_kind: u8, body: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64_with_seed(body, u64::from(body_kind))
+    record::body_hash(body_kind, body)
 }
 
 /// Whose sends: which of the two users, and his device.

@@ -45,6 +45,7 @@ pub(super) struct Outbox {
     /// Those to delete at the end of the turn.
     done: Vec<OutboxKey>,
     recovery: Recovery,
+    max: usize,
 }
 
 /// Reading what was left by an earlier run.
@@ -70,12 +71,18 @@ impl Outbox {
             unsent: (0..core.ownership.shards()).map(|_| VecDeque::new()).collect(),
             done: Vec::new(),
             recovery: Recovery::default(),
+            max: OUTBOX_MAX,
         }
     }
 
     /// True when `more` changes would be too many.
     pub fn is_full(&self, more: usize) -> bool {
-        self.pending.len() + more > OUTBOX_MAX
+        self.pending.len() + more > self.max
+    }
+
+    #[cfg(test)]
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max;
     }
 
     /// True when a conversation may be read, with the changes found beside it.
@@ -218,7 +225,7 @@ impl Outbox {
 
     /// Reads further parts, as far as there is room for what they hold.
     fn read_on(&mut self, core: &mut Core) {
-        while self.recovery.in_flight < RECOVERY_LOADS_MAX && self.pending.len() < OUTBOX_MAX {
+        while self.recovery.in_flight < RECOVERY_LOADS_MAX && self.pending.len() < self.max {
             let Some(first) = self.recovery.pages.front() else { return };
             let store_shard = core.store_shard(first.slot);
             let together = |page: &&Page| core.store_shard(page.slot) == store_shard;

@@ -44,7 +44,7 @@ impl Lists {
         }
         held.phase = Phase::Ready;
         for sync in std::mem::take(&mut held.syncs) {
-            sync.answer(core, user, &held.list);
+            sync.run(core, user, held, &mut self.entries);
         }
         if !held.arrived.is_empty() {
             self.touch(user);

@@ -4,7 +4,7 @@ use record::{Digest, Key};
 use wire::{ConversationId, UserId};
 
 use crate::core::{After, Core};
-use crate::mesh::MeshFrame;
+use crate::mesh::{MeshFrame, SessionPlace};
 
 use super::state::{List, Merged};
 use super::{Arrived, Held, Lists, Phase};
@@ -14,6 +14,8 @@ use super::{Arrived, Held, Lists, Phase};
 pub(crate) struct Written {
     user: UserId,
     changes: Vec<Arrived>,
+    /// Sessions that were answered without these changes.
+    owed: Vec<SessionPlace>,
 }
 
 impl Lists {
@@ -30,31 +32,37 @@ impl Lists {
             return false;
         };
         held.used = self.order.tick();
-        let before = held.list.len();
-        merge_one(core, user, &mut held.list, conversation, digest);
-        self.entries = self.entries + held.list.len() - before;
+        merge_one(core, user, &mut held.list, &mut self.entries, conversation, digest);
         true
     }
 
     /// A batch is on disk.
     pub fn handle_written(&mut self, core: &mut Core, written: Written) {
         tell(core, written.user, &written.changes);
+        for session in written.owed {
+            self.pushes.need_sync(core, &session);
+        }
     }
 
     /// A batch was refused as full. What it held is merged again: the other homes do not send it anew.
     pub fn handle_refused(&mut self, core: &mut Core, written: Written) {
         let held = self.hold(core, written.user);
         held.arrived.extend(written.changes);
+        held.owed.extend(written.owed);
         self.touch(written.user);
     }
 }
 
-/// Merges all that arrived: one version and one write per conversation that changed.
-pub(super) fn merge_arrived(core: &mut Core, user: UserId, held: &mut Held) {
-    let mut arrived = std::mem::take(&mut held.arrived);
-    if arrived.is_empty() {
-        return;
+/// Merges all that arrived: one version and one write per conversation that changed. False when nothing may be written
+/// now.
+pub(super) fn merge_arrived(core: &mut Core, user: UserId, held: &mut Held, entries: &mut usize) -> bool {
+    if held.arrived.is_empty() {
+        return true;
     }
+    if core.write_refusal(user.slot()).is_some() {
+        return false;
+    }
+    let mut arrived = std::mem::take(&mut held.arrived);
     arrived.sort_by_key(|arrived| arrived.conversation);
     arrived.dedup_by(|next, kept| {
         let same = next.conversation == kept.conversation;
@@ -66,18 +74,32 @@ pub(super) fn merge_arrived(core: &mut Core, user: UserId, held: &mut Held) {
         same
     });
     for Arrived { conversation, digest, .. } in &arrived {
-        merge_one(core, user, &mut held.list, *conversation, *digest);
+        merge_one(core, user, &mut held.list, entries, *conversation, *digest);
     }
     // Also where nothing rose: what holds it may still be on its way to the disk.
     if core.is_committed(user.slot(), held.list.stamp) {
+        // Whoever was answered without these knew all of it.
+        held.owed.clear();
         tell(core, user, &arrived);
     } else {
-        core.after(user.slot(), held.list.stamp, After::List(Written { user, changes: arrived }));
+        let owed = std::mem::take(&mut held.owed);
+        core.after(user.slot(), held.list.stamp, After::List(Written { user, changes: arrived, owed }));
     }
+    true
 }
 
-fn merge_one(core: &mut Core, user: UserId, list: &mut List, conversation: ConversationId, digest: Digest) {
-    let entry = match list.merge(conversation, digest) {
+fn merge_one(
+    core: &mut Core,
+    user: UserId,
+    list: &mut List,
+    entries: &mut usize,
+    conversation: ConversationId,
+    digest: Digest,
+) {
+    *entries -= list.len();
+    let merged = list.merge(conversation, digest);
+    *entries += list.len();
+    let entry = match merged {
         Merged::Nothing => return,
         Merged::Changed(entry) => entry,
         Merged::Replaced(entry, oldest) => {

@@ -39,6 +39,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Pushes {
     by_shard: Vec<Waiting>,
+    missed_max: usize,
 }
 
 impl Pushes {
@@ -48,7 +49,12 @@ impl Pushes {
             order: VecDeque::new(),
             sync_needed: BTreeMap::new(),
         };
-        Self { by_shard: (0..core.ownership.shards()).map(waiting).collect() }
+        Self { by_shard: (0..core.ownership.shards()).map(waiting).collect(), missed_max: MISSED_MAX }
+    }
+
+    #[cfg(test)]
+    pub fn set_missed_max(&mut self, missed_max: usize) {
+        self.missed_max = missed_max;
     }
 
     /// Sends the events of a change to all sessions, but not to the one that caused it.
@@ -74,13 +80,22 @@ impl Pushes {
         let connection = session.connection;
         if let Some(missed) = waiting.missed.get_mut(&key) {
             (missed.digest, missed.told) = (missed.digest.max(changed.digest), 0);
-        } else if waiting.missed.len() >= MISSED_MAX || waiting.sync_needed.contains_key(&session.session) {
+        } else if waiting.missed.len() >= self.missed_max
+            || waiting.sync_needed.contains_key(&session.session)
+        {
             waiting.sync_needed.insert(session.session, connection);
         } else {
             let missed = Missed { connection, user: changed.user, digest: changed.digest, told: 0 };
             waiting.missed.insert(key, missed);
             waiting.order.push_back(key);
         }
+        waiting.tell(core, session.shard);
+    }
+
+    /// Tells a session to sync, now or when there is room.
+    pub fn need_sync(&mut self, core: &mut Core, session: &SessionPlace) {
+        let waiting = &mut self.by_shard[session.shard.shard as usize];
+        waiting.sync_needed.insert(session.session, session.connection);
         waiting.tell(core, session.shard);
     }
 
@@ -93,7 +108,7 @@ impl Pushes {
 
     pub fn check_invariants(&self) {
         for waiting in &self.by_shard {
-            assert!(waiting.missed.len() <= MISSED_MAX);
+            assert!(waiting.missed.len() <= self.missed_max);
             assert_eq!(waiting.missed.len(), waiting.order.len());
         }
     }

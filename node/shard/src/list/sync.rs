@@ -7,11 +7,12 @@ use wire::{ConversationId, Refusal, UserId, Verified, body};
 
 use crate::bugs::Bug;
 use crate::core::{After, Core};
-use crate::limits::QUEUED_PER_KEY_MAX;
+use crate::limits::{QUEUED_PER_KEY_MAX, SESSIONS_PER_USER_MAX};
 use crate::mesh::Caller;
 
+use super::merge::merge_arrived;
 use super::state::List;
-use super::{Lists, Phase, load};
+use super::{Held, Lists, Phase, load};
 
 /// When to try again what was refused for want of room.
 const BUSY_RETRY_MS: u32 = 200;
@@ -33,9 +34,10 @@ impl Lists {
         };
         let sync = Sync { caller, uver: view.uver(), changes_max: changes_max as usize };
         let user = caller.user;
-        let held = self.hold(core, user);
+        self.hold(core, user);
+        let held = self.held.get_mut(&user).expect("held a moment ago");
         if held.phase == Phase::Ready {
-            return sync.answer(core, user, &held.list);
+            return sync.run(core, user, held, &mut self.entries);
         }
         if held.syncs.len() >= QUEUED_PER_KEY_MAX {
             return core.refuse_caller(caller, Refusal::Busy, 0, BUSY_RETRY_MS);
@@ -53,8 +55,20 @@ impl Lists {
 }
 
 impl Sync {
+    /// Answers with what arrived in it: a client that was told to sync finds what it missed.
+    pub fn run(self, core: &mut Core, user: UserId, held: &mut Held, entries: &mut usize) {
+        if !merge_arrived(core, user, held, entries) {
+            held.owed.retain(|place| place.session != self.caller.place.session);
+            if held.owed.len() == SESSIONS_PER_USER_MAX {
+                held.owed.remove(0); // more than there can be now: it is gone
+            }
+            held.owed.push(self.caller.place);
+        }
+        self.answer(core, user, &held.list);
+    }
+
     /// Answers from the list, when all that the answer shows is on disk.
-    pub fn answer(self, core: &mut Core, user: UserId, list: &List) {
+    fn answer(self, core: &mut Core, user: UserId, list: &List) {
         // A version that was never given: the client knows a list that was lost, and starts afresh.
         let from = if self.uver > list.uver() { 0 } else { self.uver };
         let mut changes = list.changes(from);
