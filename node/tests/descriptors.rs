@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,8 @@ use node::ring::{
     self, CloseReason, ConnectionInfo, Core, Cores, Driver, Hand, Io, Limits, ListenAddress, Pin, Priority,
     Remote, Sent,
 };
+use rustix::process::{Resource, Rlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, Type};
 use wire::ConnectionId;
 
 /// Sends every frame back.
@@ -48,15 +49,17 @@ impl Driver for Echo {
     }
 }
 
-/// Lowers the limit so that this process can make so many more descriptors.
-fn leave_descriptors(count: usize) {
-    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
-    let listing = std::fs::File::open("/dev/null").expect("it is there").as_raw_fd() as u64; // its number comes next
-    let open: Vec<u64> = std::fs::read_dir("/proc/self/fd").expect("a list").filter_map(name).collect();
-    let mut free = (0..).filter(|number| *number == listing || !open.contains(number));
-    let limit = Some(free.nth(count).expect("numbers do not end"));
-    let limit = rustix::process::Rlimit { current: limit, maximum: limit };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("lower is allowed");
+/// Room for a core and some connections. An accept in the kernel keeps the limit of its start, so this comes first.
+const DESCRIPTORS_MAX: u64 = 400;
+
+fn patient(socket: Socket) -> TcpStream {
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("an option");
+    stream
+}
+
+fn unconnected() -> Socket {
+    Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a descriptor")
 }
 
 fn echoes(stream: &mut TcpStream) -> bool {
@@ -68,6 +71,8 @@ fn echoes(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
+    let limit = Rlimit { current: Some(DESCRIPTORS_MAX), maximum: Some(DESCRIPTORS_MAX) };
+    setrlimit(Resource::Nofile, limit).expect("lower is allowed");
     let address: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let listeners = ring::bind(&[ListenAddress { address, identity: None }], 1).expect("a port");
     let address = listeners[0][0].address;
@@ -89,27 +94,21 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
         answered.recv().expect("the core answers")
     };
 
-    let patient = |stream: TcpStream| {
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("an option");
-        stream
-    };
-    let mut first = patient(TcpStream::connect(address).expect("accepted"));
+    let target = address.into();
+    let [first, last] = [unconnected(), unconnected()];
+    first.connect(&target).expect("accepted");
+    let mut first = patient(first);
     assert!(echoes(&mut first));
-    // Both ends of a connection are in this process: of an odd number, a connection is left that is not accepted.
-    leave_descriptors(9);
-    let mut streams = Vec::new();
-    while let Ok(stream) = TcpStream::connect(address) {
-        streams.push(patient(stream));
-    }
+    let fillers: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    last.connect(&target).expect("the kernel takes it");
     let start = Instant::now();
     while accepts_failed() < 3 {
         assert!(start.elapsed() < Duration::from_secs(20), "accepting never failed");
         std::thread::yield_now();
     }
     assert!(echoes(&mut first), "who is in is served");
-    let mut last = streams.pop().expect("several");
-    streams.clear();
-    assert!(echoes(&mut last), "who waited is accepted when there are descriptors again");
+    drop(fillers);
+    assert!(echoes(&mut patient(last)), "who waited is accepted when there are descriptors again");
     remote.stop();
     let counters = cores.join();
     assert!(counters[0].accept_failed >= 3);
