@@ -24,8 +24,10 @@ pub const HELP: &[&str] = &[
     "                      bold ✓✓ read   ✗ refused",
 ];
 
-/// Reads a typed line. Empty lines say nothing; `//` says a slash.
+/// Reads a typed line. Empty lines say nothing; `//` says a slash; line breaks at the end (of something pasted) do not
+/// count.
 pub fn parse(line: &str) -> Command {
+    let line = line.trim_end_matches('\n');
     if line.trim().is_empty() {
         return Command::Nothing;
     }
@@ -61,6 +63,7 @@ mod tests {
         let unknown = |line: &str| matches!(parse(line), Command::Unknown(_));
         assert_eq!(parse("  \n"), Command::Nothing);
         assert_eq!(parse(" hello "), Command::Say(" hello ".into()));
+        assert_eq!(parse("a\nb\n\n"), Command::Say("a\nb".into()));
         assert_eq!(parse("//to bob"), Command::Say("/to bob".into()));
         assert_eq!(parse("/to  bob "), Command::To("bob".into()));
         assert_eq!(parse("/help"), Command::Help);

@@ -18,9 +18,9 @@ pub enum Edit {
     End,
     /// The word before the cursor.
     DeleteWord,
-    /// From the start to the cursor.
+    /// Everything before the cursor, earlier lines too.
     DeleteToStart,
-    /// From the cursor to the end.
+    /// From the cursor to the end of its line.
     DeleteToEnd,
 }
 
@@ -80,7 +80,7 @@ impl Editor {
             Edit::Home => self.cursor = self.line_start(),
             Edit::End => self.cursor = self.line_end(),
             Edit::DeleteWord => self.remove(self.word_start(), self.cursor),
-            Edit::DeleteToStart => self.remove(self.line_start(), self.cursor),
+            Edit::DeleteToStart => self.remove(0, self.cursor),
             Edit::DeleteToEnd => self.remove(self.cursor, self.line_end()),
         }
         true
@@ -220,6 +220,9 @@ mod tests {
         editor.apply(Edit::Right);
         editor.apply(Edit::DeleteToStart);
         assert_eq!(editor.text(), "one");
+        editor.replace("first\nsecond\n".into());
+        editor.apply(Edit::DeleteToStart);
+        assert!(editor.is_empty());
     }
 
     #[test]

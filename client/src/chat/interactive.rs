@@ -105,7 +105,13 @@ pub async fn run(
         }
         tokio::select! {
             event = input.recv() => match event {
-                Some(event) => this.on_input(event).await?,
+                Some(event) => {
+                    this.on_input(event).await?;
+                    // All that was typed meanwhile, before anything is drawn.
+                    while let Ok(event) = input.try_recv() {
+                        this.on_input(event).await?;
+                    }
+                }
                 None => return Ok(Exit::Terminated), // the terminal is gone
             },
             event = events.next() => match event {
