@@ -1,10 +1,12 @@
 //! Durable records and their keys. Pure: no I/O, no store engine. The only package that knows the record encoding.
 
+mod body;
 pub mod keys;
 pub mod kv;
 pub mod records;
 pub mod verify;
 
+pub use body::body_hash;
 pub use keys::{Key, Table};
 pub use kv::{Batch, CommitOutcome, Op, Query, Row, Rows, StoreShardId};
 pub use records::*;

@@ -7,7 +7,7 @@ use wire::{ConversationId, Slot, UserId};
 
 use super::Findings;
 use crate::kv::StoreShardId;
-use crate::records::Place;
+use crate::records::{Digest, Marks, Place};
 
 #[derive(Default)]
 pub(super) struct Across {
@@ -29,9 +29,35 @@ struct Chat {
 
 #[derive(Default)]
 struct Side {
-    listed: Option<Place>,
-    outbox: Option<Place>,
+    /// What the user's list says.
+    listed: Option<Known>,
+    /// What is on its way to it. Rare.
+    outbox: Option<Box<Known>>,
+    /// The user's own marks, as far as they are written.
+    marks: Marks,
     device_last: u32,
+}
+
+/// What a digest says that can be compared.
+#[derive(Clone, Copy)]
+struct Known {
+    head: Place,
+    own: Marks,
+    peer: Marks,
+}
+
+impl Known {
+    fn of(digest: &Digest) -> Self {
+        Self { head: digest.head, own: digest.own, peer: digest.peer }
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            head: self.head.max(other.head),
+            own: self.own.max(other.own),
+            peer: self.peer.max(other.peer),
+        }
+    }
 }
 
 impl Across {
@@ -53,15 +79,25 @@ impl Across {
         self.accounts.insert(user, devices_issued);
     }
 
-    pub fn add_listed(&mut self, user: UserId, conversation: ConversationId, head: Place, list_full: bool) {
-        self.side(user, conversation).listed = Some(head);
+    pub fn add_listed(
+        &mut self,
+        user: UserId,
+        conversation: ConversationId,
+        digest: &Digest,
+        list_full: bool,
+    ) {
+        self.side(user, conversation).listed = Some(Known::of(digest));
         if list_full && self.full_lists.last() != Some(&user) {
             self.full_lists.push(user);
         }
     }
 
-    pub fn add_outbox(&mut self, user: UserId, conversation: ConversationId, head: Place) {
-        self.side(user, conversation).outbox = Some(head);
+    pub fn add_outbox(&mut self, user: UserId, conversation: ConversationId, digest: &Digest) {
+        self.side(user, conversation).outbox = Some(Box::new(Known::of(digest)));
+    }
+
+    pub fn add_marks(&mut self, user: UserId, conversation: ConversationId, marks: Marks) {
+        self.side(user, conversation).marks = marks;
     }
 
     pub fn add_log(&mut self, conversation: ConversationId, head: Place) {
@@ -100,15 +136,17 @@ impl Across {
         conversations.sort_unstable();
         for conversation in conversations {
             let chat = &self.conversations[&conversation];
-            for (user, side) in conversation.users().into_iter().zip(&chat.sides) {
-                if let Err(what) = self.check_side(user, chat.head, side) {
+            for (index, user) in conversation.users().into_iter().enumerate() {
+                if let Err(what) =
+                    self.check_side(user, chat.head, &chat.sides[index], &chat.sides[1 - index])
+                {
                     findings.add(format!("{conversation:?}: {what}"));
                 }
             }
         }
     }
 
-    fn check_side(&self, user: UserId, head: Place, side: &Side) -> Result<(), String> {
+    fn check_side(&self, user: UserId, head: Place, side: &Side, other: &Side) -> Result<(), String> {
         let Some(issued) = self.accounts.get(&user) else {
             return Err(format!("{user:?} has no account"));
         };
@@ -118,22 +156,38 @@ impl Across {
                 side.device_last
             ));
         }
-        if let Some(outbox) = side.outbox.filter(|outbox| *outbox > head) {
+        let list = side.listed.map_or(Place::default(), |listed| listed.head);
+        let outbox = side.outbox.as_ref().map_or(Place::default(), |outbox| outbox.head);
+        if outbox > head {
             return Err(format!("the outbox says head {} and the log ends at {}", outbox.seq, head.seq));
         }
-        match side.listed {
-            Some(listed) if listed == head => Ok(()),
-            Some(listed) if listed > head => {
-                Err(format!("the list of {user:?} says head {} and the log ends at {}", listed.seq, head.seq))
-            }
-            // It is on its way, or it fell out of a full list.
-            _ if side.outbox == Some(head) => Ok(()),
-            None if self.full_lists.binary_search(&user).is_ok() => Ok(()),
-            None => Err(format!("it is not in the list of {user:?}, and no outbox entry says so")),
-            Some(listed) => Err(format!(
-                "the list of {user:?} is at {}, the log at {}, and no outbox entry brings it there",
-                listed.seq, head.seq
-            )),
+        if list > head {
+            return Err(format!(
+                "the list of {user:?} says head {} and the log ends at {}",
+                list.seq, head.seq
+            ));
         }
+        let known = match (side.listed, side.outbox.as_deref().copied()) {
+            (Some(listed), Some(outbox)) => listed.max(outbox),
+            (Some(known), None) | (None, Some(known)) => known,
+            // It fell out of a full list.
+            (None, None) if head.seq == 0 || self.full_lists.binary_search(&user).is_ok() => return Ok(()),
+            (None, None) => {
+                return Err(format!("it is not in the list of {user:?}, and no outbox entry says so"));
+            }
+        };
+        if known.head != head {
+            let (known, head) = (known.head.seq, head.seq);
+            return Err(format!(
+                "the list of {user:?} is at {known}, the log at {head}, and no outbox entry brings it there"
+            ));
+        }
+        let behind = |told: Marks, stored: Marks| told.max(stored) != told;
+        if behind(known.own, side.marks) || behind(known.peer, other.marks) {
+            return Err(format!(
+                "the list of {user:?} is behind the marks, and no outbox entry brings it there"
+            ));
+        }
+        Ok(())
     }
 }

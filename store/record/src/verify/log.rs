@@ -72,6 +72,17 @@ impl LogCheck {
 
     /// What was told about this seq.
     fn compare(&mut self, seq: u64, entry: &Entry) {
+        for (user, marks) in &self.marks {
+            for place in [marks.delivered, marks.read] {
+                if place.seq == seq && place.ord != entry.ord {
+                    let what = format!(
+                        "a mark of {user:?} at seq {seq} has ord {}, the entry {}",
+                        place.ord, entry.ord
+                    );
+                    self.findings.push(what);
+                }
+            }
+        }
         if let Some(checkpoint) = self.checkpoint.filter(|checkpoint| checkpoint.head.seq == seq) {
             if checkpoint.head.ord != entry.ord || checkpoint.time_ms != entry.time_ms {
                 self.findings.push(format!("the checkpoint and the entry at seq {seq} differ"));
@@ -111,6 +122,9 @@ impl LogCheck {
         }
         for what in self.findings {
             findings.add(format!("{:?}: {what}", self.conversation));
+        }
+        for (user, marks) in self.marks {
+            across.add_marks(user, self.conversation, marks);
         }
         if head.seq > 0 {
             across.add_log(self.conversation, head);

@@ -9,6 +9,7 @@ use wire::{ConversationId, DeviceId, Slot, UserId};
 use super::across::Across;
 use super::log::{LogCheck, Told};
 use super::{Findings, check_place, in_slot};
+use crate::body::{BodyHasher, body_hash};
 use crate::records::*;
 
 /// Parts of a body in chunks.
@@ -16,7 +17,9 @@ struct Long {
     conversation: ConversationId,
     seq: u64,
     body_len: usize,
+    hash: u64,
     chunks_seen: u16,
+    hasher: BodyHasher,
 }
 
 pub(super) struct SlotCheck {
@@ -146,6 +149,9 @@ impl SlotCheck {
     ) -> Result<(), String> {
         check_place(marks.delivered)?;
         check_place(marks.read)?;
+        if marks.read > marks.delivered {
+            return Err(format!("read up to {} and delivered up to {}", marks.read.seq, marks.delivered.seq));
+        }
         self.told.entry(conversation).or_default().marks.push((user, marks));
         Ok(())
     }
@@ -163,17 +169,25 @@ impl SlotCheck {
             let told = self.told.remove(&conversation).unwrap_or_default();
             self.log = Some(LogCheck::new(conversation, told));
         }
+        self.log.as_mut().expect("set above").add(seq, entry)?;
+        self.add_body(conversation, seq, entry)
+    }
+
+    fn add_body(&mut self, conversation: ConversationId, seq: u64, entry: &Entry) -> Result<(), String> {
         let body_len = entry.body_len as usize;
         if body_len > MESSAGE_BODY_LEN_MAX {
             return Err(format!("its body has {body_len} bytes"));
         }
-        if body_len != entry.body.len() {
-            if !entry.body.is_empty() {
-                return Err(format!("its body has {} of {body_len} bytes", entry.body.len()));
-            }
-            self.long.push_back(Long { conversation, seq, body_len, chunks_seen: 0 });
+        if body_len == entry.body.len() {
+            let whole = body_hash(entry.body_kind, &entry.body) == entry.hash;
+            return if whole { Ok(()) } else { Err("its body does not have its hash".into()) };
         }
-        self.log.as_mut().expect("set above").add(seq, entry)
+        if !entry.body.is_empty() {
+            return Err(format!("its body has {} of {body_len} bytes", entry.body.len()));
+        }
+        let hasher = BodyHasher::new(entry.body_kind);
+        self.long.push_back(Long { conversation, seq, body_len, hash: entry.hash, chunks_seen: 0, hasher });
+        Ok(())
     }
 
     pub fn add_chunk(
@@ -181,7 +195,7 @@ impl SlotCheck {
         conversation: ConversationId,
         seq: u64,
         index: u16,
-        len: usize,
+        bytes: &[u8],
         findings: &mut Findings,
     ) -> Result<(), String> {
         while self.long.front().is_some_and(|long| (long.conversation, long.seq) < (conversation, seq)) {
@@ -197,14 +211,17 @@ impl SlotCheck {
             return Err(format!("chunk {index} of seq {seq} comes after {} chunks", long.chunks_seen));
         }
         let expected = (long.body_len - usize::from(index) * CHUNK_LEN).min(CHUNK_LEN);
-        if len != expected {
-            return Err(format!("chunk {index} of seq {seq} has {len} bytes, not {expected}"));
+        if bytes.len() != expected {
+            return Err(format!("chunk {index} of seq {seq} has {} bytes, not {expected}", bytes.len()));
         }
+        long.hasher.add(bytes);
         long.chunks_seen += 1;
-        if usize::from(long.chunks_seen) * CHUNK_LEN >= long.body_len {
-            self.long.pop_front();
+        if usize::from(long.chunks_seen) * CHUNK_LEN < long.body_len {
+            return Ok(());
         }
-        Ok(())
+        let long = self.long.pop_front().expect("seen above");
+        let whole = long.hasher.hash() == long.hash;
+        if whole { Ok(()) } else { Err(format!("the body of seq {seq} does not have its hash")) }
     }
 
     /// No more entries come.
@@ -245,7 +262,7 @@ impl SlotCheck {
 
 impl Long {
     fn incomplete(&self) -> String {
-        let Self { conversation, seq, body_len, chunks_seen } = self;
+        let Self { conversation, seq, body_len, chunks_seen, .. } = self;
         let chunks = body_len.div_ceil(CHUNK_LEN);
         format!("{conversation:?}: the body of seq {seq} has {chunks_seen} of {chunks} chunks")
     }

@@ -5,6 +5,8 @@ use super::*;
 use crate::kv::Row;
 
 const STORE_SHARDS: u16 = 4;
+/// The body of seq 3, all sevens.
+const LONG_BODY_LEN: usize = 6_000;
 
 /// A store of two users who talk, as rows that a test can change.
 struct World {
@@ -43,7 +45,7 @@ impl World {
             world.entry(seq, |_| {});
         }
         world.chunk(3, 0, CHUNK_LEN);
-        world.chunk(3, 1, 6_000 - CHUNK_LEN);
+        world.chunk(3, 1, LONG_BODY_LEN - CHUNK_LEN);
         world.put(
             Key::Checkpoint(chat),
             &Checkpoint { epoch: 1, head: Place { seq: 2, ord: 2 }, time_ms: 20 },
@@ -78,7 +80,7 @@ impl World {
             hash: send.hash,
             kind: 1,
             body_kind: 1,
-            body_len: if seq == 3 { 6_000 } else { 2 },
+            body_len: if seq == 3 { LONG_BODY_LEN as u32 } else { 2 },
             body: if seq == 3 { vec![] } else { b"hi".to_vec() },
         };
         change(&mut entry);
@@ -114,7 +116,8 @@ impl World {
 }
 
 fn remembered(seq: u64) -> RememberedSend {
-    RememberedSend { counter: seq * 2, hash: seq, place: Place { seq, ord: seq }, time_ms: seq * 10 }
+    let hash = crate::body_hash(1, if seq == 3 { &[7; LONG_BODY_LEN] } else { b"hi" });
+    RememberedSend { counter: seq * 2, hash, place: Place { seq, ord: seq }, time_ms: seq * 10 }
 }
 
 fn marks(seq: u64) -> Marks {
@@ -123,7 +126,7 @@ fn marks(seq: u64) -> Marks {
 }
 
 fn digest(seq: u64) -> Digest {
-    Digest { epoch: 1, head: Place { seq, ord: seq }, time_ms: 50, own: marks(seq), peer: Marks::default() }
+    Digest { epoch: 1, head: Place { seq, ord: seq }, time_ms: 50, own: marks(seq), peer: marks(seq) }
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn a_sound_store_has_no_findings() {
 #[test]
 fn each_inconsistency_is_found() {
     type Damage = fn(&mut World);
-    let cases: [(&str, Damage); 25] = [
+    let cases: [(&str, Damage); 30] = [
         ("seq 3 follows seq 1", |w| w.remove(&Key::Entry(w.chat, 2))),
         ("seq 2 follows seq 0", |w| w.remove(&Key::Entry(w.chat, 1))),
         ("ord 3 at seq 4", |w| w.entry(4, |entry| entry.ord = 3)),
@@ -148,6 +151,22 @@ fn each_inconsistency_is_found() {
         ("comes after 0 chunks", |w| w.remove(&Key::Chunk(w.chat, 3, 0))),
         ("belongs to no body", |w| w.chunk(4, 0, 10)),
         ("has 10 bytes, not", |w| w.chunk(3, 1, 10)),
+        ("body does not have its hash", |w| w.entry(4, |entry| entry.body = b"ho".to_vec())),
+        ("the body of seq 3 does not have its hash", |w| {
+            w.put(Key::Chunk(w.chat, 3, 0), &Chunk { bytes: vec![8; CHUNK_LEN] });
+        }),
+        ("has ord 3, the entry 4", |w| {
+            let place = Place { seq: 4, ord: 3 };
+            w.put(Key::Marks(w.chat, w.bob), &Marks { delivered: place, read: place });
+        }),
+        ("read up to 4 and delivered up to 2", |w| {
+            let marks = Marks { delivered: Place { seq: 2, ord: 2 }, read: Place { seq: 4, ord: 4 } };
+            w.put(Key::Marks(w.chat, w.bob), &marks);
+        }),
+        ("is behind the marks", |w| {
+            let digest = Digest { peer: marks(4), ..digest(5) };
+            w.put(Key::List(w.ann, w.chat), &ListEntry { uver: 9, digest });
+        }),
         ("the checkpoint and the entry at seq 2 differ", |w| {
             let head = Place { seq: 2, ord: 1 };
             w.put(Key::Checkpoint(w.chat), &Checkpoint { epoch: 1, head, time_ms: 20 });
