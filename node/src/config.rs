@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-pub use bounds::{BOUNDS, Bounds};
+pub use bounds::{BOUNDS, Bounds, default_of};
 pub use cores::CoreList;
 
 /// Where a node listens when nothing is said: TLS, for this machine only.

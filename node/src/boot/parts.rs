@@ -13,7 +13,7 @@ use store::{OpenError, STORE_SHARDS_MAX, Store, StoreAnswer, StoreOptions};
 
 use super::Halt;
 use crate::admin::{self, Replies, Shards};
-use crate::config::{Config, Executor, Placement, Register};
+use crate::config::{self, Config, Executor, Placement, Register};
 use crate::entropy::entropy;
 use crate::keys::NodeKeys;
 use crate::mesh;
@@ -195,9 +195,9 @@ fn ring_limits(config: &Config, descriptors: u64) -> Limits {
     let kept = DESCRIPTORS_KEPT.min(descriptors / 2);
     let possible = (descriptors - kept).min(limits::CONNECTIONS_MAX as u64);
     let wanted = u64::from(config.connections_max);
-    if wanted > possible {
+    if wanted > possible && wanted != config::default_of("connections-max") {
         let hint = "raise the limit of open files (ulimit -n) or lower --connections-max";
-        tracing::info!(wanted, possible, hint, "fewer connections than configured are possible");
+        tracing::warn!(wanted, possible, hint, "fewer connections than configured are possible");
     }
     let shards = u64::from(config.shards());
     let each = wanted.min(possible).div_ceil(shards);

@@ -45,6 +45,14 @@ pub(super) fn of(option: &str) -> &'static Bounds {
     BOUNDS.iter().find(|bounds| bounds.option == option).expect("an option of the table")
 }
 
+/// What an option of the table is if nobody says.
+///
+/// # Panics
+/// If there is no such option.
+pub fn default_of(option: &str) -> u64 {
+    of(option).default
+}
+
 impl Bounds {
     /// The value given, or the default.
     pub(super) fn check(&self, given: Option<u64>) -> Result<u64, ConfigError> {
