@@ -99,7 +99,7 @@ impl Key {
     }
 
     pub fn bytes(&self) -> Bytes {
-        let mut out = start(self.slot(), self.table(), 32);
+        let mut out = start(self.slot(), self.table(), self.len() - PREFIX_LEN);
         match self {
             Key::SlotState(_) => {}
             Key::Name(name) => out.put_slice(name.as_bytes()),
@@ -129,6 +129,21 @@ impl Key {
             }
         }
         out.freeze()
+    }
+
+    /// Bytes of the whole key. Exact, so that freezing it costs nothing.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        let ids = match self {
+            Key::SlotState(_) => 0,
+            Key::Name(name) => name.len(),
+            Key::Account(_) => 8,
+            Key::List(..) | Key::Outbox(..) | Key::Marks(..) | Key::Entry(..) => 24,
+            Key::Checkpoint(_) => 16,
+            Key::Remembered(..) => 28,
+            Key::Chunk(..) => 26,
+        };
+        PREFIX_LEN + ids
     }
 
     /// The key in these bytes; `None` when they are not a well-formed key.
@@ -284,6 +299,7 @@ mod tests {
         for key in keys {
             let bytes = key.bytes();
             assert!(bytes.len() <= crate::kv::KEY_LEN_MAX);
+            assert_eq!(bytes.len(), key.len(), "{key:?}");
             assert_eq!(Key::parse(&bytes), Some(key.clone()));
             let (from, to) = table_range(key.slot(), key.table());
             assert!(from <= bytes && bytes < to, "{key:?} is outside its table");

@@ -1,5 +1,7 @@
 //! Which sends were taken before. The client's id of a send is (device, counter); counters of one device rise.
 
+use std::collections::VecDeque;
+
 use record::{Place, Remembered, RememberedSend};
 use wire::{DeviceId, Refusal};
 
@@ -35,7 +37,7 @@ pub(super) enum Decision {
 struct Device {
     sender: Sender,
     /// Rising counters, never empty.
-    sends: Vec<RememberedSend>,
+    sends: VecDeque<RememberedSend>,
     /// Changed since the last checkpoint.
     dirty: bool,
 }
@@ -54,7 +56,7 @@ impl SendMemory {
         let last = match self.place_of(sender) {
             Ok(index) => {
                 let sends = &self.devices[index].sends;
-                let last = sends.last().expect("never empty").counter;
+                let last = sends.back().expect("never empty").counter;
                 if counter <= last {
                     return match sends.binary_search_by_key(&counter, |send| send.counter) {
                         Ok(found) if sends[found].hash == hash => Decision::Repeat(sends[found]),
@@ -76,16 +78,16 @@ impl SendMemory {
     /// Remembers a send that was taken. Gives back the device that is forgotten for it, if there is one.
     pub fn remember(&mut self, sender: Sender, send: RememberedSend) -> Option<Sender> {
         let index = self.place_of(sender).unwrap_or_else(|index| {
-            self.devices.insert(index, Device { sender, sends: Vec::new(), dirty: true });
+            self.devices.insert(index, Device { sender, sends: VecDeque::new(), dirty: true });
             index
         });
         let device = &mut self.devices[index];
-        assert!(device.sends.last().is_none_or(|last| last.counter < send.counter), "counters rise");
+        assert!(device.sends.back().is_none_or(|last| last.counter < send.counter), "counters rise");
         device.dirty = true;
         if device.sends.len() == REMEMBERED_SENDS_MAX {
-            device.sends.remove(0);
+            device.sends.pop_front();
         }
-        device.sends.push(send);
+        device.sends.push_back(send);
         if self.count(sender.side) <= REMEMBERED_DEVICES_MAX {
             return None;
         }
@@ -95,7 +97,7 @@ impl SendMemory {
 
     /// True when this counter is higher than all of its device.
     pub fn is_next(&self, sender: Sender, counter: u64) -> bool {
-        let last = self.place_of(sender).ok().and_then(|index| self.devices[index].sends.last());
+        let last = self.place_of(sender).ok().and_then(|index| self.devices[index].sends.back());
         last.is_none_or(|last| last.counter < counter)
     }
 
@@ -106,7 +108,9 @@ impl SendMemory {
         }
         match self.place_of(sender) {
             Ok(_) => unreachable!("one record per device"),
-            Err(index) => self.devices.insert(index, Device { sender, sends: record.sends, dirty: false }),
+            Err(index) => {
+                self.devices.insert(index, Device { sender, sends: record.sends.into(), dirty: false })
+            }
         }
     }
 
@@ -114,7 +118,7 @@ impl SendMemory {
     pub fn take_dirty(&mut self) -> impl Iterator<Item = (Sender, Remembered)> + '_ {
         self.devices.iter_mut().filter(|device| device.dirty).map(|device| {
             device.dirty = false;
-            (device.sender, Remembered { sends: device.sends.clone() })
+            (device.sender, Remembered { sends: device.sends.iter().copied().collect() })
         })
     }
 
@@ -125,11 +129,11 @@ impl SendMemory {
         }
         for device in &self.devices {
             assert!((1..=REMEMBERED_SENDS_MAX).contains(&device.sends.len()));
-            for pair in device.sends.windows(2) {
-                assert!(pair[0].counter < pair[1].counter, "counters rise");
-                assert!(pair[0].place.seq < pair[1].place.seq, "a device's sends are in order");
+            for (send, next) in device.sends.iter().zip(device.sends.iter().skip(1)) {
+                assert!(send.counter < next.counter, "counters rise");
+                assert!(send.place.seq < next.place.seq, "a device's sends are in order");
             }
-            assert!(device.sends.last().is_some_and(|last| last.place <= head));
+            assert!(device.sends.back().is_some_and(|last| last.place <= head));
         }
     }
 
