@@ -54,7 +54,11 @@ const PACKAGES: &[PackageRule] = &[
             "chacha20poly1305",
         ]),
     },
-    PackageRule { folder: "store/record", own: &["wire"], others: Some(&["bytes", "rkyv", "thiserror"]) },
+    PackageRule {
+        folder: "store/record",
+        own: &["wire"],
+        others: Some(&["bytes", "rkyv", "thiserror", "xxhash-rust"]),
+    },
     PackageRule {
         folder: "node/shard",
         own: &["wire", "record"],
