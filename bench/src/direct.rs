@@ -70,7 +70,7 @@ fn histogram() -> Histogram<u64> {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let server = Server::start_or_connect(&options.node)?;
+    let server = Server::start_or_connect(&options.node, &[])?;
     let mut driver = Driver::new()?;
     let run = rand::random::<u32>();
     let names = (0..options.pairs * 2).map(|index| format!("bench-{run:x}-{index}"));

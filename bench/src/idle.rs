@@ -13,6 +13,9 @@ use crate::server::Server;
 /// How long the sessions are left alone before the node's memory is read: what a login left behind is settled by then.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// The store buffers what is written whoever is logged in, up to this bound; kept small, it does not hide the sessions.
+const STORE: &[&str] = &["--write-buffer", "8"];
+
 #[derive(Args, Debug, Clone)]
 pub struct Options {
     /// Sessions, each of its own user.
@@ -23,7 +26,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let server = Server::start_or_connect(&options.node)?;
+    let server = Server::start_or_connect(&options.node, STORE)?;
     let mut driver = Driver::new()?;
     let run = rand::random::<u32>();
     let before_bytes = server.anonymous_bytes()?;

@@ -46,16 +46,17 @@ fn parse_cores(list: &str) -> Result<Vec<usize>> {
 }
 
 impl Server {
-    pub fn start_or_connect(options: &NodeOptions) -> Result<Self> {
+    /// `more` goes to a node that is started, behind what every scenario wants.
+    pub fn start_or_connect(options: &NodeOptions, more: &[&str]) -> Result<Self> {
         let server = match (options.connect, options.pid) {
             (Some(address), Some(pid)) => Self { address, pid, child: None, _folder: None },
-            _ => Self::start(options)?,
+            _ => Self::start(options, more)?,
         };
         pin(&[options.load_core])?;
         Ok(server)
     }
 
-    fn start(options: &NodeOptions) -> Result<Self> {
+    fn start(options: &NodeOptions, more: &[&str]) -> Result<Self> {
         let program = match &options.node {
             Some(path) => path.clone(),
             None => beside_this_program()?,
@@ -83,6 +84,7 @@ impl Server {
                 "0",
             ])
             .args(["--connections-per-address", "100000", "--unauthenticated-max", "20000"])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
