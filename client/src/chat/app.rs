@@ -180,7 +180,16 @@ impl App {
     }
 
     pub fn handle_action(&mut self, action: Action) -> Vec<Wish> {
-        if matches!(action, Action::Edit(_) | Action::Submit | Action::Paste(_)) {
+        let is_new_thought = matches!(
+            action,
+            Action::Edit(_)
+                | Action::Submit
+                | Action::Paste(_)
+                | Action::NextChat
+                | Action::PreviousChat
+                | Action::NextUnread
+        );
+        if is_new_thought {
             self.notices.clear();
         }
         let mut wishes = Vec::new();

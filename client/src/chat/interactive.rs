@@ -355,11 +355,16 @@ impl Interactive<'_> {
     /// Takes all events that are there before anything is drawn.
     async fn on_events(&mut self, first: Event, events: &mut Events) -> Result<(), Stop> {
         let mut next = Some(first);
+        let mut caught_up = false;
         while let Some(event) = next {
+            caught_up |= event == Event::CaughtUp;
             self.on_event(event)?;
             next = events.waiting();
         }
         self.refresh_chats().await?;
+        if caught_up && self.app.open.is_none() && self.awaited.is_none() {
+            self.open_newest(); // the first start on this device: the list was empty until now
+        }
         let wishes = self.app.on_log_changed();
         self.fulfil(wishes).await
     }
