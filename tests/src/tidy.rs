@@ -96,7 +96,11 @@ pub fn check_manifest(folder: &str, manifest: &str) -> Vec<Violation> {
         Err(error) => return vec![violation(place, format!("not TOML: {error}"))],
     };
     let names = |section: &str| -> Vec<String> {
-        table.get(section).and_then(toml::Value::as_table).map(|t| t.keys().cloned().collect()).unwrap_or_default()
+        table
+            .get(section)
+            .and_then(toml::Value::as_table)
+            .map(|t| t.keys().cloned().collect())
+            .unwrap_or_default()
     };
     let mut found = Vec::new();
     for name in names("dependencies") {
@@ -168,7 +172,10 @@ pub fn check_source(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     let lines: Vec<&str> = text.lines().collect();
     if lines.len() > FILE_LINES_MAX {
-        found.push(violation(path, format!("{} lines; split it by meaning (at most {FILE_LINES_MAX})", lines.len())));
+        found.push(violation(
+            path,
+            format!("{} lines; split it by meaning (at most {FILE_LINES_MAX})", lines.len()),
+        ));
     }
     for (index, line) in lines.iter().enumerate() {
         let place = format!("{path}:{}", index + 1);
@@ -225,7 +232,9 @@ fn check_functions(path: &str, lines: &[&str]) -> Vec<Violation> {
         let code = code_of(line);
         let trimmed = code.trim_start();
         let is_function = has_word(trimmed, "fn")
-            && ["fn ", "pub ", "pub(", "const ", "async ", "unsafe ", "extern "].iter().any(|p| trimmed.starts_with(p))
+            && ["fn ", "pub ", "pub(", "const ", "async ", "unsafe ", "extern "]
+                .iter()
+                .any(|p| trimmed.starts_with(p))
             && trimmed.contains('(');
         if !is_function {
             continue;
@@ -233,7 +242,7 @@ fn check_functions(path: &str, lines: &[&str]) -> Vec<Violation> {
         let indent = line.len() - line.trim_start().len();
         let end = lines[start..].iter().position(|line| {
             let own = line.len() - line.trim_start().len();
-            own == indent && line.trim_start().starts_with('}') || own == indent && line.trim_end().ends_with(';')
+            own == indent && (line.trim_start().starts_with('}') || line.trim_end().ends_with(';'))
         });
         let length = end.map_or(1, |end| end + 1);
         if length > FUNCTION_LINES_MAX {
@@ -261,7 +270,10 @@ pub fn check_words(path: &str, text: &str) -> Vec<Violation> {
     for (index, line) in text.lines().enumerate() {
         for word in banned {
             if line.contains(word) {
-                found.push(violation(format!("{path}:{}", index + 1), format!("{word:?} does not belong here")));
+                found.push(violation(
+                    format!("{path}:{}", index + 1),
+                    format!("{word:?} does not belong here"),
+                ));
             }
         }
     }

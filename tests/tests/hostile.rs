@@ -120,7 +120,7 @@ fn a_body_that_does_not_verify_is_refused() {
         let mut client = RawClient::greet(scene.plain(), Protection::Plain);
         client.log_in("garbler", "password");
         client.write(&bytes);
-        let answer = client.next().expect("a refusal").event;
+        let answer = client.next_frame().expect("a refusal").event;
         assert_refused(&answer, Refusal::Malformed);
     }
     scene.bystanders_chat();
@@ -147,7 +147,7 @@ fn an_unknown_command_is_refused() {
     for id in [0, 999, u16::MAX] {
         let mut client = RawClient::greet(scene.plain(), Protection::Plain);
         client.write(&build(Header { id, request: 3 }, &[], b""));
-        let answer = client.next().expect("a refusal");
+        let answer = client.next_frame().expect("a refusal");
         assert_eq!(answer.request, 3);
         assert_refused(&answer.event, Refusal::UnknownCommand);
     }
@@ -163,11 +163,11 @@ fn a_command_in_the_wrong_phase_is_refused() {
         let mut stranger = RawClient::connect(scene.plain(), Protection::Plain);
         if *command != Command::Hello {
             stranger.write(&build(Header { id: command.id(), request: 1 }, &owner(*command), b""));
-            assert_refused(&stranger.next().expect("a refusal").event, Refusal::WrongPhase);
+            assert_refused(&stranger.next_frame().expect("a refusal").event, Refusal::WrongPhase);
         }
         let mut greeted = RawClient::greet(scene.plain(), Protection::Plain);
         greeted.write(&build(Header { id: command.id(), request: 9 }, &owner(*command), b""));
-        let answer = greeted.next().expect("a refusal").event;
+        let answer = greeted.next_frame().expect("a refusal").event;
         match command.row().phase {
             wire::command::Phase::BeforeLogin | wire::command::Phase::Any => {
                 assert_refused(&answer, Refusal::Malformed);
@@ -329,7 +329,7 @@ fn a_client_that_never_reads_costs_bounded_memory_and_loses_nothing() {
     assert_eq!(stored.len() as u64, count);
     // It reads at last, and is told that something is missing, or finds itself disconnected.
     let mut told = false;
-    while let Some(frame) = deaf.next() {
+    while let Some(frame) = deaf.next_frame() {
         if matches!(frame.event, EventBody::SyncNeeded) {
             told = true;
             break;

@@ -214,7 +214,7 @@ impl RawClient {
         let frame = build(&mut self.encoder, request);
         self.write(&frame);
         loop {
-            let frame = self.next().expect("the node closed the connection instead of answering");
+            let frame = self.next_frame().expect("the node closed the connection instead of answering");
             if frame.request == request {
                 return frame.event;
             }
@@ -232,11 +232,11 @@ impl RawClient {
         if !self.events.is_empty() {
             return self.events.remove(0);
         }
-        self.next().expect("the node closed the connection").event
+        self.next_frame().expect("the node closed the connection").event
     }
 
     /// The next frame; `None` when the node has closed the connection.
-    pub fn next(&mut self) -> Option<EventFrame> {
+    pub fn next_frame(&mut self) -> Option<EventFrame> {
         let begin = Instant::now();
         loop {
             if let Some(frame) = self.splitter.next_frame(wire::limits::FRAME_LEN_MAX).expect("a short frame")
@@ -258,7 +258,7 @@ impl RawClient {
     /// Everything until the node closes the connection.
     pub fn until_closed(&mut self) -> Vec<EventBody> {
         let mut events = std::mem::take(&mut self.events);
-        while let Some(frame) = self.next() {
+        while let Some(frame) = self.next_frame() {
             events.push(frame.event);
         }
         events
