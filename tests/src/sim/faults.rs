@@ -44,6 +44,7 @@ faults! {
     Replay "frames replayed";
     Intrusion "commands about conversations of others";
     BadProof "wrong, old and replayed proofs and tampered tickets";
+    OperatorAct "acts of the operator answered";
     SilentConnection "connections that said nothing";
 }
 

@@ -11,6 +11,7 @@ mod model;
 mod network;
 mod node;
 mod operations;
+mod operator;
 mod probe;
 mod queue;
 mod random;

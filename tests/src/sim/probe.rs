@@ -269,19 +269,22 @@ impl World {
         let delay_us = self.probe_stream.between(2_000, 120_000);
         self.queue.after(delay_us, Event::ProbeWakes { probe: number });
         let Some(link) = self.probe_link(number) else { return };
-        match self.probe_stream.below(10) {
-            0 => self.probe_sends_garbage(link),
-            1 => self.probe_sends_out_of_phase(number),
-            2 | 3 => self.probe_replays(number, link),
-            4 => self.probe_tampers_with_ticket(number),
-            5 => {
-                let reading = self.probe_stream.chance(500);
+        let logged_in = self.probes[number].user().is_some();
+        match self.probe_stream.below(100) {
+            0..5 => self.probe_sends_garbage(link),
+            5..10 => self.probe_sends_out_of_phase(number),
+            10..25 => self.probe_replays(number, link),
+            25..30 => self.probe_tampers_with_ticket(number),
+            30..40 => {
+                let reading = self.probe_stream.chance(700);
                 self.probes[number].reading = reading;
                 if reading {
                     self.take_untaken(link, super::network::Side::Actor);
                 }
             }
-            6 => self.probe_closes(number),
+            40..44 => self.probe_closes(number),
+            44..90 if logged_in => self.harass(number),
+            44..60 if self.probes[number].registered => self.probe_starts_login(number),
             _ => {}
         }
     }

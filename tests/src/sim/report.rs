@@ -28,7 +28,7 @@ pub struct Totals {
     pub steps: u64,
     pub messages: u64,
     pub tally: Tally,
-    pub closed: BTreeMap<String, u64>,
+    pub counters: BTreeMap<String, u64>,
     /// Seed and first violation.
     pub failures: Vec<(u64, String)>,
     pub violations: u64,
@@ -41,8 +41,8 @@ impl Totals {
         self.steps += outcome.steps;
         self.messages += outcome.messages;
         self.tally.merge(&outcome.tally);
-        for (reason, count) in outcome.closed {
-            *self.closed.entry(reason).or_default() += count;
+        for (name, count) in outcome.counters {
+            *self.counters.entry(name).or_default() += count;
         }
         let mut violations = outcome.violations;
         if violations.is_empty() && outcome.tally.of(Fault::Crash) < CRASHES_MIN {
@@ -75,7 +75,8 @@ impl Totals {
         for fault in Fault::ALL {
             println!("  {:>9}  {}", self.tally.of(*fault), fault.name());
         }
-        println!("connections closed by the node: {:?}", self.closed);
+        let counters: Vec<_> = self.counters.iter().map(|(name, count)| format!("{name}={count}")).collect();
+        println!("what the shards counted: {}", counters.join(" "));
         println!(
             "messages stored: {}, steps of shards: {}, {:.1} s",
             self.messages,

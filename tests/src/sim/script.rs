@@ -126,6 +126,10 @@ impl World {
                 self.device_wipe(device);
             }
             83..93 => self.fault_clock_step(),
+            96..100 => {
+                self.operator_acts();
+                self.repeat_resets();
+            }
             93..96 => {
                 self.store.set_full(true);
                 let for_us = self.fault_stream.between(10_000, 900_000);
@@ -187,6 +191,7 @@ impl World {
 
     /// Has everything come to rest, and is it as the model says?
     pub fn on_look(&mut self) {
+        self.repeat_resets();
         match self.unsettled() {
             None => {
                 self.check_settled();

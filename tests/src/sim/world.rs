@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use shard::admin::AdminReply;
 use shard::{Security, Shard};
 use store::MemoryStore;
 use wire::ConnectionId;
@@ -14,6 +13,7 @@ use super::faults::Tally;
 use super::model::Model;
 use super::network::{LinkId, Network};
 use super::node::{Machine, Node, StoreInput};
+use super::operator::Operator;
 use super::probe::Probe;
 use super::queue::{Event, Queue};
 use super::random::Stream;
@@ -28,8 +28,8 @@ pub struct Outcome {
     pub tally: Tally,
     pub digest: u64,
     pub violations: Vec<String>,
-    /// Why connections were closed by the node.
-    pub closed: BTreeMap<String, u64>,
+    /// What the shards counted, over all lives of the node.
+    pub counters: BTreeMap<String, u64>,
     pub messages: u64,
 }
 
@@ -51,6 +51,7 @@ pub struct World {
     pub probes: Vec<Probe>,
     pub model: Model,
     pub script: Script,
+    pub operator: Operator,
     pub security: Security,
     pub bug: Option<String>,
     /// Faults are over: from here on everything must come to rest.
@@ -63,7 +64,7 @@ pub struct World {
     pub overheard: Vec<Bytes>,
     pub overflowed: Vec<ConnectionId>,
     pub closings: Vec<ConnectionId>,
-    pub closed: BTreeMap<String, u64>,
+    pub counters: BTreeMap<String, u64>,
     finished: bool,
 }
 
@@ -99,6 +100,7 @@ impl World {
             probes: probes.collect(),
             model: Model::default(),
             script: Script::new(seed),
+            operator: Operator::default(),
             security,
             bug,
             healed: false,
@@ -109,7 +111,7 @@ impl World {
             overheard: Vec::new(),
             overflowed: Vec::new(),
             closings: Vec::new(),
-            closed: BTreeMap::new(),
+            counters: BTreeMap::new(),
             finished: false,
         }
     }
@@ -139,14 +141,15 @@ impl World {
         self.outcome()
     }
 
-    fn outcome(self) -> Outcome {
+    fn outcome(mut self) -> Outcome {
+        self.take_counters();
         Outcome {
             operations: self.operations,
             steps: self.steps,
             tally: self.tally,
             digest: self.trace.digest(),
             violations: self.model.violations,
-            closed: self.closed,
+            counters: self.counters,
             messages: self.model.logs.values().map(|log| log.len() as u64).sum(),
         }
     }
@@ -205,10 +208,6 @@ impl World {
 
     pub fn violation_if(&mut self, broken: bool, what: impl FnOnce() -> String) {
         self.model.violation_if(broken, what);
-    }
-
-    pub fn on_admin_reply(&mut self, token: u64, reply: AdminReply) {
-        self.model.violate(format!("nobody asked for the admin's answer {token}: {reply:?}"));
     }
 
     /// A frame is about to leave a shard for a client.

@@ -1,6 +1,6 @@
 //! The reference model: what was asked, what was promised, what was shown, and what must follow from it.
 
-mod disk;
+pub mod disk;
 mod settled;
 mod shown;
 

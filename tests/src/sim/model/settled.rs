@@ -103,6 +103,9 @@ impl World {
         if self.node.is_none() {
             return Some("the node is down".into());
         }
+        if !self.operator.is_idle() {
+            return Some(format!("the operator waits: {:?}", self.operator));
+        }
         let outbox = disk::keys(&self.store, Table::Outbox);
         if !outbox.is_empty() {
             return Some(format!("the outbox holds {outbox:?}"));

@@ -4,7 +4,7 @@
 use record::Key;
 use store::MemoryStore;
 use wire::message::{Entry, MarkKind, Marked, Place, Pulled, RangeKind, Sent, Summary, Synced};
-use wire::{ConversationId, EventBody, EventFrame, UserId};
+use wire::{ConversationId, EventBody, EventFrame, UserId, UserName};
 
 use super::{Asked, Identity, Model, NameAsked, SendKey, disk};
 use crate::sim::network::LinkId;
@@ -51,7 +51,7 @@ impl Model {
                 let asked = self.names_asked.entry((link, frame.request)).or_default();
                 let fits = asked.iter().any(|asked| match asked {
                     NameAsked::ById(user) => *user == found.user,
-                    NameAsked::ByName(name) => *name == found.name,
+                    NameAsked::ByName(name) => comparable(name) == comparable(&found.name),
                 });
                 if !fits || self.users.get(&found.user).is_some_and(|name| *name != found.name) {
                     let what = format!("{asked:?} was answered {found:?}");
@@ -248,6 +248,11 @@ fn outline(pulled: &Pulled) -> String {
         "{}..={} head {:?} entries {seqs:?} ranges {:?}",
         pulled.from, pulled.to, pulled.head, pulled.ranges
     )
+}
+
+/// One name in two spellings is one name.
+fn comparable(name: &str) -> Option<UserName> {
+    UserName::parse(name).ok()
 }
 
 /// Whether the entry at this place is his own: then his marks are there without his asking.

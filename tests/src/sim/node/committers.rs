@@ -121,10 +121,6 @@ impl World {
         &mut node.hosts[usize::from(shard)]
     }
 
-    pub(super) fn pending_batches(&self) -> usize {
-        (0..self.store.store_shards()).map(|number| self.store.pending(StoreShardId(number))).sum()
-    }
-
     /// The most batches that wait at one store shard.
     pub fn most_pending(&self) -> usize {
         let pending = (0..self.store.store_shards()).map(|number| self.store.pending(StoreShardId(number)));
@@ -138,7 +134,7 @@ impl World {
         self.store.crash(|_, pending| {
             let kept = match stream.below(4) {
                 0 => pending,
-                1 => stream.below(pending as u64 + 1) as usize,
+                1 | 2 if pending > 1 => stream.between(1, pending as u64 - 1) as usize,
                 _ => 0,
             };
             lost += pending - kept;

@@ -76,6 +76,7 @@ impl Host {
 pub struct Node {
     pub hosts: Vec<Host>,
     pub stopping: bool,
+    pub ownership: Arc<Ownership>,
     lane_arrivals: BTreeMap<(u16, u16, Lane), u64>,
 }
 
@@ -121,8 +122,8 @@ impl Machine {
             ticket_ms: 86_400_000,
             placement: *stream.pick(&[PlacementPolicy::Home, PlacementPolicy::LeastLoaded]),
             placement_excess_percent: 25,
-            login_ms_max: 15_000,
-            idle_ms_max: 20_000,
+            login_ms_max: *stream.pick(&[1_500, 15_000]),
+            idle_ms_max: *stream.pick(&[3_000, 20_000]),
             reconnect_ms_max: 300,
             connections_per_address_max: 64,
             unauthenticated_max: 1_000,
@@ -184,7 +185,7 @@ impl World {
                 lane_full_seen: 0,
             });
         }
-        self.node = Some(Node { hosts, stopping: false, lane_arrivals: BTreeMap::new() });
+        self.node = Some(Node { hosts, stopping: false, ownership, lane_arrivals: BTreeMap::new() });
         for number in 0..shards {
             let now = self.node_now();
             let Some(node) = &mut self.node else { return };
@@ -196,6 +197,7 @@ impl World {
 
     /// The node is gone from one moment to the next, with a part of what was on its way to the disk.
     pub fn node_crash(&mut self, why: &str) {
+        self.take_counters();
         if self.node.take().is_none() {
             return;
         }
@@ -204,6 +206,7 @@ impl World {
         self.trace.note(self.queue.now_us(), &[2, u64::from(life)], &[], || format!("node crashes: {why}"));
         self.machine.effects.list.clear();
         self.crash_store();
+        self.operator.forget();
         self.drop_all_links();
         self.check_after_crash();
         let down_us = *self.machine.stream.pick(&[1_000, 50_000, 800_000]);
@@ -231,14 +234,23 @@ impl World {
     /// All shards have said that nothing is in flight.
     fn node_stopped(&mut self) {
         self.trace.note(self.queue.now_us(), &[4], &[], || "node has stopped".into());
+        self.take_counters();
         let Some(_) = self.node.take() else { return };
-        let unfinished = self.pending_batches();
-        self.violation_if(unfinished > 0, || format!("the node stopped with {unfinished} batches unwritten"));
-        self.crash_store();
+        // The store is closed last and writes what it was given.
+        self.store.crash(|_, pending| pending);
+        self.operator.forget();
         self.drop_all_links();
         self.check_after_crash();
         let down_us = self.machine.stream.between(500, 200_000);
         self.queue.after(down_us, Event::NodeStarts);
+    }
+
+    /// Adds up what the shards of this life have counted, before it is over.
+    pub fn take_counters(&mut self) {
+        let hosts = self.node.iter().flat_map(|node| &node.hosts);
+        for (name, count) in hosts.flat_map(|host| host.shard.counters().lines()) {
+            *self.counters.entry(name).or_default() += count;
+        }
     }
 
     /// The number of a store shard as the trace has it.

@@ -191,7 +191,6 @@ impl World {
         self.trace.note(self.queue.now_us(), &[32, u64::from(link)], &[], || {
             format!("closing link {link}: {reason:?}")
         });
-        self.closed.entry(format!("{reason:?}")).and_modify(|count| *count += 1).or_insert(1);
         let Some(end) = self.network.node_end(link) else { return };
         end.closing = true;
         let life = self.machine.life;

@@ -25,7 +25,7 @@ impl World {
         let life = self.machine.life;
         let Some(node) = &mut self.node else { return };
         let host = &mut node.hosts[usize::from(shard)];
-        if !host.stopped && host.turn_at_us.is_none_or(|planned| planned > at_us) {
+        if host.turn_at_us.is_none_or(|planned| planned > at_us) {
             host.turn_at_us = Some(at_us);
             self.queue.at(at_us, Event::Turn { life, shard });
         }
@@ -122,9 +122,6 @@ impl World {
         let now = self.node_now();
         self.steps += 1;
         let host = self.node.as_mut().map(|node| &mut node.hosts[usize::from(shard)]).expect("alive");
-        if host.stopped {
-            return;
-        }
         let number = u64::from(shard);
         self.trace.note(self.queue.now_us(), &[20, number, kind(&input)], &[], || {
             format!("shard {shard} takes {input:?}")
@@ -200,9 +197,11 @@ impl World {
 
     fn on_stopped(&mut self, shard: u16) {
         let Some(node) = &mut self.node else { return };
+        if std::mem::replace(&mut node.hosts[usize::from(shard)].stopped, true) {
+            return; // it still answered those that have not stopped
+        }
         self.trace
             .note(self.queue.now_us(), &[22, u64::from(shard)], &[], || format!("shard {shard} has stopped"));
-        node.hosts[usize::from(shard)].stopped = true;
         if node.hosts.iter().all(|host| host.stopped) {
             self.node_stopped();
         }

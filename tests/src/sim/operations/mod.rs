@@ -70,6 +70,16 @@ impl World {
         (!able.is_empty()).then(|| *self.workload.pick(&able))
     }
 
+    /// Something that a logged-in hostile client does with conversations, its own and those of others.
+    pub fn harass(&mut self, probe: usize) {
+        match self.workload.below(10) {
+            0..5 => send::hostile(self, probe),
+            5..7 => pull::hostile(self, probe),
+            7..9 => mark::hostile(self, probe),
+            _ => sync::hostile(self, probe),
+        }
+    }
+
     fn some_probe(&mut self) -> usize {
         self.workload.index(self.probes.len())
     }

@@ -8,7 +8,8 @@ use crate::sim::world::World;
 
 pub fn run(world: &mut World) {
     if world.workload.chance(200) {
-        return hostile(world);
+        let probe = world.some_probe();
+        return hostile(world, probe);
     }
     let Some(device) = world.some_device() else { return };
     let Some(conversation) = world.some_conversation(device) else { return };
@@ -19,8 +20,7 @@ pub fn run(world: &mut World) {
     });
 }
 
-fn hostile(world: &mut World) {
-    let probe = world.some_probe();
+pub fn hostile(world: &mut World, probe: usize) {
     let users = world.honest_users();
     if users.len() < 2 {
         return;

@@ -9,7 +9,8 @@ use crate::sim::world::World;
 
 pub fn run(world: &mut World) {
     if world.workload.chance(30) {
-        return hostile(world);
+        let probe = world.some_probe();
+        return hostile(world, probe);
     }
     let Some(device) = world.some_device() else { return };
     let Some(conversation) = world.some_conversation(device) else { return };
@@ -37,8 +38,7 @@ fn some_body(world: &mut World, device: usize) -> Bytes {
     text.into()
 }
 
-fn hostile(world: &mut World) {
-    let probe = world.some_probe();
+pub fn hostile(world: &mut World, probe: usize) {
     let Some(me) = world.probes[probe].user() else { return };
     let users = world.honest_users();
     if users.len() < 2 {
@@ -53,17 +53,48 @@ fn hostile(world: &mut World) {
         ConversationId::private(me, other)
     };
     let Some(conversation) = conversation else { return };
-    let again = world.workload.chance(300);
-    let gap = if world.workload.chance(200) { 7 } else { 0 };
+    match world.workload.below(100) {
+        // More at once than a window holds.
+        0..2 => {
+            for _ in 0..40 {
+                hostile_send(world, probe, conversation, Counter::Next);
+            }
+        }
+        2..30 => hostile_send(world, probe, conversation, Counter::Again),
+        30..40 => hostile_send(world, probe, conversation, Counter::Leap),
+        40..45 => hostile_send(world, probe, conversation, Counter::Ancient),
+        _ => hostile_send(world, probe, conversation, Counter::Next),
+    }
+}
+
+/// Which counter a hostile send has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counter {
+    Next,
+    Again,
+    Leap,
+    Ancient,
+}
+
+fn hostile_send(world: &mut World, probe: usize, conversation: ConversationId, which: Counter) {
+    let long = world.workload.chance(10);
+    let other_body = world.workload.chance(300);
     world.greeted_probe_sends(probe, |probe| {
-        let counter =
-            if again { probe.next_counter.saturating_sub(1).max(1) } else { probe.next_counter + gap };
+        let counter = match which {
+            Counter::Next => probe.next_counter,
+            Counter::Again => probe.next_counter.saturating_sub(1).max(1),
+            Counter::Leap => probe.next_counter + 7,
+            Counter::Ancient => 1,
+        };
         let previous = probe.previous.get(&conversation).copied().unwrap_or(0);
-        if !again {
+        if counter >= probe.next_counter {
             probe.next_counter = counter + 1;
             probe.previous.insert(conversation, counter);
         }
-        let body = format!("{} {counter} {}", probe.name, probe.last_request % 2);
+        let mut body = format!("{} {counter} {other_body}", probe.name);
+        if long {
+            body = "x".repeat(wire::limits::MESSAGE_BODY_LEN_MAX + 9);
+        }
         let request = probe.request();
         let send = Send { counter, previous, body_kind: BodyKind::Text, body: body.as_bytes() };
         probe.encoder.send(request, conversation, &send)

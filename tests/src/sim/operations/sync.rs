@@ -4,6 +4,10 @@ use crate::sim::world::World;
 
 pub fn run(world: &mut World) {
     let probe = world.some_probe();
+    hostile(world, probe);
+}
+
+pub fn hostile(world: &mut World, probe: usize) {
     let uver = *world.workload.pick(&[0, 1, 10, u64::MAX]);
     let changes_max = world.workload.below(4) as u32;
     world.greeted_probe_sends(probe, |probe| {

@@ -1,0 +1,149 @@
+//! The operator: adds, resets and lists accounts through the shards' admin requests.
+
+use std::collections::BTreeMap;
+
+use record::{Account, Credential, Key};
+use shard::Input;
+use shard::admin::{AdminReply, AdminRequest};
+use wire::{Slot, UserId};
+
+use super::faults::Fault;
+use super::model::disk;
+use super::scram;
+use super::world::World;
+
+/// A request that waits for its reply.
+#[derive(Clone, Debug)]
+enum Asked {
+    Add(String),
+    Reset { name: String, password: String },
+    List,
+    Stats,
+}
+
+/// What the operator has asked for.
+#[derive(Debug, Default)]
+pub struct Operator {
+    last_token: u64,
+    asked: BTreeMap<u64, Asked>,
+    /// Passwords to be set that nobody has confirmed: asked for again until they are.
+    resets: BTreeMap<String, String>,
+    added: u32,
+}
+
+impl Operator {
+    /// The node is gone, and with it every answer.
+    pub fn forget(&mut self) {
+        self.asked.clear();
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.asked.is_empty() && self.resets.is_empty()
+    }
+}
+
+impl World {
+    /// One act of the operator.
+    pub fn operator_acts(&mut self) {
+        match self.fault_stream.below(10) {
+            0..3 => self.ask_operator(None, Asked::Stats),
+            3..6 => self.ask_operator(None, Asked::List),
+            6..8 => {
+                self.operator.added += 1;
+                let name = format!("added{}", self.operator.added);
+                self.ask_operator(Some(name.clone()), Asked::Add(name));
+            }
+            _ => {
+                let names: Vec<_> = self.model.users.values().cloned().collect();
+                if !names.is_empty() {
+                    let name = self.fault_stream.pick(&names).clone();
+                    let password = format!("reset {}", self.fault_stream.below(1_000));
+                    self.operator.resets.entry(name).or_insert(password);
+                    self.repeat_resets();
+                }
+            }
+        }
+    }
+
+    /// Asks again for what was not confirmed.
+    pub fn repeat_resets(&mut self) {
+        for (name, password) in self.operator.resets.clone() {
+            let waits = |asked: &Asked| matches!(asked, Asked::Reset { name: other, .. } if *other == name);
+            if !self.operator.asked.values().any(waits) {
+                self.ask_operator(Some(name.clone()), Asked::Reset { name: name.clone(), password });
+            }
+        }
+    }
+
+    /// At the home of the name, or anywhere.
+    fn ask_operator(&mut self, name: Option<String>, asked: Asked) {
+        let Some(node) = self.node.as_ref().filter(|node| !node.stopping) else { return };
+        let shard = match &name {
+            Some(name) => node.ownership.shard_of(Slot::of_name(name)),
+            None => self.fault_stream.below(node.hosts.len() as u64) as u16,
+        };
+        let request = match &asked {
+            Asked::Add(name) => AdminRequest::AddUser { name: name.clone(), credential: credential("added") },
+            Asked::Reset { name, password } => {
+                AdminRequest::ResetUser { name: name.clone(), credential: credential(password) }
+            }
+            Asked::List => AdminRequest::ListUsers { after: None, users_max: 3 },
+            Asked::Stats => AdminRequest::Stats,
+        };
+        self.operator.last_token += 1;
+        let token = self.operator.last_token;
+        self.operator.asked.insert(token, asked);
+        self.step(self.machine.life, shard, Input::Admin { token, request });
+        self.wake(shard, 10);
+    }
+
+    pub fn on_admin_reply(&mut self, token: u64, reply: AdminReply) {
+        self.trace.note(self.queue.now_us(), &[80, token], &[], || format!("the operator is told {reply:?}"));
+        let Some(asked) = self.operator.asked.remove(&token) else {
+            return self.model.violate(format!("nobody asked for {reply:?}"));
+        };
+        self.tally.add(Fault::OperatorAct);
+        match (asked, reply) {
+            (Asked::Add(name), AdminReply::Added { user }) => {
+                let user = UserId(user);
+                let account = disk::record::<Account>(&self.store, &Key::Account(user));
+                self.violation_if(account.is_none(), || format!("{name} is told added and not on disk"));
+                self.model.users.insert(user, name);
+            }
+            (Asked::Reset { name, password }, AdminReply::Reset { user, .. }) => {
+                let account = disk::record::<Account>(&self.store, &Key::Account(UserId(user)));
+                let set = account.is_some_and(|account| account.credentials == [credential(&password)]);
+                self.violation_if(!set, || format!("{name} is told reset and not so on disk"));
+                self.operator.resets.remove(&name);
+                let devices = self.devices.iter_mut().filter(|device| device.name == name);
+                devices.for_each(|device| device.password.clone_from(&password));
+                let probes = self.probes.iter_mut().filter(|probe| probe.name == name);
+                probes.for_each(|probe| probe.password.clone_from(&password));
+            }
+            (Asked::List, AdminReply::Users { users, .. }) => {
+                let sorted =
+                    users.is_sorted_by(|one, next| one.name.to_lowercase() < next.name.to_lowercase());
+                let known = users.iter().all(|line| {
+                    let key = Key::Account(UserId(line.user));
+                    disk::record::<Account>(&self.store, &key)
+                        .is_some_and(|account| account.name == line.name)
+                });
+                self.violation_if(!sorted || !known, || format!("the operator is told {users:?}"));
+            }
+            (Asked::Stats, AdminReply::Stats(_)) | (_, AdminReply::Refused { .. }) => {}
+            (asked, reply) => self.model.violate(format!("{asked:?} is answered {reply:?}")),
+        }
+    }
+}
+
+fn credential(password: &str) -> Credential {
+    let salt = *b"operator's salt.";
+    let iterations = wire::scram::ITERATIONS_MIN;
+    let credentials = scram::stretch(password, &salt, iterations).credentials();
+    Credential::ScramSha256 {
+        salt,
+        iterations,
+        stored_key: credentials.stored_key,
+        server_key: credentials.server_key,
+    }
+}
