@@ -1,4 +1,9 @@
-//! How a core sleeps: one future that ends at a completion of the socket ring, a knock of a task, or a deadline.
+//! How a core sleeps and is woken.
+//!
+//! Other threads ring its [`Doorbell`], which its socket ring reads: to the core that is one more completion. A core
+//! that runs no tasks beside its main loop sleeps in the socket ring itself. With such tasks ([`Tasks`]) the executor
+//! must be the one to sleep, so that it can run them: then the main loop awaits its [`Bell`], which the socket ring
+//! writes to at a completion, or a knock of a task, or a deadline.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -19,7 +24,7 @@ const GUARD: Duration = Duration::from_millis(50);
 
 /// Wakes the main loop of a core from a task of the same executor.
 #[derive(Default)]
-pub struct Knock {
+pub(super) struct Knock {
     knocked: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -35,6 +40,36 @@ impl Knock {
 
     fn take(&self) -> bool {
         self.knocked.replace(false)
+    }
+}
+
+/// Tasks that run beside the main loop of a core, on its executor.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    running: Rc<Cell<usize>>,
+    knock: Rc<Knock>,
+}
+
+impl Tasks {
+    /// Runs a future on this core's executor; the main loop runs a turn when it is done. Tasks started in any other
+    /// way may wait for ever.
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        self.running.set(self.running.get() + 1);
+        let tasks = self.clone();
+        let task = async move {
+            future.await;
+            tasks.running.set(tasks.running.get() - 1);
+            tasks.knock.knock();
+        };
+        glommio::spawn_local(task).detach();
+    }
+
+    pub(super) fn are_running(&self) -> bool {
+        self.running.get() > 0
+    }
+
+    pub(super) fn knock(&self) -> &Rc<Knock> {
+        &self.knock
     }
 }
 
@@ -67,9 +102,9 @@ impl Doorbell {
         self.asleep.store(false, Ordering::Release);
     }
 
-    /// Another descriptor of the same counter.
-    pub(super) fn counter(&self) -> io::Result<OwnedFd> {
-        self.counter.try_clone()
+    /// What the core's ring reads.
+    pub(super) fn counter(&self) -> RawFd {
+        self.counter.as_raw_fd()
     }
 }
 
@@ -108,8 +143,9 @@ pub(super) struct Bell {
 }
 
 impl Bell {
-    /// Wraps an event counter. Must run inside the executor.
-    pub fn new(counter: OwnedFd, knock: Rc<Knock>) -> Self {
+    /// Must run inside the executor.
+    pub fn new(knock: Rc<Knock>) -> io::Result<Self> {
+        let counter = event_counter()?;
         // SAFETY: the descriptor is owned and is given away.
         let file = Rc::new(unsafe { BufferedFile::from_raw_fd(counter.into_raw_fd()) });
         let put_away = Rc::new(Cell::new(false));
@@ -119,7 +155,12 @@ impl Bell {
                 Timer::new(GUARD).await;
             }
         });
-        Self { file, reading, guard, put_away, timer: None }
+        Ok(Self { file, reading, guard, put_away, timer: None })
+    }
+
+    /// What the socket ring writes to.
+    pub fn counter(&self) -> RawFd {
+        self.file.as_raw_fd()
     }
 
     /// Makes the next [`Bell::wait`] end after one pass of the executor's reactor.

@@ -1,14 +1,13 @@
 //! Starts one executor per core, with its ring, its end of the mesh and its driver.
 
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
-use super::bell::{Bell, Knock};
+use super::bell::{Bell, Tasks};
 use super::close::Counters;
 use super::connections::Connections;
 use super::driver::{Driver, Io};
@@ -145,8 +144,8 @@ async fn run<D: Driver>(
     ready: Ready,
     opens: mpsc::Receiver<()>,
 ) -> Option<Counters> {
-    let knock = Rc::new(Knock::default());
-    let (uring, bell) = match make_ring(&core, &knock) {
+    let tasks = Tasks::default();
+    let (uring, bell) = match make_ring(&core, &tasks) {
         Ok(made) => made,
         Err(source) => {
             let _ = ready.send(Err(StartError::Ring { shard, source })); // the starter may have given up
@@ -161,14 +160,14 @@ async fn run<D: Driver>(
     }
     let mesh = core.ends.open();
     let connections = Connections::new(mesh.index(), core.limits);
-    let io = Io { connections, mesh, now: Instant::now() };
+    let io = Io { connections, mesh, tasks, now: Instant::now() };
     let turn = Turn::new((core.driver)(), io, uring, core.listeners, core.remote);
-    Some(turn.run(bell, knock).await)
+    Some(turn.run(bell).await)
 }
 
-fn make_ring<D: Driver>(core: &Core<D>, knock: &Rc<Knock>) -> io::Result<(Uring, Bell)> {
+fn make_ring<D: Driver>(core: &Core<D>, tasks: &Tasks) -> io::Result<(Uring, Bell)> {
     let mut uring = Uring::new(&core.limits)?;
-    let counter = core.remote.doorbell().counter()?;
-    uring.register_bell(&counter)?;
-    Ok((uring, Bell::new(counter, knock.clone())))
+    let bell = Bell::new(tasks.knock().clone())?;
+    uring.register_bell(bell.counter())?;
+    Ok((uring, bell))
 }

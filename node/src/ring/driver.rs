@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use wire::ConnectionId;
 
+use super::bell::Tasks;
 use super::close::CloseReason;
 use super::connections::{ConnectionInfo, Connections};
 use super::hand::Hand;
@@ -13,6 +14,8 @@ use crate::mesh::{Lane, Port};
 pub struct Io<T> {
     pub connections: Connections,
     pub mesh: Port<T>,
+    /// Work that has to wait for something runs here.
+    pub tasks: Tasks,
     /// The start of this turn.
     pub now: Instant,
 }

@@ -46,9 +46,9 @@ pub struct Limits {
     pub linger_max: Duration,
     /// Pause of a listener after accept failed for want of descriptors or memory.
     pub accept_pause: Duration,
-    /// While busy, the executor's own reactor (timers, files, its other tasks) gets a pass so often.
+    /// While busy, the executor's own reactor (timers and files of its tasks) gets a pass so often.
     pub reactor_pass: Duration,
-    /// Turns without work before sleeping.
+    /// Turns without work before sleeping, while tasks run beside the main loop.
     pub empty_turns_max: u32,
     /// A stop ends after so long even if connections are still there.
     pub stop_max: Duration,

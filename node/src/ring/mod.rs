@@ -24,7 +24,7 @@ mod tls;
 mod turn;
 mod uring;
 
-pub use bell::{Doorbell, Knock};
+pub use bell::{Doorbell, Tasks};
 pub use certificate::{CERTIFICATE_FILE, CertificateError, Identity, KEY_FILE};
 pub use close::{CloseReason, Counters};
 pub use connections::{ConnectionInfo, Connections, Sent};

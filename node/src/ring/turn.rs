@@ -2,18 +2,18 @@
 //!
 //! One turn: completions, kept input, items of other threads, the mesh (control all, delivery and ephemeral within
 //! their budgets), the deadline, the driver's end of turn; then one send per touched connection and one batch per
-//! peer shard. Between turns the executor runs its other tasks; without work the core sleeps ([`super::bell`]).
+//! peer shard. Without work the core sleeps. Tasks beside the main loop get the core in every turn while there are
+//! any, and the executor's own reactor gets a pass about every millisecond ([`super::bell`]).
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
 use wire::ConnectionId;
 
-use super::bell::{Bell, Knock};
+use super::bell::Bell;
 use super::close::{CloseReason, Counters};
 use super::connections::Event;
 use super::driver::{Driver, Io};
@@ -97,7 +97,7 @@ impl<D: Driver> Turn<D> {
     }
 
     /// Runs until stopped; nothing is in the kernel afterwards.
-    pub async fn run(mut self, mut bell: Bell, knock: Rc<Knock>) -> Counters {
+    pub async fn run(mut self, mut bell: Bell) -> Counters {
         let mut last_pass = Instant::now();
         let mut empty_turns = 0;
         loop {
@@ -105,32 +105,51 @@ impl<D: Driver> Turn<D> {
             if self.is_over() {
                 break;
             }
-            if self.io.now.duration_since(last_pass) > self.io.connections.limits.reactor_pass {
+            let tasks = self.io.tasks.are_running();
+            if tasks && self.io.now.duration_since(last_pass) > self.io.connections.limits.reactor_pass {
                 bell.ring();
-                bell.wait(&knock, None).await;
+                bell.wait(self.io.tasks.knock(), None).await;
                 last_pass = self.io.now;
             }
             empty_turns = if worked || self.has_work() { 0 } else { empty_turns + 1 };
-            if empty_turns < self.io.connections.limits.empty_turns_max {
+            if tasks && empty_turns < self.io.connections.limits.empty_turns_max {
                 glommio::executor().yield_task_queue_now().await;
-                continue;
+            } else if empty_turns > 0 {
+                self.sleep(&mut bell).await;
+                empty_turns = 0;
             }
-            self.uring.enable_bell();
-            self.remote.doorbell().fall_asleep();
-            fence(Ordering::SeqCst); // the kernel rings only for what comes first after this
-            if !self.has_work() && self.remote.is_stopping() == self.is_stopping() {
-                self.io.connections.counters.sleeps += 1;
-                bell.wait(&knock, self.next_deadline()).await;
-            }
-            self.remote.doorbell().wake_up();
-            self.uring.disable_bell();
-            empty_turns = 0;
         }
+        self.uring.disarm_doorbell();
         self.uring.buffers.publish();
         assert!(self.uring.buffers.all_free(), "a receive buffer was lost");
         self.io.mesh.close();
         bell.put_away().await;
         self.io.connections.counters
+    }
+
+    /// Sleeps until something is to be done; does not if something is already.
+    async fn sleep(&mut self, bell: &mut Bell) {
+        self.uring.arm_doorbell(self.remote.doorbell().counter());
+        self.uring.enter();
+        let tasks = self.io.tasks.are_running();
+        if tasks {
+            self.uring.enable_bell();
+        }
+        self.remote.doorbell().fall_asleep();
+        fence(Ordering::SeqCst); // others ring, and the kernel writes to the bell, only for what comes after this
+        if !self.has_work() && self.remote.is_stopping() == self.is_stopping() {
+            self.io.connections.counters.sleeps += 1;
+            let deadline = self.next_deadline();
+            if tasks {
+                bell.wait(self.io.tasks.knock(), deadline).await;
+            } else {
+                self.uring.wait(deadline.map(|at| at.saturating_duration_since(Instant::now())));
+            }
+        }
+        self.remote.doorbell().wake_up();
+        if tasks {
+            self.uring.disable_bell();
+        }
     }
 
     /// One turn; true if there was anything to do.
@@ -200,7 +219,7 @@ impl<D: Driver> Turn<D> {
                 Operation::Accept => self.on_accept(completion),
                 Operation::Receive => self.on_receive(completion),
                 Operation::Send => self.on_send(completion),
-                Operation::Cancel => {}
+                Operation::Cancel | Operation::Doorbell => {}
             }
         }
         self.completions = completions;
@@ -437,7 +456,7 @@ impl<D: Driver> Turn<D> {
         matches!(self.stop, Stop::Closing(_))
             && self.io.connections.is_empty()
             && self.accepting.is_empty()
-            && self.uring.outstanding() == 0
+            && self.uring.is_quiet()
             && self.io.connections.events.is_empty()
     }
 }

@@ -5,7 +5,8 @@
 //! comes after its slot was given to someone else harmless.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
+use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{IoUring, cqueue, opcode, types};
@@ -23,10 +24,12 @@ pub(super) enum Operation {
     Receive,
     Send,
     Cancel,
+    Doorbell,
 }
 
 impl Operation {
-    const ALL: [Operation; 4] = [Operation::Accept, Operation::Receive, Operation::Send, Operation::Cancel];
+    const ALL: [Operation; 5] =
+        [Operation::Accept, Operation::Receive, Operation::Send, Operation::Cancel, Operation::Doorbell];
 }
 
 /// User data: operation in 4 bits, generation in 28, index of a slot or listener in 32.
@@ -49,6 +52,8 @@ impl Token {
     }
 }
 
+const DOORBELL: Token = Token { operation: Operation::Doorbell, generation: 0, index: 0 };
+
 /// One completion, copied out of the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Completion {
@@ -67,6 +72,9 @@ pub(super) struct Uring {
     pub buffers: Buffers,
     /// Requests in the kernel. While it is not 0 no memory they use may be freed.
     outstanding: u32,
+    /// Read from the core's doorbell; boxed, because the kernel writes to it.
+    doorbell_value: Option<Box<u64>>,
+    doorbell_armed: bool,
     /// Times a full submission queue forced a submit in between.
     pub submissions_full: u64,
 }
@@ -92,12 +100,39 @@ impl Uring {
                 0,
             )?;
         }
-        Ok(Self { ring, buffers, outstanding: 0, submissions_full: 0 })
+        let doorbell_value = Some(Box::default());
+        Ok(Self { ring, buffers, outstanding: 0, doorbell_value, doorbell_armed: false, submissions_full: 0 })
+    }
+
+    /// A ring of this doorbell becomes a completion. Does nothing while one is already waited for.
+    pub fn arm_doorbell(&mut self, doorbell: RawFd) {
+        let Some(value) = self.doorbell_value.as_mut().filter(|_| !self.doorbell_armed) else { return };
+        let length = size_of::<u64>() as u32;
+        let entry = opcode::Read::new(types::Fd(doorbell), (&raw mut **value).cast(), length).build();
+        self.doorbell_armed = true;
+        self.push(entry, DOORBELL);
+    }
+
+    /// Waits until nothing is in the kernel but a doorbell, and then takes that out. Only for the end.
+    pub fn disarm_doorbell(&mut self) {
+        if self.doorbell_armed {
+            self.cancel(DOORBELL);
+        }
+        let mut last = Vec::new();
+        while self.outstanding > 0 {
+            self.wait(None);
+            self.reap(&mut last, usize::MAX);
+        }
+    }
+
+    /// Only the doorbell may be left in the kernel.
+    pub fn is_quiet(&self) -> bool {
+        self.outstanding == u32::from(self.doorbell_armed)
     }
 
     /// From now on new completions write to this eventfd while [`Uring::enable_bell`] is in force.
-    pub fn register_bell(&mut self, bell: &impl AsRawFd) -> io::Result<()> {
-        self.ring.submitter().register_eventfd(bell.as_raw_fd())?;
+    pub fn register_bell(&mut self, bell: RawFd) -> io::Result<()> {
+        self.ring.submitter().register_eventfd(bell)?;
         self.disable_bell();
         Ok(())
     }
@@ -176,12 +211,18 @@ impl Uring {
         let flags = io_uring::EnterFlags::GETEVENTS.bits();
         // SAFETY: no argument is passed; the flags ask for completions without waiting (minimum 0).
         let entered = unsafe { self.ring.submitter().enter::<libc::sigset_t>(queued, 0, flags, None) };
-        match entered {
-            Ok(_) => {}
-            // Completions must be reaped first, or a signal came: the next turn enters again.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EINTR | libc::EAGAIN)) => {}
-            Err(error) => panic!("the socket ring cannot be entered: {error}"),
-        }
+        tolerate(entered);
+    }
+
+    /// Submits what is queued and sleeps until something is finished, at most for `timeout`.
+    pub fn wait(&mut self, timeout: Option<Duration>) {
+        let time = timeout.map(types::Timespec::from);
+        let arguments = types::SubmitArgs::new();
+        let arguments = match &time {
+            Some(time) => arguments.timespec(time),
+            None => arguments,
+        };
+        tolerate(self.ring.submitter().submit_with_args(1, &arguments));
     }
 
     /// True when [`Uring::enter`] would do something.
@@ -202,6 +243,7 @@ impl Uring {
             let more = cqueue::more(flags);
             if !more {
                 self.outstanding -= 1;
+                self.doorbell_armed &= token != DOORBELL;
             }
             into.push(Completion {
                 token,
@@ -211,10 +253,18 @@ impl Uring {
             });
         }
     }
+}
 
-    /// Requests in the kernel, cancels included.
-    pub fn outstanding(&self) -> u32 {
-        self.outstanding
+/// What may go wrong without harm: completions must be reaped first, a signal came, or the time is over.
+fn tolerate(entered: io::Result<usize>) {
+    match entered {
+        Ok(_) => {}
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EBUSY | libc::EINTR | libc::EAGAIN | libc::ETIME)
+            ) => {}
+        Err(error) => panic!("the socket ring cannot be entered: {error}"),
     }
 }
 
@@ -223,6 +273,7 @@ impl Drop for Uring {
         if self.outstanding > 0 {
             // Only after a panic or a missed stop: the kernel may still write, so the memory is given up.
             self.buffers.leak();
+            std::mem::forget(self.doorbell_value.take());
         }
     }
 }

@@ -53,7 +53,15 @@ pub enum Item {
 
 pub enum Foreign {
     State(mpsc::Sender<State>),
-    Round { hops: u32, answer: mpsc::Sender<u32> },
+    Round {
+        hops: u32,
+        answer: mpsc::Sender<u32>,
+    },
+    /// A task that sleeps so often for a millisecond.
+    Sleeper {
+        sleeps: u32,
+        answer: mpsc::Sender<()>,
+    },
 }
 
 /// What a test may know of a core.
@@ -227,6 +235,12 @@ impl Driver for TestDriver {
                 });
             }
             Foreign::Round { hops, answer } => pass_on(io, hops, answer),
+            Foreign::Sleeper { sleeps, answer } => io.tasks.spawn(async move {
+                for _ in 0..sleeps {
+                    glommio::timer::sleep(Duration::from_millis(1)).await;
+                }
+                let _ = answer.send(());
+            }),
         }
     }
 
@@ -299,6 +313,16 @@ impl TestNode {
         let (answer, answered) = mpsc::channel();
         assert!(self.remotes[start].push(Foreign::Round { hops, answer }).is_ok(), "the queue has room");
         answered.recv_timeout(Duration::from_secs(20)).is_ok()
+    }
+
+    /// Starts a task on each core that sleeps so often.
+    pub fn start_sleepers(&self, sleeps: u32) -> mpsc::Receiver<()> {
+        let (answer, answered) = mpsc::channel();
+        for remote in &self.remotes {
+            let item = Foreign::Sleeper { sleeps, answer: answer.clone() };
+            assert!(remote.push(item).is_ok(), "the queue has room");
+        }
+        answered
     }
 
     /// The state of each core.

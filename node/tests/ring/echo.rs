@@ -5,7 +5,7 @@ use std::thread;
 use node::ring::Limits;
 use rand::Rng;
 
-use super::client::Client;
+use super::client::{Client, PATIENCE};
 use super::driver::{TestNode, ask};
 
 #[derive(Clone, Copy)]
@@ -89,6 +89,20 @@ fn tls_connections_hop_between_two_cores_with_half_records() {
     let node = TestNode::start(2, Limits::default(), 3_000);
     echo(&node, Kind::Secured, LOAD);
     check_moves(node, 500);
+}
+
+#[test]
+fn connections_hop_while_tasks_run_beside() {
+    let node = TestNode::start(2, Limits::default(), 700);
+    let sleepers = node.start_sleepers(300);
+    echo(&node, Kind::Plain, LOAD);
+    for _ in 0..2 {
+        assert!(
+            sleepers.recv_timeout(PATIENCE).is_ok(),
+            "a task beside the main loop does not come to its end"
+        );
+    }
+    check_moves(node, 2_000);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use node::ring::{CloseReason, Limits, ListenAddress, bind};
 
-use super::client::{Client, connect};
+use super::client::{Client, PATIENCE, connect};
 use super::driver::{TestNode, ask};
 
 #[test]
@@ -94,5 +94,15 @@ fn no_wake_up_is_lost() {
         assert!(node.round(round % 2, (round % 4) as u32), "round {round}: {:?}", node.states());
     }
     assert!(node.round(0, 50_000), "an item is lost between the cores");
+    let sleepers = node.start_sleepers(1_000);
+    for round in 0..3_000 {
+        assert!(node.round(round % 2, (round % 4) as u32), "round {round} with tasks: {:?}", node.states());
+    }
+    for _ in 0..2 {
+        assert!(
+            sleepers.recv_timeout(PATIENCE).is_ok(),
+            "a task beside the main loop does not come to its end"
+        );
+    }
     node.stop();
 }
