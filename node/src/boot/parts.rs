@@ -205,6 +205,10 @@ fn ring_limits(config: &Config, descriptors: u64) -> Limits {
     Limits {
         connections_max: each as usize,
         frame_bytes_max: wire::limits::FRAME_LEN_MAX_BEFORE_LOGIN as u32,
+        handshakes_max: (spread(config.unauthenticated_max, config.shards()) / config.shards() as u32)
+            as usize,
+        handshakes_per_address_max: spread(config.connections_per_address_max, config.shards())
+            / config.shards() as u32,
         handshake_max: config.login_timeout,
         stop_max: config.stop_timeout,
         ..Limits::default()

@@ -28,11 +28,15 @@ pub enum CloseReason {
     TlsLeftoverTooLong,
     /// More connections than this core may have.
     ConnectionsFull,
+    /// More unfinished TLS handshakes than this core may have.
+    HandshakesFull,
+    /// More unfinished TLS handshakes than one address may have.
+    AddressFull,
 }
 
 impl CloseReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [CloseReason; 12] = [
+    pub const ALL: [CloseReason; 14] = [
         CloseReason::PeerClosed,
         CloseReason::PeerReset,
         CloseReason::Asked,
@@ -45,6 +49,8 @@ impl CloseReason {
         CloseReason::TlsTooSlow,
         CloseReason::TlsLeftoverTooLong,
         CloseReason::ConnectionsFull,
+        CloseReason::HandshakesFull,
+        CloseReason::AddressFull,
     ];
 
     /// Name for metrics and logs.
@@ -62,6 +68,8 @@ impl CloseReason {
             CloseReason::TlsTooSlow => "tls_too_slow",
             CloseReason::TlsLeftoverTooLong => "tls_leftover_too_long",
             CloseReason::ConnectionsFull => "connections_full",
+            CloseReason::HandshakesFull => "handshakes_full",
+            CloseReason::AddressFull => "address_full",
         }
     }
 }

@@ -15,6 +15,7 @@ use wire::ConnectionId;
 use super::certificate::Identity;
 use super::close::{CloseReason, Counters};
 use super::hand::Hand;
+use super::handshakes::Handshakes;
 use super::limits::Limits;
 use super::output::{Frame, OutputPool, Priority, Room};
 use super::slot::{Connection, Life, Receive, Slot};
@@ -68,6 +69,7 @@ pub struct Connections {
     pub(super) pool: OutputPool,
     pub(super) records: Vec<u8>,
     pub(super) counters: Counters,
+    handshakes: Handshakes,
     /// Connections with a deadline.
     pub(super) watched: usize,
     start: Instant,
@@ -88,6 +90,7 @@ impl Connections {
             pool: OutputPool::default(),
             records: Vec::new(),
             counters: Counters::default(),
+            handshakes: Handshakes::default(),
             watched: 0,
             start: Instant::now(),
             now_tick: 1,
@@ -249,11 +252,17 @@ impl Connections {
         };
         let mut connection = self.connection(socket, peer, listener);
         if let Some(identity) = identity {
+            if let Err(reason) = self.handshakes.enter(peer, &self.limits) {
+                self.counters.closed[reason as usize] += 1;
+                return None;
+            }
             let Ok(tls) = Tls::new(identity.config.clone()) else {
+                self.handshakes.leave(peer);
                 self.counters.closed[CloseReason::TlsFailed as usize] += 1;
                 return None;
             };
             connection.tls = Some(Box::new(tls));
+            connection.shaking = true;
             connection.identity = Some(identity.clone());
         }
         self.counters.accepted += 1;
@@ -279,6 +288,7 @@ impl Connections {
             ready: false,
             overflowed: false,
             peer_ended: false,
+            shaking: false,
             told: false,
             listener,
             frame_bytes_max: self.limits.frame_bytes_max,
@@ -306,9 +316,19 @@ impl Connections {
         ConnectionId { shard: self.shard, index, generation }
     }
 
+    /// The TLS handshake is done, or the connection ends without it.
+    pub(super) fn end_handshake(&mut self, index: u32) {
+        let Some(connection) = self.at(index) else { return };
+        if std::mem::replace(&mut connection.shaking, false) {
+            let peer = connection.peer;
+            self.handshakes.leave(peer);
+        }
+    }
+
     /// Frees the slot; late completions and ids of the old owner no longer match it.
     pub(super) fn remove(&mut self, index: u32) -> Connection {
         self.set_deadline(index, 0);
+        self.end_handshake(index);
         let slot = &mut self.slots[index as usize];
         let connection = slot.connection.take().expect("only taken slots are freed");
         assert!(connection.is_settled(), "slot {index} is freed while the kernel has something of it");

@@ -74,6 +74,7 @@ pub(super) fn tell_opened<D: Driver>(io: &mut Io<D::Item>, driver: &mut D, id: C
         return;
     }
     connection.told = true;
+    io.connections.end_handshake(id.index);
     io.connections.set_deadline(id.index, 0);
     if let Some(info) = io.connections.info(id) {
         driver.on_opened(io, id, &info);

@@ -40,6 +40,10 @@ pub struct Limits {
     pub copy_bytes_max: usize,
     /// A send without progress for so long: closed as `WriteStalled`.
     pub write_stall_max: Duration,
+    /// TLS handshakes under way on one core. Full: an accepted socket is closed at once as `HandshakesFull`.
+    pub handshakes_max: usize,
+    /// The same from one address: `AddressFull`.
+    pub handshakes_per_address_max: u32,
     /// A TLS handshake that takes longer: closed as `TlsTooSlow`.
     pub handshake_max: Duration,
     /// A closing connection has so long to take what is queued, and again so long to say goodbye.
@@ -73,6 +77,8 @@ impl Default for Limits {
             unread_bytes_max: 1024 * 2048 + 1024 * 1024,
             copy_bytes_max: 1024,
             write_stall_max: Duration::from_secs(30),
+            handshakes_max: 10_000,
+            handshakes_per_address_max: 10_000,
             handshake_max: Duration::from_secs(15),
             linger_max: Duration::from_secs(2),
             accept_pause: Duration::from_millis(100),

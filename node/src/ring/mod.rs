@@ -14,6 +14,7 @@ mod connections;
 mod cores;
 mod driver;
 mod hand;
+mod handshakes;
 mod input;
 mod limits;
 mod listen;

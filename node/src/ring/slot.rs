@@ -61,6 +61,8 @@ pub(super) struct Connection {
     pub overflowed: bool,
     /// The peer will send nothing more.
     pub peer_ended: bool,
+    /// It counts among the TLS handshakes under way.
+    pub shaking: bool,
     /// The driver knows it: at once for plain connections, after the handshake with TLS.
     pub told: bool,
     pub listener: u16,

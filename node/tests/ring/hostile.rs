@@ -179,6 +179,24 @@ fn a_handshake_that_does_not_end_is_cut_off_and_the_driver_never_hears_of_it() {
 }
 
 #[test]
+fn handshakes_are_bounded_by_number_and_address() {
+    let limits = Limits { handshakes_per_address_max: 5, ..Limits::default() };
+    let node = TestNode::start(1, limits, 0);
+    let silent: Vec<TcpStream> = (0..8).map(|_| connect(node.secured)).collect();
+    wait_for(&node, CloseReason::AddressFull, 3);
+    still_serves(&node); // a plain one has no handshake
+    drop(silent);
+    node.wait_until("their places are free", |states| states[0].connections <= 1);
+    let mut clients: Vec<Client> =
+        (0..7).map(|seed| Client::secured(node.secured, &node.certificate, seed)).collect();
+    for client in &mut clients {
+        client.send(b"e done with the handshake");
+        assert!(client.frame().is_some(), "finished handshakes do not count");
+    }
+    node.stop();
+}
+
+#[test]
 fn connections_beyond_the_bound_are_closed_at_once() {
     let node = TestNode::start(1, Limits { connections_max: 3, ..Limits::default() }, 0);
     let mut clients: Vec<Client> = (0..3).map(|seed| Client::plain(node.plain, seed)).collect();
