@@ -5,7 +5,7 @@ mod banner;
 mod halt;
 mod parts;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -92,9 +92,7 @@ impl Node {
             NodeKeys::load(&config.data, parts::unix_ms(), config.ticket_lifetime).map_err(Failure::new)?;
         let identity = identity(config)?;
         let addresses = listen_addresses(config, identity.as_ref());
-        let listeners = ring::bind(&addresses, config.executors.len()).map_err(|e| {
-            Failure::new(format!("{e}; stop what uses it, or give another --listen or --listen-plain"))
-        })?;
+        let listeners = ring::bind(&addresses, config.executors.len()).map_err(|e| not_bound(&e))?;
         let bound = |tls: bool| -> Vec<SocketAddr> {
             listeners[0].iter().filter(|l| l.identity.is_some() == tls).map(|l| l.address).collect()
         };
@@ -235,6 +233,16 @@ fn identity(config: &Config) -> Result<Option<Arc<Identity>>, Failure> {
         })?,
     };
     Ok(Some(Arc::new(identity)))
+}
+
+fn not_bound(error: &ring::ListenError) -> Failure {
+    let mend = match error.source.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses it",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have this address",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need more rights",
+        _ => "check the address",
+    };
+    Failure::new(format!("{error}; {mend}, or give another --listen or --listen-plain"))
 }
 
 /// For which a self-made certificate is valid. Clients pin it, so the names matter only to other tools.
