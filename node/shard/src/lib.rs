@@ -55,7 +55,12 @@ pub struct Shard {
 
 impl Shard {
     /// `seed` must be unpredictable in a node: nonces come from it.
-    pub fn new(config: Arc<Config>, address: ShardAddress, ownership: Arc<Ownership>, seed: [u8; 32]) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        address: ShardAddress,
+        ownership: Arc<Ownership>,
+        seed: [u8; 32],
+    ) -> Self {
         let mut core = Core::new(config, address, ownership, Rng::new(seed));
         Self {
             connections: connection::Connections::new(&mut core),
@@ -111,7 +116,9 @@ impl Shard {
             Input::Opened { connection, peer, security } => {
                 self.connections.handle_opened(core, connection, peer, security);
             }
-            Input::Adopted { connection, transfer } => self.connections.handle_adopted(core, connection, *transfer),
+            Input::Adopted { connection, transfer } => {
+                self.connections.handle_adopted(core, connection, *transfer)
+            }
             Input::Frame { connection, frame } => self.connections.handle_frame(core, connection, frame),
             Input::FrameTooLong { connection, length } => {
                 self.connections.handle_frame_too_long(core, connection, length);
@@ -129,7 +136,9 @@ impl Shard {
                 LoadFor::List(key) => self.lists.handle_loaded(core, key, rows),
                 LoadFor::Admin(key) => self.operator.handle_loaded(core, key, rows),
             },
-            Input::Committed { store_shard, number, outcome } => self.on_outcome(store_shard, number, outcome),
+            Input::Committed { store_shard, number, outcome } => {
+                self.on_outcome(store_shard, number, outcome)
+            }
             Input::Tick => {
                 self.connections.handle_tick(core);
                 self.login_shard.handle_tick(core);
