@@ -166,6 +166,29 @@ fn nonsense_instead_of_tls_gets_an_alert_and_the_end() {
 }
 
 #[test]
+fn broken_records_after_the_handshake_get_an_alert_and_the_end() {
+    let node = TestNode::start(1, Limits::default(), 0);
+    let false_record = [&[0x17, 3, 3, 0, 0x20][..], &[0x5A; 32]].concat();
+    let oversized = [0x17, 3, 3, 0xFF, 0xFF, 0, 0];
+    let unknown_type = [0x77, 3, 3, 0, 1, 0];
+    let plain_alert = [0x15, 3, 3, 0, 2, 2, 40];
+    let broken: [&[u8]; 4] = [&false_record, &oversized, &unknown_type, &plain_alert];
+    for (round, bytes) in broken.into_iter().cycle().take(20).enumerate() {
+        let mut client = Client::secured(node.secured, &node.certificate, round as u64);
+        client.send(b"e before");
+        assert_eq!(client.frame().as_deref(), Some(&b"e before"[..]));
+        let mut stream = client.stream().try_clone().expect("another handle");
+        stream.write_all(bytes).expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an orderly end");
+        assert_eq!(answer.first(), Some(&0x17), "an alert, encrypted: {answer:?}");
+    }
+    wait_for(&node, CloseReason::TlsFailed, 20);
+    still_serves(&node);
+    node.stop();
+}
+
+#[test]
 fn a_handshake_that_does_not_end_is_cut_off_and_the_driver_never_hears_of_it() {
     let limits = Limits { handshake_max: Duration::from_millis(200), ..Limits::default() };
     let node = TestNode::start(1, limits, 0);
@@ -215,13 +238,19 @@ fn connections_beyond_the_bound_are_closed_at_once() {
 }
 
 #[test]
-fn parked_input_is_bounded() {
-    let node = TestNode::start(1, Limits { unread_bytes_max: 4_096, ..Limits::default() }, 0);
+fn input_of_a_parked_connection_waits_in_the_kernel_and_comes_in_order() {
+    let node = TestNode::start(1, Limits::default(), 0);
     let mut client = Client::plain(node.plain, 7);
-    let mut bytes = framed(b"p").to_vec();
-    bytes.extend_from_slice(&framed(b"e after the park"));
-    client.write(&bytes);
-    assert_eq!(client.frame().as_deref(), Some(&b"p"[..]));
-    assert_eq!(client.frame().as_deref(), Some(&b"e after the park"[..]));
+    for round in 0..20 {
+        let mut bytes = framed(b"p").to_vec();
+        let frames: Vec<_> = (0..60).map(|_| client.random_frame(ask::ECHO, 50_000)).collect();
+        frames.iter().for_each(|frame| bytes.extend_from_slice(&framed(frame)));
+        client.write(&bytes);
+        assert_eq!(client.frame().as_deref(), Some(&b"p"[..]), "round {round}");
+        for frame in frames {
+            assert!(client.frame() == Some(frame), "round {round}: a frame was lost or changed");
+        }
+    }
+    assert_eq!(node.sum(|state| state.counters.closed_for(CloseReason::UnreadOverflow)), 0);
     node.stop();
 }
