@@ -289,22 +289,21 @@ impl Logins {
     }
 
     fn keep(&mut self, core: &Core, key: &LoadKey, value: Option<&[u8]>) -> Result<(), RecordError> {
-        let on_disk = Stamp::default();
         match key {
             LoadKey::Name(name) => {
                 let user = value.map(NameEntry::decode).transpose()?.map(|entry| UserId(entry.user));
                 let is_committed = |name: &String, stamp| core.is_committed(Slot::of_name(name), stamp);
-                self.names.put(name.clone(), user, on_disk, is_committed);
+                self.names.put_loaded(name.clone(), user, is_committed);
             }
             LoadKey::User(user) => {
                 let account = value.map(Account::decode).transpose()?;
                 let is_committed = |user: &UserId, stamp| core.is_committed(user.slot(), stamp);
-                self.accounts.put(*user, account, on_disk, is_committed);
+                self.accounts.put_loaded(*user, account, is_committed);
             }
             LoadKey::Slot(slot) => {
                 let state = value.map(SlotState::decode).transpose()?.unwrap_or_default();
                 let is_committed = |slot: &Slot, stamp| core.is_committed(*slot, stamp);
-                self.slots.put(*slot, state, on_disk, is_committed);
+                self.slots.put_loaded(*slot, state, is_committed);
             }
         }
         Ok(())

@@ -51,6 +51,8 @@ impl Table {
 /// Bytes of `slot, table`.
 pub const PREFIX_LEN: usize = 3;
 
+const _: () = assert!(PREFIX_LEN + wire::limits::NAME_LEN_MAX <= crate::kv::KEY_LEN_MAX);
+
 /// A key taken apart. `Key::parse(key.bytes())` gives the key back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
@@ -287,6 +289,7 @@ mod tests {
         let keys = [
             Key::SlotState(user.slot()),
             Key::Name("ann".into()),
+            Key::Name("n".repeat(wire::limits::NAME_LEN_MAX)),
             Key::Account(user),
             Key::List(user, chat),
             Key::Checkpoint(chat),

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-/// Longest key in bytes.
-pub const KEY_LEN_MAX: usize = 64;
+/// Longest key in bytes. The longest one there is holds a user's name.
+pub const KEY_LEN_MAX: usize = 80;
 /// Longest value in bytes. A larger value torn by a power cut can keep the embedded store from opening.
 pub const VALUE_LEN_MAX: usize = 4_000;
 

@@ -57,6 +57,33 @@ fn without_room_sessions_hear_the_head_and_the_marks_later() {
 }
 
 #[test]
+fn what_a_session_misses_is_told_to_the_connection_it_has_now() {
+    for missed_max in [0, 100] {
+        let mut world = World::with_credits(4, 1);
+        world.missed_max = missed_max;
+        world.crash(0, 4);
+        // One home for all, apart from the shard of the sessions: every push needs credit, and nothing else does.
+        let (ann, bob, chat) = pair(&mut world, [4, 700], [1, 1]);
+        world.send(ann, chat, 1, 0, b"first");
+        world.settle();
+        world.mesh_held = true;
+        for counter in 2..=4 {
+            world.send(ann, chat, counter, counter - 1, b"to the old connection, or missed by it");
+            world.settle();
+        }
+        world.reconnect(bob);
+        world.send(ann, chat, 5, 4, b"missed by the new connection");
+        world.settle();
+        world.take(bob);
+        world.mesh_held = false;
+        world.settle();
+        let received = world.take(bob);
+        let told_to_sync = received.iter().any(|(_, event)| *event == EventBody::SyncNeeded);
+        assert!(head(&received) == 5 || told_to_sync, "{received:?}");
+    }
+}
+
+#[test]
 fn many_conversations_without_room_all_arrive() {
     let mut world = World::with_credits(3, 1);
     let ann = world.user(3, 1);

@@ -188,6 +188,13 @@ impl World {
         (user, place)
     }
 
+    /// The session goes on with another connection, on the same shard.
+    pub fn reconnect(&mut self, (user, place): (UserId, SessionPlace)) {
+        let of_user = self.sessions.get_mut(&user).expect("a user with sessions");
+        let now = of_user.iter_mut().find(|now| now.session == place.session).expect("a session");
+        now.connection.generation += 1;
+    }
+
     /// All that this session got since the last call.
     pub fn take(&mut self, session: (UserId, SessionPlace)) -> Received {
         std::mem::take(self.received.get_mut(&session.1.session).expect("a session"))
@@ -396,7 +403,10 @@ impl Unit {
             MeshFrame::Answer { caller, frame } => people.told.push((caller.place.session, frame)),
             MeshFrame::Push { connection, session, event } => {
                 assert_eq!(connection.shard, core.address.shard);
-                people.told.push((session, event));
+                let mut places = people.sessions.values().flatten();
+                if places.any(|place| (place.connection, place.session) == (connection, session)) {
+                    people.told.push((session, event));
+                }
             }
             MeshFrame::Changed(changed) => {
                 let sessions = people.sessions.get(&changed.user).map_or(&[][..], Vec::as_slice);

@@ -16,14 +16,16 @@ use crate::mesh::{Changed, MeshFrame, SessionPlace};
 /// One conversation of one session whose pushes found no room: told the head and the marks.
 #[derive(Debug)]
 struct Missed {
-    connection: ConnectionId,
+    session: SessionId,
     user: UserId,
     digest: Digest,
     /// Parts of it that were told already.
     told: usize,
 }
 
-type MissedKey = (SessionId, ConversationId);
+/// A session that is resumed keeps its number, and what its older connection missed is not told to the new one: that one
+/// syncs.
+type MissedKey = (ConnectionId, ConversationId);
 
 /// What waits for room towards one shard.
 #[derive(Debug, Default)]
@@ -31,8 +33,8 @@ struct Waiting {
     missed: AHashMap<MissedKey, Missed>,
     /// The keys of `missed`, each once.
     order: VecDeque<MissedKey>,
-    /// Sessions that are told to sync, since too much was missed. One entry per session of the peer shard.
-    sync_needed: BTreeMap<SessionId, ConnectionId>,
+    /// Sessions that are told to sync, since too much was missed. One entry per connection of the peer shard.
+    sync_needed: BTreeMap<ConnectionId, SessionId>,
 }
 
 /// Pushes of this shard's users to the shards of their sessions.
@@ -76,16 +78,14 @@ impl Pushes {
             return;
         }
         let waiting = &mut self.by_shard[session.shard.shard as usize];
-        let key = (session.session, changed.conversation);
-        let connection = session.connection;
+        let SessionPlace { connection, session: number, .. } = *session;
+        let key = (connection, changed.conversation);
         if let Some(missed) = waiting.missed.get_mut(&key) {
             (missed.digest, missed.told) = (missed.digest.max(changed.digest), 0);
-        } else if waiting.missed.len() >= self.missed_max
-            || waiting.sync_needed.contains_key(&session.session)
-        {
-            waiting.sync_needed.insert(session.session, connection);
+        } else if waiting.missed.len() >= self.missed_max || waiting.sync_needed.contains_key(&connection) {
+            waiting.sync_needed.insert(connection, number);
         } else {
-            let missed = Missed { connection, user: changed.user, digest: changed.digest, told: 0 };
+            let missed = Missed { session: number, user: changed.user, digest: changed.digest, told: 0 };
             waiting.missed.insert(key, missed);
             waiting.order.push_back(key);
         }
@@ -95,7 +95,7 @@ impl Pushes {
     /// Tells a session to sync, now or when there is room.
     pub fn need_sync(&mut self, core: &mut Core, session: &SessionPlace) {
         let waiting = &mut self.by_shard[session.shard.shard as usize];
-        waiting.sync_needed.insert(session.session, session.connection);
+        waiting.sync_needed.insert(session.connection, session.session);
         waiting.tell(core, session.shard);
     }
 
@@ -117,13 +117,13 @@ impl Pushes {
 impl Waiting {
     /// Sends what there is room for.
     fn tell(&mut self, core: &mut Core, to: ShardAddress) {
-        while let Some((session, connection)) = self.sync_needed.first_key_value() {
+        while let Some((connection, session)) = self.sync_needed.first_key_value() {
             let (session, connection) = (*session, *connection);
             let event = core.encoder.sync_needed();
             if core.deliver(to, MeshFrame::Push { connection, session, event }).is_err() {
                 return;
             }
-            self.sync_needed.remove(&session);
+            self.sync_needed.remove(&connection);
         }
         while let Some(key) = self.order.front() {
             let missed = self.missed.get_mut(key).expect("each key in order is of one that was missed");
@@ -138,7 +138,7 @@ impl Waiting {
 
 impl Missed {
     /// Tells the head and the four marks, one event each; false when the room ended before that.
-    fn tell(&mut self, core: &mut Core, to: ShardAddress, (session, conversation): MissedKey) -> bool {
+    fn tell(&mut self, core: &mut Core, to: ShardAddress, (connection, conversation): MissedKey) -> bool {
         let peer = conversation.peer_of(self.user).expect("a user of the conversation");
         let Digest { epoch, head, own, peer: others, .. } = self.digest;
         let marks = [
@@ -155,7 +155,7 @@ impl Missed {
                     Some(core.encoder.marked(0, &Marked { conversation, user, kind, place: mark.into() }))
                 }
             };
-            let connection = self.connection;
+            let session = self.session;
             if let Some(event) = event
                 && core.deliver(to, MeshFrame::Push { connection, session, event }).is_err()
             {

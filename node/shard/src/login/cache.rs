@@ -63,6 +63,13 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         }
     }
 
+    /// Puts a record that was read. One that is here already stays: it may have been changed since the read began.
+    pub fn put_loaded(&mut self, key: K, value: V, is_committed: impl Fn(&K, Stamp) -> bool) {
+        if !self.map.contains_key(&key) {
+            self.put(key, value, Stamp::default(), is_committed);
+        }
+    }
+
     /// Drops those whose key is like that.
     pub fn forget(&mut self, is_like: impl Fn(&K) -> bool) {
         self.map.retain(|key, _| !is_like(key));

@@ -250,21 +250,22 @@ fn a_login_shows_and_ends_nothing_before_it_is_on_disk() {
 #[test]
 fn devices_and_sessions_are_bounded_and_the_account_fits_its_record() {
     let mut world = World::new(1);
-    let first = world.login(0, "ann");
+    let name = &"n".repeat(wire::limits::NAME_LEN_MAX);
+    let first = world.login(0, name);
     let mut open = vec![first.client];
     while open.len() < SESSIONS_PER_USER_MAX {
-        open.push(world.login(0, "ann").client);
+        open.push(world.login(0, name).client);
     }
     let client = world.connect(0);
-    assert_eq!(refusal_of(&world.log_in(client, "ann", "ann", 0)), Refusal::TooManyDevices);
+    assert_eq!(refusal_of(&world.log_in(client, name, name, 0)), Refusal::TooManyDevices);
     // A device that has a session may take it over all the same.
     let client = world.connect(0);
-    assert!(matches!(world.log_in(client, "ann", "ann", first.device.0), EventBody::LoggedIn(_)));
+    assert!(matches!(world.log_in(client, name, name, first.device.0), EventBody::LoggedIn(_)));
     open.into_iter().for_each(|client| world.close(client));
     world.close(client);
     for _ in 0..DEVICES_MAX {
         let client = world.connect(0);
-        let proof = world.prove(client, "ann", "ann").expect("a challenge");
+        let proof = world.prove(client, name, name).expect("a challenge");
         let reply = world.reply(client, |encoder, request| {
             encoder.login_proof(
                 request,
@@ -283,6 +284,29 @@ fn devices_and_sessions_are_bounded_and_the_account_fits_its_record() {
     assert_eq!(account.devices.len(), DEVICES_MAX);
     let (_, reply) = world.resume(0, &first.ticket, 0);
     assert_eq!(refusal_of(&reply), Refusal::TicketRefused, "the first device left for a later one");
+}
+
+#[test]
+fn an_account_made_while_somebody_asks_for_its_number_stays_known() {
+    let mut world = World::new(1);
+    let first = world.login(0, "ann");
+    let (client, asking) = (world.connect(0), first.client);
+    // The next user of bob's slot; whoever knows one user of it knows him before he is there.
+    let slot = wire::UserName::parse("bob").expect("a name").slot();
+    let bob = wire::UserId::from_parts(slot, 1).expect("a user");
+    assert_eq!(refusal_of(&find(&mut world, asking, "bob")), Refusal::UnknownUser); // his name is read now
+    world.hold_loads = true;
+    let asked = world.begin(asking, |encoder, request| encoder.name_user(request, bob));
+    world.run();
+    let early = std::mem::take(&mut world.loads);
+    let (shard, token, queries) = early.into_iter().next().expect("his account is being read");
+    let rows = world.disk.read(&queries); // it saw no account
+    world.hold_loads = false;
+    assert_eq!(world.register(client, "bob"), EventBody::Registered { user: bob });
+    world.step(shard, crate::Input::Loaded { token, rows });
+    world.run();
+    assert!(matches!(world.reply_to(asking, asked), Some(EventBody::UserFound(found)) if found.user == bob));
+    assert!(matches!(world.log_in(client, "bob", "bob", 0), EventBody::LoggedIn(_)));
 }
 
 #[test]
