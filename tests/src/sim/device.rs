@@ -7,7 +7,7 @@ use wire::client::{
     ClientEvent, Effect, PersistOp, PersistToken, QueryId, Reason, Session, SessionConfig, Stored,
 };
 use wire::message::{DeviceClass, Entry};
-use wire::{ConversationId, UserId};
+use wire::{ConversationId, Refusal, UserId};
 
 use super::faults::Fault;
 use super::model::NameAsked;
@@ -75,6 +75,8 @@ pub struct Device {
     planned_wake_us: Option<u64>,
     pub sends: u64,
     pub wants_login: bool,
+    /// Its user registered once, though the answer may never have come.
+    has_account: bool,
     /// The session wants no connection any more; to come back is the application's business until there is one.
     pub logged_out: bool,
 }
@@ -95,6 +97,7 @@ impl Device {
             planned_wake_us: None,
             sends: 0,
             wants_login: false,
+            has_account: false,
             logged_out: false,
         }
     }
@@ -298,8 +301,11 @@ impl World {
             ClientEvent::Registered { user } => {
                 self.model.users.insert(user, self.devices[number].name.clone());
             }
-            ClientEvent::RegisterRefused(_) | ClientEvent::LoginRefused(_) => {
+            ClientEvent::RegisterRefused(refused) | ClientEvent::LoginRefused(refused) => {
                 self.devices[number].wants_login = true;
+                if refused.code == Refusal::NameTaken.code() {
+                    self.devices[number].has_account = true;
+                }
                 let boot = self.devices[number].boot;
                 let delay_us = self.client_stream.between(20_000, 400_000);
                 self.queue.after(delay_us, Event::DeviceLogsIn { device: number, boot });
@@ -350,7 +356,7 @@ impl World {
         self.devices[number].wants_login = false;
         let name = self.devices[number].name.clone();
         let nonce = self.client_stream.bytes();
-        let known = self.model.users.values().any(|known| *known == name);
+        let known = self.devices[number].has_account || self.model.users.values().any(|known| *known == name);
         self.with_session(number, |session, now_ms| {
             if known {
                 session.log_in(now_ms, &name, nonce);

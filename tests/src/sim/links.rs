@@ -195,7 +195,9 @@ impl World {
         let Some(incoming) = phases.rev().find_map(|phase| wire::classify(frame, *phase).ok()) else {
             return;
         };
-        self.model.requests.entry((link, incoming.request)).or_default().push(incoming.command);
+        let requested = self.model.requests.entry((link, incoming.request)).or_default();
+        requested.commands.push(incoming.command);
+        requested.at_us = self.queue.now_us();
         let identity = self.model.identities.get(&link).copied();
         let conversation = match incoming.owner {
             OwnerKey::Conversation(conversation) => Some(conversation),
@@ -210,7 +212,7 @@ impl World {
         let asked_at = (link, incoming.request);
         match (incoming.command, conversation, identity) {
             (Command::Send, Some(conversation), Some(identity)) => {
-                self.note_send(conversation, identity, device, incoming.body);
+                self.note_send(asked_at, conversation, identity, device, incoming.body);
             }
             (Command::Pull, Some(conversation), _) => {
                 if let Ok(view) = verified::view::<body::Pull>(incoming.body) {
@@ -245,6 +247,7 @@ impl World {
 
     fn note_send(
         &mut self,
+        (link, request): (LinkId, u32),
         conversation: ConversationId,
         identity: Identity,
         device: Option<usize>,
@@ -255,6 +258,7 @@ impl World {
         let key = SendKey { conversation, sender: identity, counter: view.counter() };
         self.model.on_transmitted(key, content.clone(), device.is_some());
         if let Some(number) = device {
+            self.model.order.on_requested(link, request, conversation, key.counter, view.previous());
             let outgoing = &self.devices[number].disk.stored.outgoing;
             let kept = outgoing.iter().any(|send| send.counter == key.counter && send.body == content);
             self.model

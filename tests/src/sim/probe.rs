@@ -264,7 +264,7 @@ impl World {
     /// Something hostile, or nothing.
     pub fn on_probe_wakes(&mut self, number: usize) {
         if self.healed {
-            return self.probe_closes(number);
+            return;
         }
         let delay_us = self.probe_stream.between(2_000, 120_000);
         self.queue.after(delay_us, Event::ProbeWakes { probe: number });
@@ -290,6 +290,7 @@ impl World {
     }
 
     fn probe_sends_garbage(&mut self, link: LinkId) {
+        self.garbled.insert(link);
         self.tally.add(Fault::Garbage);
         let length = self.probe_stream.between(1, 300) as usize;
         let mut bytes = BytesMut::zeroed(length);
@@ -303,6 +304,23 @@ impl World {
             bytes[5..8].fill(0);
         }
         self.transmit(link, bytes.freeze());
+    }
+
+    /// Before the probes leave: whatever they asked on a link that still stands was answered.
+    pub fn on_probes_leave(&mut self) {
+        for number in 0..self.probes.len() {
+            let Some(id) = self.probes[number].link else { continue };
+            let stands = self.network.link(id).is_some_and(|link| {
+                !link.is_cut && link.actor_open && link.node.as_ref().is_some_and(|end| !end.closing)
+            });
+            if stands
+                && !self.garbled.contains(&id)
+                && let Some(what) = self.model.unanswered(id, u64::MAX)
+            {
+                self.model.violate(format!("never answered: {what}"));
+            }
+            self.probe_closes(number);
+        }
     }
 
     fn probe_sends_out_of_phase(&mut self, number: usize) {

@@ -94,6 +94,7 @@ pub enum Event {
     ProbeWakes {
         probe: usize,
     },
+    ProbesLeave,
     Operation,
     Fault,
     DiskHasSpace,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::faults::{Fault, Tally};
-use super::script::{CRASHES_MIN, OPERATIONS};
+use super::script::{CRASHES_MIN, OPERATIONS_MIN};
 use super::world::Outcome;
 
 /// Failing seeds whose traces are shown.
@@ -48,7 +48,7 @@ impl Totals {
         if violations.is_empty() && outcome.tally.of(Fault::Crash) < CRASHES_MIN {
             violations.push(format!("only {} crashes", outcome.tally.of(Fault::Crash)));
         }
-        if violations.is_empty() && outcome.operations < OPERATIONS {
+        if violations.is_empty() && outcome.operations < OPERATIONS_MIN {
             violations.push(format!("only {} operations", outcome.operations));
         }
         self.violations += violations.len() as u64;

@@ -6,19 +6,26 @@ use super::queue::Event;
 use super::random::Stream;
 use super::world::World;
 
-/// Operations of one world.
-pub const OPERATIONS: u64 = 2_000;
+/// Operations of one world, at least.
+pub const OPERATIONS_MIN: u64 = 2_000;
+/// Operations of a long world: enough for a log that outgrows its checkpoint.
+const OPERATIONS_LONG: u64 = 4_000;
 /// Crashes of the node in one world, at least.
 pub const CRASHES_MIN: u64 = 3;
 /// After the faults are over, everything has come to rest within so long, or it is a violation.
 const REST_US_MAX: u64 = 90_000_000;
 const LOOK_US: u64 = 250_000;
+/// By then stalls are over, and everything that hostile clients asked for is answered.
+const PROBES_LEAVE_US: u64 = 16_000_000;
 /// How long a crash waits for its moment.
 const CRASH_PATIENCE_US: u64 = 600_000;
 
 /// The plan of one world.
 #[derive(Debug)]
 pub struct Script {
+    operations: u64,
+    /// Of 1,000 messages so many go to the first users; the others to anybody.
+    pub focus_permille: u64,
     /// The operations at which the node crashes.
     crashes: Vec<u64>,
     /// The operation at which it is told to stop.
@@ -33,12 +40,16 @@ pub struct Script {
 impl Script {
     pub fn new(seed: u64) -> Self {
         let mut stream = Stream::new(seed, "script");
+        let long = stream.chance(80);
+        let operations = if long { OPERATIONS_LONG } else { OPERATIONS_MIN };
         let count = stream.between(CRASHES_MIN, CRASHES_MIN + 3);
-        let mut crashes: Vec<_> = (0..count).map(|_| stream.between(60, OPERATIONS - 60)).collect();
+        let mut crashes: Vec<_> = (0..count).map(|_| stream.between(60, operations - 60)).collect();
         crashes.sort_unstable();
         Self {
+            operations,
+            focus_permille: if long { 950 } else { *stream.pick(&[200, 500, 900]) },
             crashes,
-            stop: stream.between(60, OPERATIONS - 60),
+            stop: stream.between(60, operations - 60),
             pause_us_max: *stream.pick(&[4_000, 12_000, 24_000]),
             burst: 0,
             rest_by_us: 0,
@@ -50,7 +61,7 @@ impl Script {
 impl World {
     pub fn on_operation(&mut self) {
         self.plan_crash();
-        if self.operations == OPERATIONS {
+        if self.operations == self.script.operations {
             if self.script.crash_due.is_none() && self.script.crashes.is_empty() {
                 return self.heal();
             }
@@ -184,9 +195,13 @@ impl World {
             }
         }
         for number in 0..self.probes.len() {
-            self.probe_closes(number);
+            self.probes[number].reading = true;
+            if let Some(link) = self.probes[number].link {
+                self.take_untaken(link, Side::Actor);
+            }
         }
-        self.queue.after(LOOK_US, Event::Look);
+        self.queue.after(PROBES_LEAVE_US, Event::ProbesLeave);
+        self.queue.after(PROBES_LEAVE_US + LOOK_US, Event::Look);
     }
 
     /// Has everything come to rest, and is it as the model says?

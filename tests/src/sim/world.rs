@@ -62,6 +62,8 @@ pub struct World {
     /// Links on which an actor was told that it is connected.
     pub connected: BTreeSet<LinkId>,
     pub overheard: Vec<Bytes>,
+    /// Links on which there was garbage: what came behind it was not understood.
+    pub garbled: BTreeSet<LinkId>,
     pub overflowed: Vec<ConnectionId>,
     pub closings: Vec<ConnectionId>,
     pub counters: BTreeMap<String, u64>,
@@ -109,6 +111,7 @@ impl World {
             stop_by_us: 0,
             connected: BTreeSet::new(),
             overheard: Vec::new(),
+            garbled: BTreeSet::new(),
             overflowed: Vec::new(),
             closings: Vec::new(),
             counters: BTreeMap::new(),
@@ -194,6 +197,7 @@ impl World {
                 }
             }
             Event::ProbeWakes { probe } => self.on_probe_wakes(probe),
+            Event::ProbesLeave => self.on_probes_leave(),
             Event::Operation => self.on_operation(),
             Event::Fault => self.on_fault(),
             Event::DiskHasSpace => self.store.set_full(false),

@@ -1,6 +1,7 @@
 //! The reference model: what was asked, what was promised, what was shown, and what must follow from it.
 
 pub mod disk;
+mod order;
 mod settled;
 mod shown;
 
@@ -67,9 +68,18 @@ pub struct Model {
     pub pulls: BTreeMap<(LinkId, u32), Vec<Asked>>,
     pub syncs: BTreeMap<(LinkId, u32), Vec<u64>>,
     pub names_asked: BTreeMap<(LinkId, u32), Vec<NameAsked>>,
-    /// What each request asked for, to hold its answer against the command's row. Hostile clients use a number twice.
-    pub requests: BTreeMap<(LinkId, u32), Vec<Command>>,
+    pub requests: BTreeMap<(LinkId, u32), Requested>,
+    pub order: order::Order,
     pub violations: Vec<String>,
+}
+
+/// What a request asked for, to hold its answer against the command's row. Hostile clients use a number twice.
+#[derive(Clone, Debug, Default)]
+pub struct Requested {
+    pub commands: Vec<Command>,
+    pub answers: usize,
+    /// When the last of them was sent, in microseconds of virtual time.
+    pub at_us: u64,
 }
 
 /// A question about a user.
@@ -88,6 +98,14 @@ impl Model {
         if broken {
             self.violate(what());
         }
+    }
+
+    /// What was asked on a link before `before_us` and never answered.
+    pub fn unanswered(&self, link: LinkId, before_us: u64) -> Option<String> {
+        let requests = self.requests.range((link, 1)..(link + 1, 0));
+        let open = |requested: &Requested| requested.answers < requested.commands.len();
+        let mut open = requests.filter(|(_, requested)| open(requested) && requested.at_us < before_us);
+        open.next().map(|(at, requested)| format!("{at:?} {requested:?}"))
     }
 
     /// A send is on its way, maybe again.

@@ -166,6 +166,17 @@ impl World {
         None
     }
 
+    /// Whatever the devices asked on the links that they have was answered, but for what they asked a moment ago.
+    fn check_answered(&mut self) {
+        let before_us = self.queue.now_us().saturating_sub(2_000_000);
+        for (number, device) in self.devices.iter().enumerate() {
+            let unanswered = device.link.and_then(|link| self.model.unanswered(link, before_us));
+            if let Some(what) = unanswered {
+                self.model.violate(format!("device {number} was never answered: {what}"));
+            }
+        }
+    }
+
     fn own_last(&self, conversation: ConversationId, user: UserId) -> u64 {
         let log = self.model.logs.get(&conversation);
         let own = log.and_then(|log| log.iter().rev().find(|(_, entry)| entry.sender == user));
@@ -192,6 +203,7 @@ impl World {
             self.check_device_logs(conversation, &log);
         }
         self.check_everything_sent();
+        self.check_answered();
     }
 
     /// Marks are not higher than anybody asked for.

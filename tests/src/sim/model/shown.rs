@@ -67,11 +67,16 @@ impl Model {
         if frame.request == 0 {
             return;
         }
-        let Some(commands) = self.requests.get(&(link, frame.request)) else { return };
+        let Some(requested) = self.requests.get_mut(&(link, frame.request)) else { return };
+        requested.answers += 1;
+        if let Err(what) = self.order.on_answered(link, frame.request, &frame.event) {
+            self.violations.push(what);
+        }
         let refused = matches!(frame.event, EventBody::Refused(_));
         let name = event_name(&frame.event);
-        if !refused && commands.iter().all(|command| command.row().reply != name) {
-            self.violate(format!("{commands:?} is answered with {name}"));
+        if !refused && requested.commands.iter().all(|command| command.row().reply != name) {
+            let what = format!("{requested:?} is answered with {name}");
+            self.violate(what);
         }
     }
 

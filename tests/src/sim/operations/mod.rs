@@ -91,7 +91,7 @@ impl World {
         if others.is_empty() {
             return None;
         }
-        let busy = self.workload.chance(500);
+        let busy = self.workload.chance(self.script.focus_permille);
         let other = if busy { others[0] } else { *self.workload.pick(&others) };
         ConversationId::private(me, other)
     }
