@@ -118,7 +118,7 @@ impl Device {
             device_class: DeviceClass::Desktop,
             catch_up_max: u64::MAX,
             delivered_marks: true,
-            keep_keys: number % 2 == 0,
+            keep_keys: number.is_multiple_of(2),
         }
     }
 }

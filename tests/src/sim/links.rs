@@ -54,8 +54,8 @@ impl World {
         if bytes.is_empty() {
             return;
         }
-        let split =
-            self.network.stream.chance(80).then(|| self.network.stream.index(bytes.len())).unwrap_or(0);
+        let stream = &mut self.network.stream;
+        let split = if stream.chance(80) { stream.index(bytes.len()) } else { 0 };
         for part in [bytes.slice(..split), bytes.slice(split..)] {
             if part.is_empty() {
                 continue;

@@ -265,3 +265,33 @@ impl Network {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn received_bytes_are_cut_into_frames() {
+        let mut unread = Unread::default();
+        unread.push(&[3, 0, 0, 0, 1, 2]);
+        assert_eq!((unread.has_frame(), unread.cut(9)), (false, Cut::Nothing));
+        unread.push(&[3, 9, 0, 0, 0]);
+        assert!(unread.has_frame());
+        assert_eq!(unread.cut(9), Cut::Frame(Bytes::from_static(&[1, 2, 3])));
+        assert_eq!(unread.cut(8), Cut::TooLong(9));
+    }
+
+    #[test]
+    fn bytes_of_one_direction_stay_in_order() {
+        let mut network = Network::new(1);
+        let link = network.open(Actor::Device(0));
+        let mut last_us = 0;
+        for now_us in 0..500 {
+            let at_us = network.arrival(link, Side::Node, now_us).expect("a link");
+            assert!(at_us >= last_us && at_us > now_us);
+            last_us = at_us;
+        }
+        network.stall(link, Side::Node, 10_000_000);
+        assert!(network.arrival(link, Side::Node, 501) >= Some(10_000_000));
+    }
+}

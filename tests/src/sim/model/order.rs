@@ -80,3 +80,48 @@ impl Order {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::UserId;
+    use wire::message::{Place, Refused, Sent};
+
+    fn conversation() -> ConversationId {
+        ConversationId::private(UserId(1 << 10), UserId(2 << 10)).expect("two users")
+    }
+
+    fn taken(counter: u64) -> EventBody {
+        let place = Place { seq: counter, ord: counter };
+        EventBody::Sent(Sent { conversation: conversation(), counter, place, time_ms: 0, epoch: 1 })
+    }
+
+    fn out_of_order(last: u64) -> EventBody {
+        let code = Refusal::OutOfOrder.code();
+        EventBody::Refused(Refused {
+            code,
+            name: String::new(),
+            reason: String::new(),
+            detail: last,
+            retry_ms: 0,
+        })
+    }
+
+    #[test]
+    fn a_send_that_overtook_the_one_before_it_is_noticed() {
+        let mut order = Order::default();
+        order.on_requested(1, 10, conversation(), 4, 3);
+        order.on_requested(1, 11, conversation(), 5, 4);
+        assert!(order.on_answered(1, 11, &out_of_order(3)).is_ok(), "the first may be refused yet");
+        assert!(order.on_answered(1, 10, &taken(4)).is_err());
+    }
+
+    #[test]
+    fn a_repeat_of_what_was_taken_long_ago_overtakes_nothing() {
+        let mut order = Order::default();
+        order.on_requested(1, 10, conversation(), 4, 3);
+        order.on_requested(1, 11, conversation(), 9, 4);
+        assert!(order.on_answered(1, 10, &taken(4)).is_ok());
+        assert!(order.on_answered(1, 11, &out_of_order(8)).is_ok());
+    }
+}

@@ -28,24 +28,18 @@ impl Model {
         match &frame.event {
             EventBody::LoggedIn(event) => self.on_identity(store, link, event.user, event.device),
             EventBody::Resumed(event) => self.on_identity(store, link, event.user, event.device),
-            EventBody::Registered { user } => {
-                if disk::record::<record::Account>(store, &Key::Account(*user)).is_none() {
-                    self.violate(format!("{user:?} is told registered before the account is on disk"));
-                }
-            }
+            EventBody::Registered { user } => self.check_registered(store, *user),
             EventBody::Sent(sent) => self.check_sent(store, link, sent),
             EventBody::Message(message) => {
-                if self.check_member(link, message.conversation).is_some() {
-                    self.check_entry(store, message.conversation, &message.entry);
-                }
+                let member = self.check_member(link, message.conversation);
+                member.inspect(|_| self.check_entry(store, message.conversation, &message.entry));
             }
             EventBody::Pulled(pulled) => self.check_pulled(store, link, frame.request, pulled),
             EventBody::Marked(marked) => self.check_marked(store, link, marked),
             EventBody::Synced(synced) => self.check_synced(store, link, frame.request, synced),
             EventBody::HeadMoved(moved) => {
-                if self.check_member(link, moved.conversation).is_some() {
-                    self.check_head(store, moved.conversation, moved.head);
-                }
+                let member = self.check_member(link, moved.conversation);
+                member.inspect(|_| self.check_head(store, moved.conversation, moved.head));
             }
             EventBody::UserFound(found) => {
                 let asked = self.names_asked.entry((link, frame.request)).or_default();
@@ -78,6 +72,13 @@ impl Model {
             let what = format!("{requested:?} is answered with {name}");
             self.violate(what);
         }
+    }
+
+    fn check_registered(&mut self, store: &MemoryStore, user: UserId) {
+        let account = disk::record::<record::Account>(store, &Key::Account(user));
+        self.violation_if(account.is_none(), || {
+            format!("{user:?} is told registered before the account is on disk")
+        });
     }
 
     fn on_identity(&mut self, store: &MemoryStore, link: LinkId, user: UserId, device: wire::DeviceId) {
@@ -164,10 +165,10 @@ impl Model {
         for entry in &pulled.entries {
             self.check_entry(store, pulled.conversation, entry);
         }
-        if let Err(what) =
-            asked.iter().fold(Err("nobody asked"), |found, asked| found.or_else(|_| covers(*asked, pulled)))
-        {
-            self.violate(format!("{asked:?} is answered without covering it: {what}: {}", outline(pulled)));
+        let answers: Vec<_> = asked.iter().map(|asked| covers(*asked, pulled)).collect();
+        if !answers.contains(&Ok(())) {
+            let outline = outline(pulled);
+            self.violate(format!("{asked:?} is answered without covering it: {answers:?}: {outline}"));
         }
     }
 
@@ -325,4 +326,48 @@ fn covers(asked: Asked, pulled: &Pulled) -> Result<(), &'static str> {
         return Err("nothing was ever removed here");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::message::Range;
+
+    fn pulled(from: u64, to: u64, head: u64, seqs: &[u64], ranges: &[(u64, u64)]) -> Pulled {
+        let conversation = ConversationId::private(UserId(1 << 10), UserId(2 << 10)).expect("two users");
+        let entry = |seq: &u64| Entry {
+            place: Place { seq: *seq, ord: *seq },
+            time_ms: 0,
+            sender: UserId(1 << 10),
+            device: wire::DeviceId(1),
+            counter: *seq,
+            kind: wire::message::EntryKind::Message,
+            body_kind: wire::message::BodyKind::Text,
+            body: bytes::Bytes::new(),
+        };
+        let range = |(from, to): &(u64, u64)| Range { from: *from, to: *to, kind: RangeKind::More };
+        Pulled {
+            conversation,
+            from,
+            to,
+            epoch: 1,
+            head: Place { seq: head, ord: head },
+            entries: seqs.iter().map(entry).collect(),
+            ranges: ranges.iter().map(range).collect(),
+        }
+    }
+
+    #[test]
+    fn an_answer_covers_its_question_or_not() {
+        let asked =
+            |from, to| Asked { conversation: pulled(1, 1, 1, &[], &[]).conversation, from, to, epoch: 0 };
+        let whole = pulled(2, 5, 9, &[2, 3], &[(4, 5)]);
+        assert_eq!(covers(asked(2, 5), &whole), Ok(()));
+        assert_eq!(covers(asked(2, 6), &whole), Err("another range"));
+        assert_eq!(covers(asked(2, 5), &pulled(2, 5, 9, &[2, 4], &[(5, 5)])), Err("a hole or a repeat"));
+        assert_eq!(covers(asked(2, 5), &pulled(2, 5, 9, &[2, 3], &[(3, 5)])), Err("a hole or a repeat"));
+        assert_eq!(covers(asked(2, 5), &pulled(2, 5, 9, &[2, 3], &[])), Err("the end is missing"));
+        assert_eq!(covers(asked(2, u64::MAX), &pulled(2, 3, 3, &[2, 3], &[])), Ok(()));
+        assert_eq!(covers(asked(7, 9), &pulled(7, 6, 3, &[], &[])), Ok(()));
+    }
 }

@@ -109,7 +109,7 @@ impl Machine {
         }
     }
 
-    fn config(&mut self, term: u64, #[allow(unused)] bug: Option<&str>) -> Config {
+    fn config(&mut self, term: u64) -> Config {
         let stream = &mut self.stream;
         Config {
             term,
@@ -158,7 +158,7 @@ impl World {
             self.tally.add(Fault::OtherCoreCount);
         }
         self.machine.shards_before = shards;
-        let config = Arc::new(self.machine.config(self.store.term(), self.bug.as_deref()));
+        let config = Arc::new(self.machine.config(self.store.term()));
         let ownership = Arc::new(Ownership::new(shards, self.store.store_shards()));
         let life = self.machine.life;
         let note = [1, u64::from(life), u64::from(shards)];
