@@ -42,6 +42,12 @@ impl<B: Body> Verified<B> {
         Ok(Self { bytes, body: PhantomData })
     }
 
+    /// Bytes of the whole body.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub fn view(&self) -> B::View<'_> {
         // SAFETY: `new` verified exactly these bytes as a `B`, and `Bytes` cannot change.
         unsafe { root_unchecked::<B>(&self.bytes) }

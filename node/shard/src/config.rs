@@ -43,6 +43,6 @@ pub struct Config {
     pub light_per_s_max: u32,
     /// Login steps per second and address, over all shards.
     pub logins_per_s_max: u32,
-    /// Delivery frames to one peer that it has not taken; [`crate::limits::DELIVERY_CREDITS`] but in tests.
+    /// For delivery frames to one peer that it has not taken; [`crate::limits::DELIVERY_CREDITS`] but in tests.
     pub delivery_credits: u64,
 }

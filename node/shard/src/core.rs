@@ -178,7 +178,7 @@ impl Core {
             self.local.push_back(frame);
             return Ok(());
         }
-        if !self.lanes.take_credit(to) {
+        if !self.lanes.take_credits(to, frame.credits()) {
             self.counters.lane_full += 1;
             return Err(NoCredit);
         }

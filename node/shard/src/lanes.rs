@@ -7,11 +7,12 @@ use crate::limits::{CREDIT_STEP, DELIVERY_CREDITS, FORWARDS_IN_FLIGHT_MAX};
 /// One peer.
 #[derive(Debug, Default, Clone, Copy)]
 struct Peer {
+    /// Credits of the delivery frames sent.
     delivery_sent: u64,
     /// Of those, taken by the peer, as far as it has told.
     delivery_taken: u64,
     forwards_in_flight: u32,
-    /// Delivery frames taken from the peer, and the count it was last told.
+    /// Credits of the delivery frames taken from the peer, and the count it was last told.
     received: u64,
     told: u64,
 }
@@ -30,14 +31,14 @@ impl Lanes {
         Self { peers: vec![Peer::default(); shards as usize], credits }
     }
 
-    /// Uses one credit; false when there is none and the frame must not be sent.
-    pub fn take_credit(&mut self, to: ShardAddress) -> bool {
-        let peer = &mut self.peers[to.shard as usize];
-        if peer.delivery_sent - peer.delivery_taken >= self.credits {
-            return false;
+    /// Uses the credits of a frame; false when there are none and it must not be sent. One is enough, so that no frame is
+    /// too large for ever.
+    pub fn take_credits(&mut self, to: ShardAddress, count: u64) -> bool {
+        let has_credit = self.has_credit(to);
+        if has_credit {
+            self.peers[to.shard as usize].delivery_sent += count;
         }
-        peer.delivery_sent += 1;
-        true
+        has_credit
     }
 
     pub fn has_credit(&self, to: ShardAddress) -> bool {
@@ -52,9 +53,9 @@ impl Lanes {
         peer.delivery_taken = peer.delivery_taken.max(taken);
     }
 
-    /// A delivery frame of this peer was taken.
-    pub fn on_received(&mut self, from: ShardAddress) {
-        self.peers[from.shard as usize].received += 1;
+    /// A delivery frame of this peer was taken, which used so many credits.
+    pub fn on_received(&mut self, from: ShardAddress, count: u64) {
+        self.peers[from.shard as usize].received += count;
     }
 
     /// Reserves room for a forward's answer; false when too many are on their way.
@@ -92,7 +93,7 @@ impl Lanes {
 
     pub fn check_invariants(&self) {
         for peer in &self.peers {
-            assert!(peer.delivery_sent - peer.delivery_taken <= self.credits);
+            assert!(peer.delivery_taken <= peer.delivery_sent);
             assert!(peer.told <= peer.received);
             assert!(peer.forwards_in_flight <= FORWARDS_IN_FLIGHT_MAX);
         }
@@ -109,17 +110,30 @@ mod tests {
         let me = ShardAddress { node: 0, shard: 0 };
         let (mut here, mut there) = (Lanes::new(2, 4), Lanes::new(2, 4));
         for _ in 0..4 {
-            assert!(here.take_credit(peer));
+            assert!(here.take_credits(peer, 1));
         }
-        assert!(!here.take_credit(peer));
-        there.on_received(me);
+        assert!(!here.take_credits(peer, 1));
+        there.on_received(me, 1);
         let mut told = Vec::new();
         there.credits_to_tell(false, |number, taken| told.push((number, taken)));
         assert!(told.is_empty(), "below the step");
         there.credits_to_tell(true, |number, taken| told.push((number, taken)));
         assert_eq!(told, [(0, 1)]);
         here.handle_credit(peer, 1);
-        assert!(here.take_credit(peer) && !here.take_credit(peer));
+        assert!(here.take_credits(peer, 1) && !here.take_credits(peer, 1));
         here.check_invariants();
+    }
+
+    #[test]
+    fn a_large_frame_uses_many_credits_and_may_use_more_than_are_left() {
+        let peer = ShardAddress { node: 0, shard: 1 };
+        let mut lanes = Lanes::new(2, 100);
+        assert!(lanes.take_credits(peer, 60) && lanes.take_credits(peer, 60));
+        assert!(!lanes.has_credit(peer) && !lanes.take_credits(peer, 1));
+        lanes.handle_credit(peer, 20);
+        assert!(!lanes.has_credit(peer), "100 are still on their way");
+        lanes.handle_credit(peer, 60);
+        assert!(lanes.take_credits(peer, 1));
+        lanes.check_invariants();
     }
 }

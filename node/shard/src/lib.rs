@@ -154,7 +154,7 @@ impl Shard {
 
     fn note_delivery(&mut self, from: ShardAddress, frame: &MeshFrame) {
         if frame.lane() == Lane::Delivery {
-            self.core.lanes.on_received(from);
+            self.core.lanes.on_received(from, frame.credits());
         }
     }
 

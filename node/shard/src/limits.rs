@@ -8,8 +8,12 @@ pub const CONNECTIONS_MAX: usize = 1 << 20;
 pub const COMMANDS_IN_FLIGHT_MAX: u16 = 64;
 /// Commands on their way to one peer shard without an answer. More are refused `busy` before anything is stored.
 pub const FORWARDS_IN_FLIGHT_MAX: u32 = 4_096;
-/// Delivery frames to one peer shard that it has not taken. More become coalesced marks.
+/// Credits for delivery frames to one peer shard that it has not taken: a frame uses one, and one more for each
+/// `DELIVERY_CREDIT_BYTES` in it. The frame that uses the last one may use more than are left. Without credit, commands are
+/// refused `busy` and pushes become coalesced marks.
 pub const DELIVERY_CREDITS: u64 = 8_192;
+/// Bytes of bodies and events that a delivery frame carries for one credit more.
+pub const DELIVERY_CREDIT_BYTES: usize = 1_024;
 /// The receiver returns credits when it has taken this many, and at the end of each turn in which it was idle.
 pub const CREDIT_STEP: u64 = DELIVERY_CREDITS / 8;
 /// Reads of one shard without an answer. A command that needs one more is refused `busy`.

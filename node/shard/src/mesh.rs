@@ -2,8 +2,8 @@
 //!
 //! Lanes, by what a drop would cost:
 //! - control: never full. What can be in it at once is bounded, kind by kind, as said at each frame.
-//! - delivery: bounded by credits. Each frame uses one; the receiver gives them back as it takes frames. A sender without
-//!   credit keeps a coalesced mark and sends that when credits return.
+//! - delivery: bounded by credits, so in frames and in bytes. The receiver gives them back as it takes frames. A sender
+//!   without credit keeps a coalesced mark and sends that when credits return.
 //! - ephemeral: newest wins; nothing uses it before there is presence.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use record::Digest;
 use wire::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, UserId, Verified, body};
 
+use crate::limits::DELIVERY_CREDIT_BYTES;
 use crate::login::{LoginCommand, LoginReply};
 use crate::placement::{Load, Placement};
 
@@ -125,7 +126,7 @@ pub enum MeshFrame {
     /// Delivery lane, from a user's home to the shard of one of his sessions: a whole frame to push.
     Push { connection: ConnectionId, session: SessionId, event: Bytes },
 
-    /// Control lane, at most one per turn and peer: delivery frames taken so far, counted from the start.
+    /// Control lane, at most one per turn and peer: credits of the delivery frames taken, counted from the start.
     Credit { taken: u64 },
 }
 
@@ -136,5 +137,16 @@ impl MeshFrame {
             MeshFrame::Forward { .. } | MeshFrame::Changed(_) | MeshFrame::Push { .. } => Lane::Delivery,
             _ => Lane::Control,
         }
+    }
+
+    /// Credits that it uses in the delivery lane. The receiver counts the same.
+    pub fn credits(&self) -> u64 {
+        let bytes = match self {
+            MeshFrame::Forward { command: HomeCommand::Send(_, body), .. } => body.len(),
+            MeshFrame::Changed(changed) => changed.events.iter().map(|event| event.frame.len()).sum(),
+            MeshFrame::Push { event, .. } => event.len(),
+            _ => 0, // no longer than a name
+        };
+        1 + (bytes / DELIVERY_CREDIT_BYTES) as u64
     }
 }

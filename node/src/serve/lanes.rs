@@ -18,8 +18,8 @@ pub const LANE_CAPACITIES: LaneCapacities = LaneCapacities {
         + OUTBOX_MAX as u64 // lists that hold a change
         + 2 * DELIVERY_CREDITS // credits, at most one per delivery frame; loads of shards, at most one per session
         + CONNECTIONS_MAX as u64,
-    delivery: DELIVERY_CREDITS,
-    ephemeral: 1, // nothing uses it before there is presence
+    delivery: DELIVERY_CREDITS, // each frame uses one at least
+    ephemeral: 1,               // nothing uses it before there is presence
 };
 
 /// Queues an item for a shard.

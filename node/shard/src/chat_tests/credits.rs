@@ -116,3 +116,20 @@ fn many_conversations_without_room_all_arrive() {
         assert!(told, "{chat:?}");
     }
 }
+
+#[test]
+fn large_events_use_up_the_credits_and_are_told_later() {
+    let mut world = World::with_credits(4, 100);
+    let (ann, bob, chat) = pair(&mut world, [4, 700], [1, 1]);
+    world.mesh_held = true;
+    let body = vec![b'x'; wire::limits::MESSAGE_BODY_LEN_MAX];
+    for counter in 1..=6 {
+        world.send(ann, chat, counter, counter - 1, &body);
+        world.settle();
+    }
+    world.mesh_held = false;
+    world.settle();
+    let received = world.take(bob);
+    let pushed = messages(&received).len();
+    assert_eq!((pushed, head(&received)), (2, 6), "what is on its way is bounded in bytes");
+}

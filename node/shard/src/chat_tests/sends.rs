@@ -65,13 +65,12 @@ fn a_repeat_gets_the_original_answer_and_only_after_its_commit() {
     let again = world.send(ann, chat, 5, 0, b"one");
     let other = world.send(ann, chat, 5, 0, b"two");
     world.settle();
-    let received = world.take(ann);
-    assert_eq!(received.len(), 1, "{received:?}");
-    assert_eq!(refused(&received, other), (Refusal::CounterReused, 0));
+    assert_eq!(world.take(ann), []);
     world.commits_held = false;
     world.settle();
     let received = world.take(ann);
     assert_eq!(sent(&received, first), sent(&received, again));
+    assert_eq!(refused(&received, other), (Refusal::CounterReused, 0));
     // After a restart the answer is found in the log.
     world.crash(0, 3);
     let later = world.send(ann, chat, 5, 0, b"one");
@@ -104,6 +103,32 @@ fn a_send_behind_a_refused_one_is_refused_until_that_is_decided() {
     assert_eq!(refused(&received, third), (Refusal::OutOfOrder, 1));
     assert_eq!(sent(&received, second).place.seq, 2);
     assert_eq!(sent(&received, third_again).place.seq, 3);
+}
+
+#[test]
+fn a_refusal_that_tells_what_was_taken_waits_until_that_is_on_disk() {
+    for full in [false, true] {
+        let mut world = World::new(1);
+        let (ann, _, chat) = pair(&mut world, [3, 700], [0, 0]);
+        world.commits_held = true;
+        let first = world.send(ann, chat, 1, 0, b"one");
+        let behind = world.send(ann, chat, 3, 2, b"three");
+        let reused = world.send(ann, chat, 1, 0, b"other");
+        world.settle();
+        assert_eq!(world.take(ann), [], "told before it is on disk");
+        (world.commits_held, world.full) = (false, full);
+        world.settle();
+        let received = world.take(ann);
+        if full {
+            for request in [first, behind, reused] {
+                assert_eq!(refused(&received, request).0, Refusal::StorageFull);
+            }
+        } else {
+            sent(&received, first);
+            assert_eq!(refused(&received, behind), (Refusal::OutOfOrder, 1));
+            assert_eq!(refused(&received, reused).0, Refusal::CounterReused);
+        }
+    }
 }
 
 #[test]

@@ -397,7 +397,7 @@ impl Unit {
     fn on_mesh(&mut self, from: ShardAddress, frame: MeshFrame, people: &mut People<'_>) {
         let core = &mut self.core;
         if frame.lane() == Lane::Delivery && from != core.address {
-            core.lanes.on_received(from);
+            core.lanes.on_received(from, frame.credits());
         }
         match frame {
             MeshFrame::Answer { caller, frame } => people.told.push((caller.place.session, frame)),

@@ -50,7 +50,10 @@ pub(super) fn run(
             answer(core, conversation, caller, send);
             return Ok(());
         }
-        Decision::Refuse { refusal, detail } => return Err(Refused::with_detail(refusal, detail)),
+        Decision::Refuse { refusal, detail } => {
+            refuse(core, conversation, caller, refusal, detail);
+            return Ok(());
+        }
         Decision::Take => {}
     }
     if let Some(refused) = common.write_refusal(core, conversation) {
@@ -108,6 +111,13 @@ fn answer(core: &mut Core, conversation: &Conversation, caller: Caller, send: Re
     } else {
         core.after(conversation.id.slot(), conversation.stamp, After::Answer { caller, frame });
     }
+}
+
+/// The refusal says which sends were taken before: it leaves when those are on disk.
+fn refuse(core: &mut Core, conversation: &Conversation, caller: Caller, refusal: Refusal, detail: u64) {
+    core.counters.refused(refusal);
+    let frame = core.encoder.refused(caller.request, refusal, detail, 0);
+    core.after(conversation.id.slot(), conversation.stamp, After::Answer { caller, frame });
 }
 
 /// The decision, unless a test has planted a bug here.
