@@ -24,7 +24,7 @@ use wire::{Command, ConnectionId, ConnectionPhase, Incoming, Misfit, Refusal, cl
 
 use crate::core::Core;
 use crate::input::CloseReason;
-use crate::limits::MALFORMED_PER_CONNECTION_MAX;
+use crate::limits::{FRAMES_BEFORE_LOGIN_MAX, MALFORMED_PER_CONNECTION_MAX};
 use crate::mesh::MeshFrame;
 use crate::placement::Load;
 use address::Addresses;
@@ -132,6 +132,13 @@ impl Connections {
             return;
         };
         connection.heard_ms = core.now.mono_ms;
+        if let Some(before) = connection.before() {
+            before.frames += 1;
+            if before.frames > FRAMES_BEFORE_LOGIN_MAX {
+                self.close(core, id, CloseReason::TooManyFailures, Some(Refusal::TooManyRequests));
+                return;
+            }
+        }
         match classify(frame, phase) {
             Ok(incoming) => {
                 if let Err(no) = self.execute(core, id, phase, &incoming) {

@@ -88,6 +88,9 @@ pub const FAILURE_MS_MAX: u64 = 15 * 60_000;
 pub const FAILURES_PER_CONNECTION_MAX: u8 = 3;
 /// Frames that do not verify, or are too long for their command: so many close a connection.
 pub const MALFORMED_PER_CONNECTION_MAX: u8 = 8;
+/// Frames of one connection before it has logged in: each may be answered, and the answers wait in memory when the peer
+/// does not read. More close it.
+pub const FRAMES_BEFORE_LOGIN_MAX: u16 = 512;
 /// Pulls, and Syncs, of one session without an answer. More are refused `busy`: their answers are long.
 pub const LONG_READS_IN_FLIGHT_MAX: u8 = 1;
 /// What a refusal `busy` says to wait.

@@ -43,6 +43,8 @@ pub(super) struct BeforeLogin {
     pub salt: Option<[u8; 16]>,
     /// Failed logins.
     pub failures: u8,
+    /// That came on this connection.
+    pub frames: u16,
     pub light: Allowance,
 }
 
@@ -144,6 +146,7 @@ impl BeforeLogin {
             placement: None,
             salt: None,
             failures: 0,
+            frames: 0,
             light: Allowance::default(),
         }
     }

@@ -11,7 +11,7 @@ use wire::message::{BodyKind, DeviceClass, Hello, LoginProof, MarkKind, Pull, Se
 use wire::{Command, ConnectionPhase, ConversationId, DeviceId, EventBody, Refusal, UserId};
 
 use crate::config::PlacementPolicy;
-use crate::limits::{COMMANDS_IN_FLIGHT_MAX, MALFORMED_PER_CONNECTION_MAX};
+use crate::limits::{COMMANDS_IN_FLIGHT_MAX, FRAMES_BEFORE_LOGIN_MAX, MALFORMED_PER_CONNECTION_MAX};
 use crate::testing::{ClientId, LOOPBACK, World, config, refusal_of};
 use crate::{CloseReason, Config, Input, Security};
 
@@ -502,6 +502,27 @@ fn bodies_are_checked_by_meaning_before_they_leave() {
     }
     let mark = world.reply(ann, |encoder, request| encoder.mark(request, chat(), MarkKind(7), 1));
     assert_eq!(refusal_of(&mark), Refusal::BadField);
+}
+
+#[test]
+fn a_connection_that_only_talks_is_closed_before_its_answers_fill_the_memory() {
+    let mut world = World::new(2);
+    let client = world.connect(0);
+    let frame = frame_of(&mut world.encoder, Command::Sync, 1);
+    for _ in 1..FRAMES_BEFORE_LOGIN_MAX {
+        world.send(client, frame.clone());
+    }
+    world.run();
+    assert!(world.is_open(client) && world.events(client).len() == FRAMES_BEFORE_LOGIN_MAX as usize - 1);
+    world.send(client, frame);
+    world.run();
+    assert_eq!(world.closed(client), Some(CloseReason::TooManyFailures));
+    // A session may talk as long as it likes.
+    let ann = world.login(0, "ann");
+    for _ in 0..2 * FRAMES_BEFORE_LOGIN_MAX {
+        let pong = world.reply(ann.client, |encoder, request| encoder.ping(request, 3));
+        assert_eq!(pong, EventBody::Pong { time_ms: 3 });
+    }
 }
 
 #[test]
