@@ -1,13 +1,14 @@
 //! Carries out what a shard wants.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use record::Batch;
 use shard::admin::AdminReply;
 use shard::{Effect, SendClass};
 use store::{LoadRequest, RefusedReason};
 
-use super::{NODE, ShardDriver, ShardItem, Stage, counters, lanes};
+use super::{NODE, RETRY_EVERY, ShardDriver, ShardItem, Stage, counters, lanes};
 use crate::mesh::Lane;
 use crate::ring::{Io, Priority};
 
@@ -16,11 +17,24 @@ use crate::ring::{Io, Priority};
 pub(super) struct PutOff {
     batches: Vec<Batch>,
     loads: Vec<LoadRequest>,
+    /// Since when the first of these waits.
+    since: Option<Instant>,
 }
 
 impl PutOff {
-    pub fn is_empty(&self) -> bool {
-        self.batches.is_empty() && self.loads.is_empty()
+    /// When it is handed in again: however busy the core is meanwhile.
+    pub fn due(&self) -> Option<Instant> {
+        self.since.map(|since| since + RETRY_EVERY)
+    }
+
+    fn put_batch(&mut self, now: Instant, batch: Batch) {
+        self.since.get_or_insert(now);
+        self.batches.push(batch);
+    }
+
+    fn put_load(&mut self, now: Instant, request: LoadRequest) {
+        self.since.get_or_insert(now);
+        self.loads.push(request);
     }
 }
 
@@ -93,10 +107,11 @@ impl ShardDriver {
 
     /// Hands in again what the store had no room for.
     pub(super) fn hand_in_again(&mut self) {
-        for batch in std::mem::take(&mut self.put_off.batches) {
+        let PutOff { batches, loads, since: _ } = std::mem::take(&mut self.put_off);
+        for batch in batches {
             self.commit(batch);
         }
-        for request in std::mem::take(&mut self.put_off.loads) {
+        for request in loads {
             self.load(request);
         }
     }
@@ -105,7 +120,7 @@ impl ShardDriver {
     fn commit(&mut self, batch: Batch) {
         if let Err(refused) = self.store.submit(self.index, batch) {
             match refused.reason {
-                RefusedReason::QueueFull => self.put_off.batches.push(refused.batch),
+                RefusedReason::QueueFull => self.put_off.put_batch(self.clock.last(), refused.batch),
                 RefusedReason::Closed => self.halt.fatal("the store was closed while the node served"),
             }
         }
@@ -114,7 +129,7 @@ impl ShardDriver {
     fn load(&mut self, request: LoadRequest) {
         if let Err(refused) = self.store.load(request) {
             match refused.reason {
-                RefusedReason::QueueFull => self.put_off.loads.push(refused.request),
+                RefusedReason::QueueFull => self.put_off.put_load(self.clock.last(), refused.request),
                 RefusedReason::Closed => self.halt.fatal("the store was closed while the node served"),
             }
         }
@@ -137,5 +152,27 @@ fn with_ring(io: &Io<ShardItem>, reply: AdminReply) -> AdminReply {
             AdminReply::Stats(lines)
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_off_is_due_though_more_is_put_off_later() {
+        let load = |token| LoadRequest {
+            from_shard: 0,
+            token,
+            store_shard: record::StoreShardId(0),
+            queries: Vec::new(),
+        };
+        let (start, mut put_off) = (Instant::now(), PutOff::default());
+        assert_eq!(put_off.due(), None);
+        put_off.put_load(start, load(1));
+        put_off.put_load(start + RETRY_EVERY / 2, load(2));
+        let batch = Batch { store_shard: record::StoreShardId(0), number: 1, term: 1, ops: Vec::new() };
+        put_off.put_batch(start + RETRY_EVERY * 2, batch);
+        assert_eq!(put_off.due(), Some(start + RETRY_EVERY));
     }
 }

@@ -241,12 +241,15 @@ impl Driver for ShardDriver {
     fn next_deadline(&self) -> Option<Instant> {
         let tick = self.shard.next_deadline().map(|ms| self.clock.instant(ms));
         let stop = (self.stage == Stage::Stopped).then(|| self.clock.last() + STOP_LOOK_EVERY);
-        let retry = (!self.put_off.is_empty()).then(|| self.clock.last() + RETRY_EVERY);
+        let retry = self.put_off.due();
         [tick, stop, retry].into_iter().flatten().min()
     }
 
     fn on_deadline(&mut self, io: &mut Io<ShardItem>) {
-        self.hand_in_again();
+        if self.put_off.due().is_some_and(|due| due <= io.now) {
+            self.clock.now(io.now); // what finds no room again waits from now on
+            self.hand_in_again();
+        }
         self.step(io, Input::Tick);
     }
 
