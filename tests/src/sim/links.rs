@@ -257,6 +257,8 @@ impl World {
         let content = view.body().map(|body| Bytes::copy_from_slice(body.bytes())).unwrap_or_default();
         let key = SendKey { conversation, sender: identity, counter: view.counter() };
         self.model.on_transmitted(key, content.clone(), device.is_some());
+        let requested = self.model.requests.entry((link, request)).or_default();
+        requested.send = (requested.commands.len() == 1).then_some(key);
         if let Some(number) = device {
             self.model.order.on_requested(link, request, conversation, key.counter, view.previous());
             let outgoing = &self.devices[number].disk.stored.outgoing;

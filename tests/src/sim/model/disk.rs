@@ -4,6 +4,8 @@ use record::{Key, Marks, Query, Record, StoreShardId};
 use store::MemoryStore;
 use wire::{ConversationId, UserId};
 
+use super::Identity;
+
 /// The durable record under `key`.
 pub fn record<R: Record>(store: &MemoryStore, key: &Key) -> Option<R> {
     let store_shard = StoreShardId::of_slot(key.slot(), store.store_shards());
@@ -67,6 +69,18 @@ pub fn marks(store: &MemoryStore, conversation: ConversationId, user: UserId) ->
         }
     }
     written
+}
+
+/// Whether a send of this device with this counter stands in the log.
+pub fn has_send(store: &MemoryStore, conversation: ConversationId, sender: Identity, counter: u64) -> bool {
+    let (from, to) = record::keys::entry_range(conversation, 1, u64::MAX);
+    let query = Query::Range { from, to, reverse: true, rows_max: u32::MAX, bytes_max: u32::MAX };
+    let store_shard = StoreShardId::of_slot(conversation.slot(), store.store_shards());
+    let rows = store.load(store_shard, &[query]).pop().map(|rows| rows.rows).unwrap_or_default();
+    rows.iter().any(|row| {
+        let entry = record::Entry::decode(&row.value).expect("a readable entry");
+        entry.sender == sender.user.0 && entry.device == sender.device.0 && entry.counter == counter
+    })
 }
 
 /// The list of a user: conversation and what it says.

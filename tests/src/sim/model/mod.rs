@@ -77,6 +77,8 @@ pub struct Model {
 #[derive(Clone, Debug, Default)]
 pub struct Requested {
     pub commands: Vec<Command>,
+    /// What was sent, if it was one send.
+    pub send: Option<SendKey>,
     pub answers: usize,
     /// When the last of them was sent, in microseconds of virtual time.
     pub at_us: u64,

@@ -3,8 +3,8 @@
 
 use record::Key;
 use store::MemoryStore;
-use wire::message::{Entry, MarkKind, Marked, Place, Pulled, RangeKind, Sent, Summary, Synced};
-use wire::{ConversationId, EventBody, EventFrame, UserId, UserName};
+use wire::message::{Entry, MarkKind, Marked, Place, Pulled, RangeKind, Refused, Sent, Summary, Synced};
+use wire::{ConversationId, EventBody, EventFrame, Refusal, UserId, UserName};
 
 use super::{Asked, Identity, Model, NameAsked, SendKey, disk};
 use crate::sim::network::LinkId;
@@ -29,6 +29,7 @@ impl Model {
             EventBody::LoggedIn(event) => self.on_identity(store, link, event.user, event.device),
             EventBody::Resumed(event) => self.on_identity(store, link, event.user, event.device),
             EventBody::Registered { user } => self.check_registered(store, *user),
+            EventBody::Refused(refused) => self.check_refused(store, link, frame.request, refused),
             EventBody::Sent(sent) => self.check_sent(store, link, sent),
             EventBody::Message(message) => {
                 let member = self.check_member(link, message.conversation);
@@ -144,6 +145,24 @@ impl Model {
             && *other != sent.place
         {
             self.violate(format!("{key:?} stands at {other:?} and is acknowledged at {:?}", sent.place));
+        }
+    }
+
+    /// A refusal that tells of another send tells only what is on disk.
+    fn check_refused(&mut self, store: &MemoryStore, link: LinkId, request: u32, refused: &Refused) {
+        let Some(key) = self.requests.get(&(link, request)).and_then(|requested| requested.send) else {
+            return;
+        };
+        let told = match Refusal::from_code(refused.code) {
+            Some(Refusal::OutOfOrder) => refused.detail,
+            Some(Refusal::CounterReused) => key.counter,
+            _ => return,
+        };
+        if told > 0 && !disk::has_send(store, key.conversation, key.sender, told) {
+            self.violate(format!(
+                "{key:?} is refused {}, telling of {told}, which is not on disk",
+                refused.name
+            ));
         }
     }
 

@@ -1,6 +1,6 @@
 //! A device asks for the name of a user.
 
-use wire::UserId;
+use wire::{Slot, UserId};
 
 use crate::sim::model::NameAsked;
 use crate::sim::world::World;
@@ -9,7 +9,10 @@ pub fn run(world: &mut World) {
     let Some(device) = world.some_device() else { return };
     let users = world.honest_users();
     let known = !users.is_empty() && world.workload.chance(800);
-    let user = if known { *world.workload.pick(&users) } else { UserId(77 << 10 | 5) };
+    // Or somebody who may be about to register: the first user in the slot of a name.
+    let probe = world.some_probe();
+    let later = UserId::from_parts(Slot::of_name(&world.probes[probe].name), 1).unwrap_or_default();
+    let user = if known { *world.workload.pick(&users) } else { later };
     let mut asked = None;
     world.with_session(device, |session, now_ms| asked = session.name_user(now_ms, user).ok());
     if let Some(query) = asked {
