@@ -37,7 +37,8 @@ fn two_terminals_talk_across_a_kill() {
     let mut bob = chat(&node, folder.path(), "bob", "ann");
     bob.wait_for("bob");
     let mut ann = chat(&node, folder.path(), "ann", "bob");
-    ann.wait_for("ann");
+    ann.wait_for("ann > bob | connected");
+    bob.wait_for("bob > ann | connected");
     ann.line("hello bob, message-1");
     bob.wait_for("message-1");
     bob.line("hello ann, message-2");
