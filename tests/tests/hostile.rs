@@ -390,3 +390,24 @@ fn half_records_survive_a_move_between_cores() {
     assert!(scene.node.counter("handoffs") > 0, "no connection moved");
     scene.bystanders_chat();
 }
+
+#[test]
+fn names_of_any_length_are_taken_or_refused() {
+    let mut scene = Scene::new(&[]);
+    let mut taken = 0;
+    for length in [1, 61, 62, 63, 64, 65, 200] {
+        let name = "n".repeat(length);
+        let mut client = RawClient::greet(scene.plain(), Protection::Plain);
+        match client.ask(|encoder, request| encoder.register_start(request, &name)) {
+            EventBody::RegisterTerms(_) => {
+                let keys = [7; 32];
+                let answer = client.ask(|encoder, request| encoder.register(request, &name, &keys, &keys));
+                assert!(matches!(answer, EventBody::Registered { .. }), "{length}: {answer:?}");
+                taken += 1;
+            }
+            refused => assert_refused(&refused, Refusal::BadName),
+        }
+    }
+    assert_eq!(taken, 5, "names of up to {} bytes are allowed", wire::limits::NAME_LEN_MAX);
+    scene.bystanders_chat();
+}
