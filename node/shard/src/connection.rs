@@ -24,7 +24,7 @@ use wire::{Command, ConnectionId, ConnectionPhase, Incoming, Misfit, Refusal, cl
 
 use crate::core::Core;
 use crate::input::CloseReason;
-use crate::limits::{FRAMES_BEFORE_LOGIN_MAX, MALFORMED_PER_CONNECTION_MAX};
+use crate::limits::{FRAMES_BEFORE_LOGIN_MAX, LOGIN_STEPS, MALFORMED_PER_CONNECTION_MAX};
 use crate::mesh::MeshFrame;
 use crate::placement::Load;
 use address::Addresses;
@@ -95,7 +95,7 @@ impl Connections {
     pub(crate) fn new(core: &mut Core) -> Self {
         let config = &core.config;
         let costs = Costs {
-            login: Cost::new(config.logins_per_s_max, core.ownership.shards()),
+            login: Cost::new(config.logins_per_s_max, core.ownership.shards()).with_burst_min(LOGIN_STEPS),
             message: Cost::new(config.messages_per_s_max, 1),
             query: Cost::new(config.queries_per_s_max, 1),
             light: Cost::new(config.light_per_s_max, 1),

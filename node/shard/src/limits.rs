@@ -97,6 +97,9 @@ pub const LONG_READS_IN_FLIGHT_MAX: u8 = 1;
 pub const BUSY_RETRY_MS: u32 = 100;
 /// An allowance may be used up to so far ahead: a burst.
 pub const BURST_MS_MAX: u64 = 2_000;
+/// Steps of a registration and the login behind it: a shard's share of the rate allows them in a row, or a client that
+/// starts anew after each refusal would never be done.
+pub const LOGIN_STEPS: u64 = 4;
 /// Users in one answer to the operator; ranges of names and accounts in one load for it.
 pub const LISTED_USERS_MAX: u32 = 256;
 pub const LISTED_SLOTS_PER_LOAD_MAX: usize = 64;

@@ -10,12 +10,20 @@ pub(super) struct Allowance(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cost {
     us: u64,
+    /// A burst allows so many uses, however small the share of the rate is.
+    burst_min: u64,
 }
 
 impl Cost {
     /// `per_s_max` uses per second, shared by `sharers`; 0 is no limit.
     pub fn new(per_s_max: u32, sharers: u16) -> Self {
-        Self { us: (1_000_000 * u64::from(sharers)).checked_div(u64::from(per_s_max)).unwrap_or(0) }
+        let us = (1_000_000 * u64::from(sharers)).checked_div(u64::from(per_s_max)).unwrap_or(0);
+        Self { us, burst_min: 1 }
+    }
+
+    /// What takes `uses` in a row can be done at all, even by a small share.
+    pub fn with_burst_min(self, uses: u64) -> Self {
+        Self { burst_min: uses, ..self }
     }
 }
 
@@ -27,7 +35,7 @@ impl Allowance {
         }
         let now_us = now_ms * 1_000;
         let used_up_to = self.0.max(now_us) + cost.us;
-        let burst_us = (BURST_MS_MAX * 1_000).max(cost.us);
+        let burst_us = (BURST_MS_MAX * 1_000).max(cost.us * cost.burst_min);
         match (used_up_to - now_us).checked_sub(burst_us) {
             Some(over_us) if over_us > 0 => Err(over_us.div_ceil(1_000) as u32),
             _ => {
@@ -64,6 +72,9 @@ mod tests {
         assert_eq!((0..100).filter(|_| allowance.take(0, cost).is_ok()).count(), 5);
         let (mut slow, cost) = (Allowance::default(), Cost::new(1, 64));
         assert_eq!((0..100).filter(|_| slow.take(0, cost).is_ok()).count(), 1, "never nothing at all");
+        let (mut login, cost) = (Allowance::default(), Cost::new(5, 6).with_burst_min(4));
+        assert_eq!((0..100).filter(|_| login.take(0, cost).is_ok()).count(), 4, "a whole login");
+        assert_eq!(login.take(0, cost), Err(1_200));
         let (mut free, cost) = (Allowance::default(), Cost::new(0, 4));
         assert!((0..100_000).all(|_| free.take(0, cost).is_ok()));
     }
