@@ -303,6 +303,9 @@ impl World {
             }
             ClientEvent::RegisterRefused(refused) | ClientEvent::LoginRefused(refused) => {
                 self.devices[number].wants_login = true;
+                let wronged = refused.code == Refusal::LoginFailed.code()
+                    && self.operator.has_first_password(&self.devices[number].name);
+                self.violation_if(wronged, || format!("device {number} is refused with the right password"));
                 if refused.code == Refusal::NameTaken.code() {
                     self.devices[number].has_account = true;
                 }

@@ -7,6 +7,7 @@
 mod device;
 mod faults;
 mod links;
+mod lull;
 mod model;
 mod network;
 mod node;

@@ -256,6 +256,12 @@ impl Network {
         Some(pipe.arrival(now_us, delay_us))
     }
 
+    /// Whether both directions carry bytes without unusual delay.
+    pub fn is_smooth(&self, id: LinkId, now_us: u64) -> bool {
+        let late = |pipe: &Pipe| pipe.stalled_until_us.max(pipe.last_arrival_us) > now_us + self.delay_us_max;
+        self.links.get(&id).is_some_and(|link| !link.is_cut && !late(&link.up) && !late(&link.down))
+    }
+
     /// Nothing of this link arrives in this direction for a while.
     pub fn stall(&mut self, id: LinkId, to: Side, until_us: u64) {
         let Some(link) = self.links.get_mut(&id) else { return };

@@ -1,6 +1,6 @@
 //! The operator: adds, resets and lists accounts through the shards' admin requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use record::{Account, Credential, Key};
 use shard::Input;
@@ -28,6 +28,8 @@ pub struct Operator {
     asked: BTreeMap<u64, Asked>,
     /// Passwords to be set that nobody has confirmed: asked for again until they are.
     resets: BTreeMap<String, String>,
+    /// Names whose password was ever to be changed.
+    ever_reset: BTreeSet<String>,
     added: u32,
 }
 
@@ -35,6 +37,11 @@ impl Operator {
     /// The node is gone, and with it every answer.
     pub fn forget(&mut self) {
         self.asked.clear();
+    }
+
+    /// Whether everybody who knows this name's first password can log in with it.
+    pub fn has_first_password(&self, name: &str) -> bool {
+        !self.ever_reset.contains(name)
     }
 
     pub fn is_idle(&self) -> bool {
@@ -58,6 +65,7 @@ impl World {
                 if !names.is_empty() {
                     let name = self.fault_stream.pick(&names).clone();
                     let password = format!("reset {}", self.fault_stream.below(1_000));
+                    self.operator.ever_reset.insert(name.clone());
                     self.operator.resets.entry(name).or_insert(password);
                     self.repeat_resets();
                 }

@@ -265,6 +265,9 @@ impl World {
         }
         let delay_us = self.probe_stream.between(2_000, 120_000);
         self.queue.after(delay_us, Event::ProbeWakes { probe: number });
+        if self.lull.is_some() {
+            return;
+        }
         let Some(link) = self.probe_link(number) else { return };
         let logged_in = self.probes[number].user().is_some();
         match self.probe_stream.below(100) {

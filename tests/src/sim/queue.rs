@@ -95,6 +95,7 @@ pub enum Event {
         probe: usize,
     },
     ProbesLeave,
+    LullEnds,
     Operation,
     Fault,
     DiskHasSpace,

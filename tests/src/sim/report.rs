@@ -27,6 +27,7 @@ pub struct Totals {
     pub operations: u64,
     pub steps: u64,
     pub messages: u64,
+    pub lulls_seen: u64,
     pub tally: Tally,
     pub counters: BTreeMap<String, u64>,
     /// Seed and first violation.
@@ -40,6 +41,7 @@ impl Totals {
         self.operations += outcome.operations;
         self.steps += outcome.steps;
         self.messages += outcome.messages;
+        self.lulls_seen += outcome.lulls_seen;
         self.tally.merge(&outcome.tally);
         for (name, count) in outcome.counters {
             *self.counters.entry(name).or_default() += count;
@@ -78,8 +80,9 @@ impl Totals {
         let counters: Vec<_> = self.counters.iter().map(|(name, count)| format!("{name}={count}")).collect();
         println!("what the shards counted: {}", counters.join(" "));
         println!(
-            "messages stored: {}, steps of shards: {}, {:.1} s",
+            "messages stored: {}, devices looked at after a lull: {}, steps of shards: {}, {:.1} s",
             self.messages,
+            self.lulls_seen,
             self.steps,
             took.as_secs_f64()
         );

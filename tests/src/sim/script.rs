@@ -17,6 +17,8 @@ const REST_US_MAX: u64 = 90_000_000;
 const LOOK_US: u64 = 250_000;
 /// By then stalls are over, and everything that hostile clients asked for is answered.
 const PROBES_LEAVE_US: u64 = 16_000_000;
+/// Lulls in one world.
+const LULLS: usize = 4;
 /// How long a crash waits for its moment.
 const CRASH_PATIENCE_US: u64 = 600_000;
 
@@ -28,6 +30,8 @@ pub struct Script {
     pub focus_permille: u64,
     /// The operations at which the node crashes.
     crashes: Vec<u64>,
+    /// The operations behind which there is a lull.
+    lulls: Vec<u64>,
     /// The operation at which it is told to stop.
     stop: u64,
     pause_us_max: u64,
@@ -45,10 +49,13 @@ impl Script {
         let count = stream.between(CRASHES_MIN, CRASHES_MIN + 3);
         let mut crashes: Vec<_> = (0..count).map(|_| stream.between(60, operations - 60)).collect();
         crashes.sort_unstable();
+        let mut lulls: Vec<_> = (0..LULLS).map(|_| stream.between(60, operations - 60)).collect();
+        lulls.sort_unstable();
         Self {
             operations,
             focus_permille: if long { 950 } else { *stream.pick(&[200, 500, 900]) },
             crashes,
+            lulls,
             stop: stream.between(60, operations - 60),
             pause_us_max: *stream.pick(&[4_000, 12_000, 24_000]),
             burst: 0,
@@ -68,6 +75,12 @@ impl World {
             return self.queue.after(10_000, Event::Operation);
         }
         self.operate();
+        if self.script.lulls.first().is_some_and(|at| *at <= self.operations)
+            && self.script.crash_due.is_none()
+        {
+            self.script.lulls.remove(0);
+            return self.lull_begins();
+        }
         if self.script.burst > 0 {
             self.script.burst -= 1;
         } else if self.workload.chance(10) {
@@ -108,8 +121,8 @@ impl World {
     }
 
     pub fn on_fault(&mut self) {
-        if self.healed {
-            return;
+        if self.healed || self.lull.is_some() {
+            return; // a lull plans the next one
         }
         let delay_us = self.fault_stream.between(5_000, 120_000);
         self.queue.after(delay_us, Event::Fault);

@@ -10,6 +10,7 @@ use wire::ConnectionId;
 
 use super::device::Device;
 use super::faults::Tally;
+use super::lull::Lull;
 use super::model::Model;
 use super::network::{LinkId, Network};
 use super::node::{Machine, Node, StoreInput};
@@ -31,6 +32,8 @@ pub struct Outcome {
     /// What the shards counted, over all lives of the node.
     pub counters: BTreeMap<String, u64>,
     pub messages: u64,
+    /// Devices that were looked at after a lull.
+    pub lulls_seen: u64,
 }
 
 /// All there is in one world.
@@ -52,6 +55,9 @@ pub struct World {
     pub model: Model,
     pub script: Script,
     pub operator: Operator,
+    pub lull: Option<Lull>,
+    /// Devices that were looked at after a lull.
+    pub lulls_seen: u64,
     pub security: Security,
     pub bug: Option<String>,
     /// Faults are over: from here on everything must come to rest.
@@ -103,6 +109,8 @@ impl World {
             model: Model::default(),
             script: Script::new(seed),
             operator: Operator::default(),
+            lull: None,
+            lulls_seen: 0,
             security,
             bug,
             healed: false,
@@ -123,7 +131,9 @@ impl World {
     pub fn run(mut self) -> Outcome {
         self.queue.at(0, Event::NodeStarts);
         for device in 0..self.devices.len() {
-            let at_us = self.client_stream.between(500, 60_000);
+            // Some come later, when others are busy already.
+            let late = self.client_stream.chance(300);
+            let at_us = self.client_stream.between(500, if late { 3_000_000 } else { 60_000 });
             self.queue.at(at_us, Event::DeviceStarts { device });
         }
         for probe in 0..self.probes.len() {
@@ -151,6 +161,7 @@ impl World {
             steps: self.steps,
             tally: self.tally,
             digest: self.trace.digest(),
+            lulls_seen: self.lulls_seen,
             violations: self.model.violations,
             counters: self.counters,
             messages: self.model.logs.values().map(|log| log.len() as u64).sum(),
@@ -197,6 +208,7 @@ impl World {
                 }
             }
             Event::ProbeWakes { probe } => self.on_probe_wakes(probe),
+            Event::LullEnds => self.on_lull_ends(),
             Event::ProbesLeave => self.on_probes_leave(),
             Event::Operation => self.on_operation(),
             Event::Fault => self.on_fault(),
@@ -204,6 +216,11 @@ impl World {
             Event::ReadsAgain { device } => self.on_reads_again(device),
             Event::Look => self.on_look(),
         }
+    }
+
+    /// Nothing goes wrong by itself at the moment.
+    pub fn is_quiet(&self) -> bool {
+        self.healed || self.lull.is_some()
     }
 
     pub fn finish(&mut self) {

@@ -29,11 +29,12 @@ impl World {
 
     fn plan_sync(&mut self, store_shard: StoreShardId) {
         let hangs = self.crash_is_due();
+        let quiet = self.is_quiet();
         let stream = &mut self.store_stream;
         let mut delay_us = stream.between(50, self.machine.commit_us_max);
         if hangs {
             delay_us += stream.between(0, 60_000);
-        } else if !self.healed && stream.chance(4) {
+        } else if !quiet && stream.chance(4) {
             delay_us += stream.between(50_000, 600_000);
             self.tally.add(Fault::SlowCommit);
         }
@@ -44,8 +45,9 @@ impl World {
         if !self.is_alive(life) {
             return;
         }
+        let quiet = self.is_quiet();
         let stream = &mut self.store_stream;
-        let answers = if !self.healed && stream.chance(1) {
+        let answers = if !quiet && stream.chance(1) {
             self.tally.add(Fault::UnknownCommit);
             let survivors = stream.below(3) as usize;
             self.store.fail(store_shard, survivors)
@@ -76,9 +78,10 @@ impl World {
         store_shard: StoreShardId,
         queries: Vec<Query>,
     ) {
+        let quiet = self.is_quiet();
         let stream = &mut self.store_stream;
         let mut delay_us = stream.between(20, 1_500);
-        if !self.healed && stream.chance(20) {
+        if !quiet && stream.chance(20) {
             delay_us += stream.between(5_000, 100_000);
         }
         let read_us = stream.between(0, delay_us);

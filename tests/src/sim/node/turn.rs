@@ -12,9 +12,10 @@ use crate::sim::world::World;
 impl World {
     /// Something waits for this shard: its next turn comes within `delay_us`.
     pub fn wake(&mut self, shard: u16, delay_us: u64) {
+        let quiet = self.is_quiet();
         let stream = &mut self.machine.stream;
         let mut delay_us = delay_us + stream.below(40);
-        if !self.healed && stream.chance(2) {
+        if !quiet && stream.chance(2) {
             delay_us += stream.between(2_000, 60_000);
             self.tally.add(Fault::SlowTurn);
         }
@@ -170,9 +171,10 @@ impl World {
         self.trace.note(self.queue.now_us(), &numbers, &bytes, || {
             format!("shard {from} to shard {to}, {lane:?}: {frame:?}")
         });
+        let quiet = self.is_quiet();
         let stream = &mut self.machine.stream;
         let mut delay_us = stream.between(1, 300);
-        if !self.healed && stream.chance(5) {
+        if !quiet && stream.chance(5) {
             delay_us += stream.between(1_000, 30_000);
         }
         let life = self.machine.life;
