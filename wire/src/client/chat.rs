@@ -8,7 +8,7 @@ use super::journal::After;
 use super::requests::Pending;
 use super::session::{Session, is_transient, retry_ms};
 use super::stored::PersistOp;
-use super::{CONVERSATIONS_MAX, FRUITLESS_PULL_MS, MARKS_IN_FLIGHT_MAX};
+use super::{CONVERSATIONS_MAX, EARLY_MARKS_MAX, FRUITLESS_PULL_MS, MARKS_IN_FLIGHT_MAX};
 use crate::ids::ConversationId;
 use crate::limits::{PULL_BYTES_MAX, SEQ_MAX, SYNC_CHANGES_MAX};
 use crate::message::{Entry, HeadMoved, Marked, Message, Pull, Pulled, Refused, Synced};
@@ -143,7 +143,13 @@ impl Session {
 
     pub(super) fn on_marked(&mut self, marked: Marked) {
         let me = self.me();
-        let Some(feed) = self.feeds.get_mut(&marked.conversation) else { return };
+        let Some(feed) = self.feeds.get_mut(&marked.conversation) else {
+            // The list that tells of the conversation is on its way, and may be older than this mark.
+            if self.early_marks.len() < EARLY_MARKS_MAX {
+                self.early_marks.push(marked);
+            }
+            return;
+        };
         if feed.handle_marked(me, &marked) {
             let Marked { conversation, user, kind, place } = marked;
             self.journal.touch(conversation);
@@ -360,6 +366,8 @@ impl Session {
             }
             let feed = Feed::begin(conversation, head_seq, epoch, self.config.catch_up_max);
             self.feeds.insert(conversation, feed);
+            let early = std::mem::take(&mut self.early_marks);
+            early.into_iter().for_each(|marked| self.on_marked(marked)); // those of others are kept again
         }
         true
     }

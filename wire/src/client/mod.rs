@@ -31,6 +31,8 @@ pub const OUTGOING_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const HELD_ENTRIES_MAX: usize = 512;
 /// Their bodies, in bytes. More are left to a pull.
 pub const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Marks kept that came before their conversation. More are left to the next time the list is fetched.
+pub const EARLY_MARKS_MAX: usize = 256;
 /// Conversations known. What comes of more is not told; it stays readable as history.
 pub const CONVERSATIONS_MAX: usize = 65_536;
 /// Questions of the application that wait. More are refused.

@@ -21,7 +21,7 @@ use crate::encode::Encoder;
 use crate::frame::Splitter;
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::limits::{FRAME_LEN_MAX, PULL_BYTES_MAX, VERSION_MAX, VERSION_MIN, WINDOW_MAX};
-use crate::message::{DeviceClass, Hello, Pull, Refused};
+use crate::message::{DeviceClass, Hello, Marked, Pull, Refused};
 use crate::refusal::Refusal;
 use crate::scram::{ClientKeys, NONCE_LEN, SessionKey};
 
@@ -104,6 +104,8 @@ pub struct Session {
     pub(super) sought: BTreeSet<u64>,
 
     pub(super) feeds: BTreeMap<ConversationId, Feed>,
+    /// Marks that came before their conversation was known.
+    pub(super) early_marks: Vec<Marked>,
     pub(super) room: HeldRoom,
     pub(super) pulls: Pulls,
     pub(super) marks_due: BTreeSet<ConversationId>,
@@ -156,6 +158,7 @@ impl Session {
             window: usize::from(WINDOW_MAX),
             send_hold_until_ms: 0,
             sought: BTreeSet::new(),
+            early_marks: Vec::new(),
             room: HeldRoom::default(),
             pulls: Pulls::default(),
             marks_due: BTreeSet::new(),

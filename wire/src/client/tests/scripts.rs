@@ -9,7 +9,7 @@ use crate::client::{Effect, PersistOp};
 use crate::encode::Encoder;
 use crate::frame::LENGTH_LEN;
 use crate::ids::ConversationId;
-use crate::message::{BodyKind, MarkKind, Place, PulledRange, Range, RangeKind};
+use crate::message::{BodyKind, MarkKind, Marked, Place, PulledRange, Range, RangeKind};
 use crate::{Command, Refusal};
 
 fn chat() -> ConversationId {
@@ -73,6 +73,29 @@ fn a_message_reaches_both_and_is_marked() {
     world.settle();
     assert_eq!((unread(&world, 0), unread(&world, 1)), (0, 0));
     assert_eq!(world.devices[0].disk.stored.conversations[0].peer_read.seq, 1);
+    world.check();
+}
+
+#[test]
+fn a_mark_that_comes_before_its_conversation_is_kept() {
+    let mut world = World::new(vec![Device::known(ANNA, 1), Device::known(BERT, 1), Device::known(ANNA, 2)]);
+    for at in 0..3 {
+        world.connect(at);
+    }
+    world.settle();
+    let place = Place { seq: 1, ord: 1 };
+    let marked = Marked { conversation: chat(), user: BERT, kind: MarkKind::Read, place };
+    let frame = Encoder::new().marked(0, &marked);
+    let now_ms = world.now_ms;
+    world.devices[0].session.handle_frame(now_ms, &frame[LENGTH_LEN..]);
+    world.carry_out(0);
+    world.send(2, chat(), "hello");
+    world.settle();
+    assert_eq!(world.devices[0].disk.stored.conversations[0].peer_read, place);
+    assert_eq!(
+        world.devices[2].disk.stored.conversations[0].peer_read.seq, 0,
+        "the node knows of no such mark"
+    );
     world.check();
 }
 
