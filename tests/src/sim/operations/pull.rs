@@ -14,7 +14,7 @@ pub fn run(world: &mut World) {
     let Some(device) = world.some_device() else { return };
     let Some(conversation) = world.some_conversation(device) else { return };
     let from = world.workload.between(1, 300);
-    let to = from + world.workload.below(200);
+    let to = from + world.workload.below(40);
     world.with_session(device, |session, now_ms| {
         let _ = session.history(now_ms, conversation, from, to);
     });
