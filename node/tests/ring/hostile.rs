@@ -114,7 +114,8 @@ fn a_slow_reader_is_told_and_served_again() {
         client.send(&flood(2_000, 100));
         client.send(b"e after");
         let (mut seen, mut pushes, mut last) = (Vec::new(), 0, None);
-        while !seen.contains(&told::DRAINED) {
+        // The question may be read after the queue is empty again: its answer comes in any case.
+        while !(seen.contains(&told::DRAINED) && seen.contains(&ask::ECHO)) {
             let frame = client.frame().expect("the connection stays");
             if frame[0] == told::PUSH {
                 let number = u32::from_le_bytes(frame[1..5].try_into().expect("4 bytes"));
@@ -126,7 +127,7 @@ fn a_slow_reader_is_told_and_served_again() {
             }
         }
         assert!(pushes < 2_000, "nothing was dropped");
-        assert!(seen.contains(&told::OVERFLOWED) && seen.contains(&ask::ECHO), "replies are kept: {seen:?}");
+        assert!(seen.contains(&told::OVERFLOWED), "it was told: {seen:?}");
         client.send(&flood(3, 100));
         for n in 0..3u32 {
             let frame = client.frame().expect("pushes are taken again");
