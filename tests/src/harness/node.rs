@@ -18,16 +18,33 @@ pub fn binary() -> PathBuf {
             if let Some(path) = std::env::var_os("RINGTALK_BINARY") {
                 return path.into();
             }
-            // Nothing to do when the tests were started by `cargo test --workspace`, which builds it too.
-            let status = Command::new(env!("CARGO"))
-                .args(["build", "--quiet", "--release", "-p", "node"])
-                .current_dir(crate::tidy::root())
-                .status()
-                .expect("cargo runs");
-            assert!(status.success(), "the node does not build");
-            target_folder().join("release/ringtalk")
+            let path = target_folder().join("release/ringtalk");
+            // `cargo test --workspace` has built it. Building it alone chooses other features of shared dependencies and
+            // takes minutes, so it is only done when it is missing or older than its sources.
+            if !is_current(&path) {
+                let status = Command::new(env!("CARGO"))
+                    .args(["build", "--quiet", "--release", "-p", "node"])
+                    .current_dir(crate::tidy::root())
+                    .status()
+                    .expect("cargo runs");
+                assert!(status.success(), "the node does not build");
+            }
+            path
         })
         .clone()
+}
+
+/// Whether the program is newer than everything it is built from.
+fn is_current(program: &Path) -> bool {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified());
+    let Ok(built) = changed(program) else { return false };
+    let root = crate::tidy::root();
+    crate::tidy::files()
+        .iter()
+        .filter(|path| {
+            ["wire/", "store/", "node/", "client/", "Cargo."].iter().any(|part| path.starts_with(part))
+        })
+        .all(|path| changed(&root.join(path)).is_ok_and(|source| source <= built))
 }
 
 fn target_folder() -> PathBuf {
