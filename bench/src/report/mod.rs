@@ -1,0 +1,6 @@
+//! What a run found: the model, and the forms in which it is shown.
+
+pub mod model;
+mod old;
+
+pub use old::*;
