@@ -68,6 +68,7 @@ const PACKAGES: &[PackageRule] = &[
     PackageRule { folder: "client", own: &["wire"], others: None },
     PackageRule { folder: "node", own: &["wire", "record", "store", "shard", "client"], others: None },
     PackageRule { folder: "bench", own: &["wire", "node"], others: None },
+    PackageRule { folder: "bench/counts", own: &["wire", "record", "shard"], others: None },
     PackageRule {
         folder: "tests",
         own: &["wire", "record", "store", "shard", "node", "client", "bench"],
@@ -75,7 +76,8 @@ const PACKAGES: &[PackageRule] = &[
     },
 ];
 
-const WORKSPACE: &[&str] = &["wire", "record", "store", "shard", "node", "client", "bench", "tests"];
+const WORKSPACE: &[&str] =
+    &["wire", "record", "store", "shard", "node", "client", "bench", "counts", "tests"];
 /// Only these packages may name these crates.
 const RESERVED: &[(&str, &[&str])] = &[
     ("fjall", &["store"]),
