@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::table::TableRow;
+
 /// Rises with each change that an older reader would misread.
 pub const REPORT_FORMAT: u32 = 1;
 
@@ -17,6 +19,9 @@ pub struct Report {
     pub begun: String,
     pub machine: Machine,
     pub runs: Vec<Run>,
+    /// What must be reached, with what was; empty if this invocation did not measure it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub table: Vec<TableRow>,
     /// What must be looked at before the figures are believed.
     pub warnings: Vec<String>,
 }
@@ -58,7 +63,8 @@ pub enum Subject {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Round {
     pub seconds: f64,
-    /// Single figures by name; a name says its unit last, such as `server_cpu_ns_per_message`.
+    /// Single figures by name; a name says its unit last, such as `server_cpu_ns_per_message`. `WHOLE/PART` is a part of a
+    /// figure, such as `server_cpu_ns_per_message/committer`.
     pub values: BTreeMap<String, f64>,
     /// Such as `ack` and `delivery`.
     pub latencies: BTreeMap<String, LatencyCurve>,
@@ -89,6 +95,26 @@ pub struct Quantile {
     pub ns: u64,
 }
 
+/// A figure over the rounds of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    pub median: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Spread {
+    /// `None` of nothing. Leaves out what is not a number.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        Some(Self {
+            median: median(values.iter().copied())?,
+            low: values.iter().copied().min_by(f64::total_cmp)?,
+            high: values.iter().copied().max_by(f64::total_cmp)?,
+        })
+    }
+}
+
 /// The middle value, the mean of the middle two if their number is even. `None` of nothing.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
@@ -111,6 +137,17 @@ impl Run {
     pub fn median_latency_ns(&self, name: &str, quantile: f64) -> Option<f64> {
         let at = |round: &Round| round.latencies.get(name).and_then(|curve| curve.at(quantile));
         median(self.rounds.iter().filter_map(at).map(|ns| ns as f64))
+    }
+
+    /// A figure over the rounds that have it.
+    pub fn spread(&self, name: &str) -> Option<Spread> {
+        Spread::of(self.rounds.iter().filter_map(|round| round.values.get(name).copied()))
+    }
+
+    /// A latency at a quantile over the rounds, in nanoseconds.
+    pub fn latency_spread_ns(&self, name: &str, quantile: f64) -> Option<Spread> {
+        let at = |round: &Round| round.latencies.get(name).and_then(|curve| curve.at(quantile));
+        Spread::of(self.rounds.iter().filter_map(at).map(|ns| ns as f64))
     }
 
     /// Smallest and largest over the rounds.

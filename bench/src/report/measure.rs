@@ -1,0 +1,171 @@
+//! Every figure of a run over its rounds, in the order in which reports show them.
+
+use super::model::{Report, Run, Spread, Subject};
+use super::unit::{self, Unit};
+
+/// Quantiles that reports show of each latency.
+pub const QUANTILES: [(f64, &str); 4] = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9"), (1.0, "max")];
+
+/// A figure of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measure {
+    /// Equal for the same figure of another run.
+    pub key: String,
+    pub label: String,
+    pub unit: Unit,
+    /// Times in nanoseconds.
+    pub spread: Spread,
+}
+
+impl Run {
+    /// Rates first, then latencies, then what it cost; parts after their whole.
+    pub fn measures(&self) -> Vec<Measure> {
+        let (rates, costs): (Vec<_>, Vec<_>) =
+            self.values().into_iter().partition(|measure| measure.unit.per.as_deref() == Some("s"));
+        rates.into_iter().chain(self.latencies()).chain(costs).collect()
+    }
+
+    /// One figure by its key.
+    pub fn measure(&self, key: &str) -> Option<Measure> {
+        let name = unit::parse(key);
+        let spread = self.spread(key)?.scaled(f64::from(name.scale));
+        Some(Measure { key: key.to_string(), label: name.label(), unit: name.unit, spread })
+    }
+
+    fn values(&self) -> Vec<Measure> {
+        let mut keys: Vec<&String> = self.rounds.iter().flat_map(|round| round.values.keys()).collect();
+        keys.sort();
+        keys.dedup();
+        keys.into_iter().filter_map(|key| self.measure(key)).collect()
+    }
+
+    fn latencies(&self) -> Vec<Measure> {
+        let mut measures = Vec::new();
+        for name in self.latency_names() {
+            for (quantile, short) in QUANTILES {
+                let Some(spread) = self.latency_spread_ns(&name, quantile) else { continue };
+                let label = format!("{} {short}", name.replace('_', " "));
+                measures.push(Measure {
+                    key: format!("latency {name} {short}"),
+                    label,
+                    unit: Unit::TIME,
+                    spread,
+                });
+            }
+        }
+        measures
+    }
+
+    /// Sorted.
+    pub fn latency_names(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.rounds.iter().flat_map(|round| round.latencies.keys().cloned()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+impl Spread {
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { median: self.median * factor, low: self.low * factor, high: self.high * factor }
+    }
+
+    /// This one divided by another: median by median, and the widest range the rounds allow. `None` if the other is not above 0.
+    pub fn ratio(self, other: Self) -> Option<Self> {
+        if other.median <= 0.0 {
+            return None;
+        }
+        let high = if other.low > 0.0 { self.high / other.low } else { f64::INFINITY };
+        Some(Self { median: self.median / other.median, low: self.low / other.high, high })
+    }
+}
+
+/// Parameters that both must have or lack: a closed loop is not compared with an open one.
+const HOW_DRIVEN: [&str; 2] = ["window", "rate"];
+
+impl Report {
+    pub fn run(&self, name: &str) -> Option<&Run> {
+        self.runs.iter().find(|run| run.name == name)
+    }
+
+    /// The relay run beside a node run: all parameters that both have are equal, and no other has more of them. The plain relay
+    /// is the measure of TLS runs too; one with TLS only if there is no plain one.
+    pub fn relay_of(&self, run: &Run) -> Option<&Run> {
+        if run.subject != Subject::Node {
+            return None;
+        }
+        let relays = self.runs.iter().filter(|other| other.subject == Subject::Relay);
+        let usable = relays.filter(|relay| run.has_tls() || !relay.has_tls());
+        let matching =
+            usable.filter_map(|relay| Some(((!relay.has_tls(), equal_parameters(run, relay)?), relay)));
+        let best = matching.reduce(|best, other| if other.0 > best.0 { other } else { best });
+        best.map(|(_, relay)| relay)
+    }
+}
+
+impl Run {
+    fn has_tls(&self) -> bool {
+        self.parameters.get("tls").is_some_and(|value| value == "yes" || value == "true")
+    }
+}
+
+/// How many parameters both have, all equal, TLS aside. `None` if one differs or they share none.
+fn equal_parameters(run: &Run, relay: &Run) -> Option<usize> {
+    if HOW_DRIVEN.iter().any(|key| run.parameters.get(*key) != relay.parameters.get(*key)) {
+        return None;
+    }
+    let mut equal = 0;
+    for (key, value) in relay.parameters.iter().filter(|(key, _)| *key != "tls") {
+        match run.parameters.get(key) {
+            Some(other) if other == value => equal += 1,
+            Some(_) => return None,
+            None => {}
+        }
+    }
+    (equal > 0).then_some(equal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(subject: Subject, parameters: &[(&str, &str)]) -> Run {
+        let parameters = parameters.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        Run { name: format!("{subject:?} {parameters:?}"), subject, parameters, ..Run::default() }
+    }
+
+    #[test]
+    fn the_relay_of_a_run_has_its_parameters() {
+        let wide = run(Subject::Relay, &[("pairs", "200"), ("window", "16")]);
+        let narrow = run(Subject::Relay, &[("pairs", "200"), ("window", "1")]);
+        let general = run(Subject::Relay, &[("window", "16")]);
+        let plain = run(Subject::Node, &[("pairs", "200"), ("window", "16"), ("tls", "no")]);
+        let tls = run(Subject::Node, &[("pairs", "200"), ("window", "16"), ("tls", "yes")]);
+        let relay_tls = run(Subject::Relay, &[("pairs", "200"), ("window", "16"), ("tls", "yes")]);
+        let rate = run(Subject::Node, &[("pairs", "200"), ("rate", "1000")]);
+        let idle = run(Subject::Node, &[("sessions", "200")]);
+        let report =
+            Report { runs: vec![relay_tls.clone(), narrow, general, wide.clone()], ..Report::default() };
+        assert_eq!(report.relay_of(&plain).unwrap().name, wide.name);
+        assert_eq!(report.relay_of(&tls).unwrap().name, wide.name);
+        let only_tls = Report { runs: vec![relay_tls.clone()], ..Report::default() };
+        assert_eq!(only_tls.relay_of(&tls).unwrap().name, relay_tls.name);
+        assert!(only_tls.relay_of(&plain).is_none());
+        assert!(report.relay_of(&idle).is_none());
+        assert!(report.relay_of(&wide).is_none(), "a relay has no relay");
+        assert!(report.relay_of(&rate).is_none(), "no relay was driven at a rate");
+    }
+
+    #[test]
+    fn ratios_have_the_widest_range() {
+        let above = Spread { median: 10.0, low: 8.0, high: 12.0 };
+        let below = Spread { median: 5.0, low: 4.0, high: 6.0 };
+        let ratio = above.ratio(below).unwrap();
+        assert_eq!((ratio.median, ratio.high), (2.0, 3.0));
+        assert!((ratio.low - 8.0 / 6.0).abs() < 1e-12);
+        let zero = Spread { median: 0.0, low: 0.0, high: 0.0 };
+        assert_eq!(above.ratio(zero), None);
+    }
+}
