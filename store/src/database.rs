@@ -123,7 +123,7 @@ impl Database {
     pub(crate) fn commit<'a>(
         &self,
         stamp: Stamp,
-        batches: impl DoubleEndedIterator<Item = &'a Batch>,
+        batches: impl Iterator<Item = &'a Batch>,
         mode: PersistMode,
     ) -> Result<(), Failure> {
         guarded(|| {
@@ -131,13 +131,14 @@ impl Database {
             commit.insert(&self.meta, STAMP_KEY.as_slice(), stamp.to_bytes().as_slice());
             let mut seen = HashSet::new();
             // From the last op to the first: the last one on a key wins, and earlier ones are not worth writing.
-            for op in batches.rev().flat_map(|batch| batch.ops.iter().rev()) {
-                if !seen.insert(&op.key[..]) {
+            let ops: Vec<_> = batches.flat_map(|batch| &batch.ops).collect();
+            for op in ops.into_iter().rev() {
+                if !seen.insert(op.key) {
                     continue;
                 }
-                match &op.value {
-                    Some(value) => commit.insert(&self.data, &op.key[..], &value[..]),
-                    None => commit.remove(&self.data, &op.key[..]),
+                match op.value {
+                    Some(value) => commit.insert(&self.data, op.key, value),
+                    None => commit.remove(&self.data, op.key),
                 }
             }
             Ok(commit.commit()?)
@@ -224,15 +225,12 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use record::kv::{Op, Row, StoreShardId};
+    use record::kv::{Row, StoreShardId};
 
     use super::*;
 
     fn ops(range: std::ops::Range<u32>, step: usize, value: Option<&str>) -> Batch {
-        let op = |n: u32| Op {
-            key: Bytes::from(format!("key-{n:04}")),
-            value: value.map(|value| Bytes::from(format!("{value}-{n}"))),
-        };
+        let op = |n: u32| (format!("key-{n:04}"), value.map(|value| format!("{value}-{n}")));
         Batch { store_shard: StoreShardId(0), number: 0, term: 0, ops: range.step_by(step).map(op).collect() }
     }
 
@@ -252,9 +250,11 @@ mod tests {
         ];
         for (number, batch) in (1..).zip(rounds) {
             for op in &batch.ops {
-                match &op.value {
-                    Some(value) => model.insert(op.key.clone(), value.clone()),
-                    None => model.remove(&op.key),
+                match op.value {
+                    Some(value) => {
+                        model.insert(Bytes::copy_from_slice(op.key), Bytes::copy_from_slice(value))
+                    }
+                    None => model.remove(op.key),
                 };
             }
             database.commit(Stamp { number, tag: 9 }, [&batch].into_iter(), PersistMode::SyncData).unwrap();

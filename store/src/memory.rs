@@ -10,7 +10,8 @@ use std::convert::Infallible;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use record::kv::{Batch, CommitOutcome, Op, Query, Rows, StoreShardId};
+use record::Ops;
+use record::kv::{Batch, CommitOutcome, Query, Rows, StoreShardId};
 
 use crate::answer::StoreAnswer;
 use crate::options::valid_store_shards;
@@ -32,7 +33,7 @@ struct MemoryShard {
     /// From which shard, and what, oldest first.
     pending: VecDeque<(u16, Batch)>,
     /// On disk by a commit that failed: nobody sees it before the next start.
-    surprise: Vec<Op>,
+    surprise: Ops,
 }
 
 impl MemoryStore {
@@ -85,7 +86,7 @@ impl MemoryStore {
             };
             answers.push((from_shard, StoreAnswer::Committed { store_shard, number: batch.number, outcome }));
             if outcome == CommitOutcome::Committed {
-                shard.apply(batch.ops);
+                shard.apply(&batch.ops);
             }
         }
         answers
@@ -98,7 +99,7 @@ impl MemoryStore {
         if !self.poisoned && !self.full {
             let shard = self.shard_mut(store_shard);
             let current = shard.pending.iter().filter(|(_, batch)| batch.term == term);
-            let ops: Vec<_> = current.take(survivors).flat_map(|(_, batch)| batch.ops.clone()).collect();
+            let ops = current.take(survivors).flat_map(|(_, batch)| &batch.ops);
             shard.surprise.extend(ops);
         }
         self.poisoned = true;
@@ -126,7 +127,7 @@ impl MemoryStore {
             let kept = survivors(StoreShardId(index as u16), pending.len()).min(pending.len());
             for (_, batch) in pending.into_iter().take(kept) {
                 if writable && batch.term == term {
-                    shard.apply(batch.ops);
+                    shard.apply(&batch.ops);
                 }
             }
         }
@@ -155,18 +156,20 @@ impl MemoryStore {
 }
 
 impl MemoryShard {
-    fn apply(&mut self, ops: Vec<Op>) {
-        for Op { key, value } in ops {
-            match value {
-                Some(value) => self.durable.insert(key, value),
-                None => self.durable.remove(&key),
+    fn apply(&mut self, ops: &Ops) {
+        for op in ops {
+            match op.value {
+                Some(value) => {
+                    self.durable.insert(Bytes::copy_from_slice(op.key), Bytes::copy_from_slice(value))
+                }
+                None => self.durable.remove(op.key),
             };
         }
     }
 
     fn restart(&mut self) {
         let ops = std::mem::take(&mut self.surprise);
-        self.apply(ops);
+        self.apply(&ops);
     }
 }
 
@@ -194,8 +197,8 @@ mod tests {
     const SHARD: StoreShardId = StoreShardId(0);
 
     fn put(store: &mut MemoryStore, number: u64, key: &'static str) {
-        let op = Op { key: Bytes::from_static(key.as_bytes()), value: Some(Bytes::from_static(b"v")) };
-        store.submit(2, Batch { store_shard: SHARD, number, term: store.term(), ops: vec![op] });
+        let ops = [(key, Some("v"))].into_iter().collect();
+        store.submit(2, Batch { store_shard: SHARD, number, term: store.term(), ops });
     }
 
     fn keys(store: &MemoryStore) -> String {
@@ -231,7 +234,7 @@ mod tests {
     fn an_older_term_is_fenced() {
         let mut store = MemoryStore::new(1);
         store.crash(|_, _| 0);
-        store.submit(2, Batch { store_shard: SHARD, number: 1, term: 1, ops: vec![] });
+        store.submit(2, Batch { store_shard: SHARD, number: 1, term: 1, ops: Ops::default() });
         assert_eq!(outcomes(&store.sync(SHARD, 9)), [(1, CommitOutcome::Fenced)]);
     }
 

@@ -242,7 +242,7 @@ pub(crate) fn checked_bytes(batch: &Batch, term: u64) -> usize {
     let mut bytes = 0;
     for op in &batch.ops {
         assert!(!op.key.is_empty() && op.key.len() <= KEY_LEN_MAX, "a key of {} bytes", op.key.len());
-        let value_len = op.value.as_ref().map_or(0, |value| value.len());
+        let value_len = op.value.map_or(0, <[u8]>::len);
         assert!(value_len <= VALUE_LEN_MAX, "a value of {value_len} bytes");
         bytes += op.key.len() + value_len;
     }

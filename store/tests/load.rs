@@ -8,8 +8,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use bytes::Bytes;
-use common::{PATIENCE, op, open, options, try_open};
-use store::record::kv::{Batch, CommitOutcome, Op, StoreShardId};
+use common::{PATIENCE, open, options, try_open};
+use store::record::kv::{Batch, CommitOutcome, StoreShardId};
 use store::{
     Answers, COMMIT_QUEUE_BATCHES_MAX, GROUP_BATCHES_MAX, LOAD_QUEUE_MAX, LoadRequest, RefusedReason, Store,
     StoreAnswer, check,
@@ -70,7 +70,8 @@ impl Answers for ToGate {
 }
 
 fn batch(number: u64, key: &str) -> Batch {
-    Batch { store_shard: StoreShardId(0), number, term: 1, ops: vec![op(key, Some("v"))] }
+    let ops = [(key, Some("v"))].into_iter().collect();
+    Batch { store_shard: StoreShardId(0), number, term: 1, ops }
 }
 
 #[test]
@@ -86,8 +87,7 @@ fn many_shards_are_answered_in_order_and_once_per_group() {
             scope.spawn(move || {
                 for number in 1..=BATCHES {
                     for store_shard in 0..2 {
-                        let key = Bytes::from(format!("{shard}-{number}"));
-                        let ops = vec![Op { key, value: Some(Bytes::from_static(b"v")) }];
+                        let ops = [(format!("{shard}-{number}"), Some("v"))].into_iter().collect();
                         let store_shard = StoreShardId(store_shard);
                         store.submit(shard, Batch { store_shard, number, term: 1, ops }).unwrap();
                     }
@@ -166,7 +166,7 @@ fn more_data_than_a_journal_holds() {
                 .map(|_| {
                     let ops = (0..100).map(|_| {
                         rows += 1;
-                        Op { key: Bytes::from(rows.to_be_bytes().to_vec()), value: Some(value.clone()) }
+                        (Bytes::from(rows.to_be_bytes().to_vec()), Some(value.clone()))
                     });
                     let ops = ops.collect();
                     store.submit(0, ops)

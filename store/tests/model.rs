@@ -3,9 +3,9 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Opened, PATIENCE, options, try_open};
+use common::{Change, Opened, PATIENCE, options, try_open};
 use proptest::prelude::*;
-use store::record::kv::{Batch, CommitOutcome, Op, Query, StoreShardId};
+use store::record::kv::{Batch, CommitOutcome, Query, StoreShardId};
 use store::{MemoryStore, StoreAnswer};
 
 const STORE_SHARDS: u16 = 2;
@@ -13,7 +13,7 @@ const STORE_SHARDS: u16 = 2;
 #[derive(Clone, Debug)]
 enum Step {
     /// Batches that are handed in together, so that the committer may merge them.
-    Commit(Vec<(u16, Vec<Op>)>),
+    Commit(Vec<(u16, Vec<Change>)>),
     /// A batch of the term before.
     Stale(u16),
     Load(u16, Vec<Query>),
@@ -30,13 +30,13 @@ fn bound() -> impl Strategy<Value = Bytes> {
     prop_oneof![1 => Just(Bytes::new()), 8 => key(), 1 => Just(Bytes::from(vec![0xff; 5]))]
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op() -> impl Strategy<Value = Change> {
     let value = prop_oneof![
         2 => Just(None),
         4 => prop::collection::vec(any::<u8>(), 0..40).prop_map(|value| Some(Bytes::from(value))),
         1 => (3_900_usize..=4_000).prop_map(|len| Some(Bytes::from(vec![7; len]))),
     ];
-    (key(), value).prop_map(|(key, value)| Op { key, value })
+    (key(), value)
 }
 
 fn query() -> impl Strategy<Value = Query> {
@@ -70,8 +70,9 @@ impl Pair {
         Self { dir, disk, memory: MemoryStore::new(STORE_SHARDS), number: 0 }
     }
 
-    fn submit(&mut self, store_shard: u16, term: u64, ops: Vec<Op>) {
+    fn submit(&mut self, store_shard: u16, term: u64, ops: Vec<Change>) {
         self.number += 1;
+        let ops = ops.into_iter().collect();
         let batch = Batch { store_shard: StoreShardId(store_shard), number: self.number, term, ops };
         self.memory.submit(1, batch.clone());
         self.disk.as_ref().unwrap().store.submit(1, batch).unwrap();
@@ -97,7 +98,7 @@ impl Pair {
                 }
             }
             Step::Stale(store_shard) => {
-                self.submit(store_shard, term - 1, vec![Op { key: "stale".into(), value: Some("!".into()) }]);
+                self.submit(store_shard, term - 1, vec![common::op("stale", Some("!"))]);
             }
             Step::Load(store_shard, queries) => {
                 let expected = self.memory.load(StoreShardId(store_shard), &queries);
@@ -141,9 +142,9 @@ proptest! {
 #[test]
 fn a_write_after_a_reopen_is_committed() {
     let mut pair = Pair::new();
-    pair.step(Step::Commit(vec![(0, vec![Op { key: "k".into(), value: Some("v".into()) }])]));
+    pair.step(Step::Commit(vec![(0, vec![common::op("k", Some("v"))])]));
     pair.step(Step::Reopen);
-    pair.step(Step::Commit(vec![(0, vec![Op { key: "k".into(), value: None }])]));
+    pair.step(Step::Commit(vec![(0, vec![common::op("k", None)])]));
     let outcome = pair.disk.as_mut().unwrap().commit(0, vec![]);
     assert_eq!(outcome, CommitOutcome::Committed);
 }

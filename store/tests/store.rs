@@ -3,6 +3,7 @@
 mod common;
 
 use common::{PATIENCE, op, open, options, range, try_open};
+use store::record::Ops;
 use store::record::kv::{Batch, CommitOutcome, Query, StoreShardId};
 use store::{LoadRequest, OpenError, RefusedReason};
 
@@ -58,8 +59,10 @@ fn an_older_term_is_fenced() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).close();
     let mut store = open(dir.path());
-    let batch =
-        |number, term| Batch { store_shard: StoreShardId(0), number, term, ops: vec![op("k", Some("old"))] };
+    let batch = |number, term| {
+        let ops = [("k", Some("old"))].into_iter().collect();
+        Batch { store_shard: StoreShardId(0), number, term, ops }
+    };
     store.store.submit(3, batch(7, 1)).unwrap();
     assert_eq!(store.inbox.outcome(3, 0, 7), CommitOutcome::Fenced);
     assert!(store.all(0).is_empty());
@@ -87,7 +90,7 @@ fn a_closed_store_refuses() {
     let store = open(dir.path());
     store.store.close(PATIENCE).unwrap();
     store.store.close(PATIENCE).unwrap();
-    let batch = Batch { store_shard: StoreShardId(0), number: 1, term: 1, ops: vec![] };
+    let batch = Batch { store_shard: StoreShardId(0), number: 1, term: 1, ops: Ops::default() };
     assert_eq!(store.store.submit(0, batch).unwrap_err().reason, RefusedReason::Closed);
     let request = LoadRequest { from_shard: 0, token: 1, store_shard: StoreShardId(0), queries: vec![] };
     assert_eq!(store.store.load(request).unwrap_err().reason, RefusedReason::Closed);

@@ -3,7 +3,7 @@
 //! At most one batch per store shard is in flight; what changes meanwhile gathers in the next one. That is the group
 //! commit, it tunes itself, and a batch that the store refuses as full has nothing behind it that builds on it.
 
-use record::{Batch, CommitOutcome, Key, Op, Record, StoreShardId};
+use record::{Batch, CommitOutcome, Key, Ops, Record, StoreShardId};
 
 /// A batch of one store shard: the one that will hold a change made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -12,7 +12,9 @@ pub struct Stamp(pub u64);
 /// What to do once a batch is on disk. `W` is the shard's own list of such things.
 #[derive(Debug)]
 struct Lane<W> {
-    building: Vec<Op>,
+    building: Ops,
+    /// Bytes of the batch before: the next one is likely to need as much room.
+    room: usize,
     waiting_for_building: Vec<W>,
     in_flight: Option<u64>,
     waiting_for_in_flight: Vec<W>,
@@ -24,7 +26,8 @@ struct Lane<W> {
 impl<W> Default for Lane<W> {
     fn default() -> Self {
         Self {
-            building: Vec::new(),
+            building: Ops::default(),
+            room: 0,
             waiting_for_building: Vec::new(),
             in_flight: None,
             waiting_for_in_flight: Vec::new(),
@@ -58,15 +61,19 @@ impl<W> Commits<W> {
     }
 
     pub fn put(&mut self, store_shard: StoreShardId, key: &Key, record: &impl Record) {
-        self.push(store_shard, Op { key: key.bytes(), value: Some(record.encode()) });
+        self.building(store_shard).put_record(key, record);
     }
 
     pub fn delete(&mut self, store_shard: StoreShardId, key: &Key) {
-        self.push(store_shard, Op { key: key.bytes(), value: None });
+        self.building(store_shard).delete_record(key);
     }
 
-    fn push(&mut self, store_shard: StoreShardId, op: Op) {
-        self.lanes[store_shard.0 as usize].building.push(op);
+    fn building(&mut self, store_shard: StoreShardId) -> &mut Ops {
+        let lane = &mut self.lanes[store_shard.0 as usize];
+        if lane.building.is_empty() && lane.room > 0 {
+            lane.building = Ops::with_capacity(std::mem::take(&mut lane.room));
+        }
+        &mut lane.building
     }
 
     /// The batch that holds a change made now. Until [`Commits::is_committed`] says so, nothing that shows the change
@@ -118,6 +125,7 @@ impl<W> Commits<W> {
             lane.in_flight = Some(lane.number);
             lane.waiting_for_in_flight = std::mem::take(&mut lane.waiting_for_building);
             let ops = std::mem::take(&mut lane.building);
+            lane.room = ops.as_bytes().len();
             let store_shard = StoreShardId(index as u16);
             hand_over(Batch { store_shard, number: lane.number, term: self.term, ops });
         }

@@ -171,7 +171,8 @@ mod tests {
         assert_eq!(put_off.due(), None);
         put_off.put_load(start, load(1));
         put_off.put_load(start + RETRY_EVERY / 2, load(2));
-        let batch = Batch { store_shard: record::StoreShardId(0), number: 1, term: 1, ops: Vec::new() };
+        let (store_shard, ops) = (record::StoreShardId(0), record::Ops::default());
+        let batch = Batch { store_shard, number: 1, term: 1, ops };
         put_off.put_batch(start + RETRY_EVERY * 2, batch);
         assert_eq!(put_off.due(), Some(start + RETRY_EVERY));
     }

@@ -101,36 +101,42 @@ impl Key {
     }
 
     pub fn bytes(&self) -> Bytes {
-        let mut out = start(self.slot(), self.table(), self.len() - PREFIX_LEN);
+        let mut out = Vec::with_capacity(self.len());
+        self.write(&mut out);
+        out.into()
+    }
+
+    /// Appends the key's bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        put_prefix(out, self.slot(), self.table());
         match self {
             Key::SlotState(_) => {}
             Key::Name(name) => out.put_slice(name.as_bytes()),
             Key::Account(user) => out.put_u64(user.0),
             Key::List(user, conversation) | Key::Outbox(user, conversation) => {
                 out.put_u64(user.0);
-                put_conversation(&mut out, *conversation);
+                put_conversation(out, *conversation);
             }
-            Key::Checkpoint(conversation) => put_conversation(&mut out, *conversation),
+            Key::Checkpoint(conversation) => put_conversation(out, *conversation),
             Key::Remembered(conversation, user, device) => {
-                put_conversation(&mut out, *conversation);
+                put_conversation(out, *conversation);
                 out.put_u64(user.0);
                 out.put_u32(device.0);
             }
             Key::Marks(conversation, user) => {
-                put_conversation(&mut out, *conversation);
+                put_conversation(out, *conversation);
                 out.put_u64(user.0);
             }
             Key::Entry(conversation, seq) => {
-                put_conversation(&mut out, *conversation);
+                put_conversation(out, *conversation);
                 out.put_u64(*seq);
             }
             Key::Chunk(conversation, seq, index) => {
-                put_conversation(&mut out, *conversation);
+                put_conversation(out, *conversation);
                 out.put_u64(*seq);
                 out.put_u16(*index);
             }
         }
-        out.freeze()
     }
 
     /// Bytes of the whole key. Exact, so that freezing it costs nothing.
@@ -226,12 +232,16 @@ pub fn chunk_range(conversation: ConversationId, first: u64, last: u64) -> (Byte
 
 fn start(slot: Slot, table: Table, more: usize) -> BytesMut {
     let mut out = BytesMut::with_capacity(PREFIX_LEN + more);
-    out.put_u16(slot.number());
-    out.put_u8(table as u8);
+    put_prefix(&mut out, slot, table);
     out
 }
 
-fn put_conversation(out: &mut BytesMut, conversation: ConversationId) {
+fn put_prefix(out: &mut impl BufMut, slot: Slot, table: Table) {
+    out.put_u16(slot.number());
+    out.put_u8(table as u8);
+}
+
+fn put_conversation(out: &mut impl BufMut, conversation: ConversationId) {
     out.put_u64(conversation.low.0);
     out.put_u64(conversation.high.0);
 }

@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 
+use crate::ops::Ops;
+
 /// Longest key in bytes. The longest one there is holds a user's name.
 pub const KEY_LEN_MAX: usize = 80;
 /// Longest value in bytes. A larger value torn by a power cut can keep the embedded store from opening.
@@ -25,13 +27,6 @@ impl StoreShardId {
     }
 }
 
-/// One change. A `None` value deletes the key; deleting an absent key is allowed and does nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Op {
-    pub key: Bytes,
-    pub value: Option<Bytes>,
-}
-
 /// The changes of one turn of one shard to one store shard. Atomic: after a crash all of it is there or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -40,8 +35,7 @@ pub struct Batch {
     pub number: u64,
     /// The term under which the shard writes. An older term than the store's is answered `Fenced`.
     pub term: u64,
-    /// In order; a later op on the same key wins.
-    pub ops: Vec<Op>,
+    pub ops: Ops,
 }
 
 /// What became of a batch.

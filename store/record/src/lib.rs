@@ -3,10 +3,12 @@
 mod body;
 pub mod keys;
 pub mod kv;
+pub mod ops;
 pub mod records;
 pub mod verify;
 
 pub use body::body_hash;
 pub use keys::{Key, Table};
-pub use kv::{Batch, CommitOutcome, Op, Query, Row, Rows, StoreShardId};
+pub use kv::{Batch, CommitOutcome, Query, Row, Rows, StoreShardId};
+pub use ops::{Op, Ops};
 pub use records::*;

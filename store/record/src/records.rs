@@ -23,7 +23,16 @@ pub trait Record: Sized {
     /// First byte of the value; equals the number of its table.
     const KIND: u8;
 
-    fn encode(&self) -> Bytes;
+    /// The value alone.
+    fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(256);
+        self.write(&mut out);
+        out.into_boxed_slice().into() // given back room costs less than a counter beside the bytes
+    }
+
+    /// Appends the value.
+    fn write(&self, out: &mut Vec<u8>);
+
     fn decode(value: &[u8]) -> Result<Self, RecordError>;
 }
 
@@ -32,14 +41,11 @@ macro_rules! record {
         impl Record for $name {
             const KIND: u8 = crate::keys::Table::$table as u8;
 
-            fn encode(&self) -> Bytes {
-                let mut out = Vec::with_capacity(256);
+            fn write(&self, out: &mut Vec<u8>) {
                 out.extend([Self::KIND, $version]);
                 // Positions in an archive are relative, and nothing in it is aligned: it may begin anywhere.
-                rkyv::api::high::to_bytes_in::<_, RkyvError>(self, out)
-                    .expect("an in-memory archive cannot fail")
-                    .into_boxed_slice() // given back room costs less than a counter beside the bytes
-                    .into()
+                *out = rkyv::api::high::to_bytes_in::<_, RkyvError>(self, std::mem::take(out))
+                    .expect("an in-memory archive cannot fail");
             }
 
             fn decode(value: &[u8]) -> Result<Self, RecordError> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use store::record::kv::{Batch, CommitOutcome, Op, Query, Rows, StoreShardId};
+use store::record::kv::{Batch, CommitOutcome, Query, Rows, StoreShardId};
 use store::{Answers, LoadRequest, OpenError, Store, StoreAnswer, StoreOptions};
 
 /// Longer than any machine needs; only a hang reaches it.
@@ -86,11 +86,12 @@ pub fn open(dir: &Path) -> Opened {
     try_open(options(dir)).unwrap()
 }
 
-pub fn op(key: &str, value: Option<&str>) -> Op {
-    Op {
-        key: Bytes::copy_from_slice(key.as_bytes()),
-        value: value.map(|value| Bytes::copy_from_slice(value.as_bytes())),
-    }
+/// A key and its new value.
+pub type Change = (Bytes, Option<Bytes>);
+
+pub fn op(key: &str, value: Option<&str>) -> Change {
+    let value = value.map(|value| Bytes::copy_from_slice(value.as_bytes()));
+    (Bytes::copy_from_slice(key.as_bytes()), value)
 }
 
 pub fn range(from: &str, to: &str) -> Query {
@@ -105,15 +106,16 @@ pub fn range(from: &str, to: &str) -> Query {
 
 impl Opened {
     /// Submits from shard 0 and gives the batch's number.
-    pub fn submit(&mut self, store_shard: u16, ops: Vec<Op>) -> u64 {
+    pub fn submit(&mut self, store_shard: u16, ops: Vec<Change>) -> u64 {
         self.next += 1;
         let (number, term) = (self.next, self.store.term());
+        let ops = ops.into_iter().collect();
         let batch = Batch { store_shard: StoreShardId(store_shard), number, term, ops };
         self.store.submit(0, batch).unwrap();
         number
     }
 
-    pub fn commit(&mut self, store_shard: u16, ops: Vec<Op>) -> CommitOutcome {
+    pub fn commit(&mut self, store_shard: u16, ops: Vec<Change>) -> CommitOutcome {
         let number = self.submit(store_shard, ops);
         self.inbox.outcome(0, store_shard, number)
     }

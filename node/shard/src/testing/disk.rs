@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use record::kv::{KEY_LEN_MAX, VALUE_LEN_MAX};
-use record::{Key, Op, Query, Record, Row, Rows};
+use record::{Key, Ops, Query, Record, Row, Rows};
 
 /// Keys carry their slot, so one map holds all store shards.
 #[derive(Debug, Default)]
@@ -13,16 +13,16 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub fn write(&mut self, ops: &[Op]) {
+    pub fn write(&mut self, ops: &Ops) {
         for op in ops {
-            assert!(op.key.len() <= KEY_LEN_MAX && Key::parse(&op.key).is_some());
-            match &op.value {
+            assert!(op.key.len() <= KEY_LEN_MAX && Key::parse(op.key).is_some());
+            match op.value {
                 Some(value) => {
                     assert!(value.len() <= VALUE_LEN_MAX, "a value of {} bytes", value.len());
-                    self.rows.insert(op.key.clone(), value.clone());
+                    self.rows.insert(Bytes::copy_from_slice(op.key), Bytes::copy_from_slice(value));
                 }
                 None => {
-                    self.rows.remove(&op.key);
+                    self.rows.remove(op.key);
                 }
             }
         }

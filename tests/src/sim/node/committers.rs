@@ -17,7 +17,7 @@ impl World {
         let numbers = [10, u64::from(shard), Self::number(store_shard), batch.number, batch.ops.len() as u64];
         let bytes: Vec<u8> = batch.ops.iter().flat_map(|op| op.key.iter().copied()).collect();
         self.trace.note(self.queue.now_us(), &numbers, &bytes, || {
-            let keys: Vec<_> = batch.ops.iter().map(|op| record::Key::parse(&op.key)).collect();
+            let keys: Vec<_> = batch.ops.iter().map(|op| record::Key::parse(op.key)).collect();
             format!("shard {shard} commits batch {} to store shard {}: {keys:?}", batch.number, store_shard.0)
         });
         let idle = self.store.pending(store_shard) == 0;
