@@ -26,9 +26,14 @@ pub enum Bug {
     MarkGoesBack,
     /// A pull does not tell what did not fit.
     PullForgetsMore,
+    /// Costs an allocation more per send.
+    CopyBody,
+    /// Costs a thousand instructions more per send.
+    ReadBodyAgain,
 }
 
 impl Bug {
+    /// Those that change what somebody sees. The others only cost: the check of counts finds them.
     pub const ALL: &[Bug] = &[
         Bug::SkipDedupe,
         Bug::IgnorePrevious,
@@ -56,6 +61,20 @@ impl Bugs {
     pub fn has(self, bug: Bug) -> bool {
         self.planted == Some(bug)
     }
+
+    /// Costs something, when that is planted.
+    #[cfg(feature = "planted-bugs")]
+    pub fn waste(self, body: &[u8]) {
+        if self.has(Bug::CopyBody) {
+            std::hint::black_box(body.to_vec());
+        }
+        if self.has(Bug::ReadBodyAgain) {
+            body.iter().cycle().take(1_000).for_each(|byte| _ = std::hint::black_box(byte));
+        }
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    pub const fn waste(self, _body: &[u8]) {}
 
     #[cfg(not(feature = "planted-bugs"))]
     pub const fn has(self, _bug: Bug) -> bool {

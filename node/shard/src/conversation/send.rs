@@ -40,6 +40,7 @@ pub(super) fn run(
 ) -> Result<(), Refused> {
     let view = body.view();
     let bytes = view.body().map_or(&[][..], |body| body.bytes());
+    core.bugs.waste(bytes);
     let hash = body_hash(view.body_kind().0, bytes);
     let sender = Sender { side: conversation.side(caller.user), device: caller.place.device };
     let decision = conversation.sends.decide(sender, view.counter(), view.previous(), hash);
