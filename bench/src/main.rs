@@ -2,29 +2,58 @@
 
 use std::process::ExitCode;
 
-use bench::{direct, idle};
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use bench::limit::{self, relay};
+use bench::machine;
+use bench::report::Outputs;
+use bench::report::model::Run;
+use bench::scenario::{direct, idle};
+use clap::{Args, Parser, Subcommand};
 
 /// Load generator for a Ringtalk node. Without --connect it starts a node of its own, on a fresh data folder, and stops it.
 #[derive(Parser, Debug)]
 #[command(name = "bench", version)]
 struct Arguments {
     #[command(subcommand)]
-    scenario: Scenario,
+    task: Task,
 }
 
 #[derive(Subcommand, Debug)]
-enum Scenario {
-    /// Pairs of users: one sends to the other, durably acknowledged.
-    Direct(direct::Options),
-    /// Logged-in sessions that do nothing: what each costs in memory.
-    Idle(idle::Options),
+enum Task {
+    /// Pairs of users: one sends to the other, durably acknowledged
+    Direct(Reported<direct::Options>),
+    /// Logged-in sessions that do nothing: what each costs in memory
+    Idle(Reported<idle::Options>),
+    /// The physical limits of this machine: raw relay, fdatasync, mesh, encryption
+    Limit(Reported<limit::Options>),
+    /// The raw relay itself, as `limit` starts it
+    #[command(hide = true)]
+    Relay(relay::RelayOptions),
+}
+
+/// What ends in a report.
+#[derive(Args, Debug)]
+struct Reported<O: Args> {
+    #[command(flatten)]
+    options: O,
+    #[command(flatten)]
+    outputs: Outputs,
+}
+
+impl<O: Args> Reported<O> {
+    fn report(&self, run: impl FnOnce(&O) -> Result<Vec<Run>>) -> Result<()> {
+        let mut report = machine::report();
+        report.runs = run(&self.options)?;
+        self.outputs.write(report)
+    }
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().scenario {
-        Scenario::Direct(options) => direct::run(&options),
-        Scenario::Idle(options) => idle::run(&options),
+    let result = match Arguments::parse().task {
+        Task::Direct(task) => task.report(direct::run),
+        Task::Idle(task) => task.report(idle::run),
+        Task::Limit(task) => task.report(limit::run),
+        Task::Relay(options) => relay::serve(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,38 +1,58 @@
-//! The node under test: started here or already running, and what the operating system says about it.
+//! The process under test: started here or already running.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 use rustix::thread::CpuSet;
 
-use crate::NodeOptions;
+use crate::options::NodeOptions;
+use crate::usage::{self, Usage};
 
-/// How long a node may take to stop before it is killed.
-const STOP_S_MAX: u64 = 20;
+/// How long a process may take to stop before it is killed.
+const STOP_MAX: Duration = Duration::from_secs(20);
+/// A process is quiet when it uses less than this share of a core over [`QUIET_STEP`].
+const QUIET_SHARE: f64 = 0.02;
+const QUIET_STEP: Duration = Duration::from_millis(100);
+/// How long work that was put off, such as compaction, is waited for.
+const QUIET_MAX: Duration = Duration::from_secs(20);
+/// What every node under test is started with: limits that only a bench meets, and sessions that outlive other rounds.
+const NODE_ARGUMENTS: &[&str] = &[
+    "--register",
+    "open",
+    "--iterations",
+    "4096",
+    "--rate-logins",
+    "0",
+    "--rate-messages",
+    "0",
+    "--rate-queries",
+    "0",
+    "--rate-light",
+    "0",
+    "--connections-per-address",
+    "100000",
+    "--unauthenticated-max",
+    "20000",
+    "--idle-timeout",
+    "86400",
+];
 
 #[derive(Debug)]
 pub struct Server {
     pub address: SocketAddr,
     pub pid: u32,
-    child: Option<Child>,
+    /// The data folder, where it is known.
+    pub data: Option<PathBuf>,
+    started: Option<(Command, Child)>,
     _folder: Option<tempfile::TempDir>,
 }
 
-/// What the operating system has counted for the node so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Usage {
-    /// Time on a processor, all threads, in nanoseconds.
-    pub cpu_ns: u64,
-    pub context_switches: u64,
-    /// Bytes handed to block devices.
-    pub disk_bytes: u64,
-}
-
-/// Runs this thread on `cores` only; processes started from now on inherit it.
+/// Runs this thread on `cores` only; threads and processes started from now on inherit it.
 pub fn pin(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
     for core in cores {
@@ -41,22 +61,30 @@ pub fn pin(cores: &[usize]) -> Result<()> {
     rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("pinning to cores {cores:?}"))
 }
 
-fn parse_cores(list: &str) -> Result<Vec<usize>> {
+pub(crate) fn parse_cores(list: &str) -> Result<Vec<usize>> {
     list.split(',').map(|core| core.trim().parse().with_context(|| format!("core {core:?}"))).collect()
 }
 
+/// A port that was free a moment ago.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0").context("a free port")?.local_addr()?)
+}
+
 impl Server {
-    /// `more` goes to a node that is started, behind what every scenario wants.
-    pub fn start_or_connect(options: &NodeOptions, more: &[&str]) -> Result<Self> {
+    /// The node of the options, and this thread pinned to the load's core. `more` goes to a node that is started, in front
+    /// of what the user gave.
+    pub fn node(options: &NodeOptions, more: &[&str]) -> Result<Self> {
         let server = match (options.connect, options.pid) {
-            (Some(address), Some(pid)) => Self { address, pid, child: None, _folder: None },
-            _ => Self::start(options, more)?,
+            (Some(address), Some(pid)) => {
+                Self { address, pid, data: options.data.clone(), started: None, _folder: None }
+            }
+            _ => Self::start_node(options, more)?,
         };
         pin(&[options.load_core])?;
         Ok(server)
     }
 
-    fn start(options: &NodeOptions, more: &[&str]) -> Result<Self> {
+    fn start_node(options: &NodeOptions, more: &[&str]) -> Result<Self> {
         let program = match &options.node {
             Some(path) => path.clone(),
             None => beside_this_program()?,
@@ -65,99 +93,123 @@ impl Server {
             Some(_) => None,
             None => Some(tempfile::tempdir().context("a data folder")?),
         };
-        let data = options.data.as_deref().unwrap_or_else(|| folder.as_ref().expect("made above").path());
+        let data = options.data.clone().or_else(|| Some(folder.as_ref()?.path().to_owned()));
+        let data = data.expect("one of the two is there");
         let address = free_address()?;
         pin(&parse_cores(&options.server_cores)?)?;
         let listen = if options.tls { "--listen" } else { "--listen-plain" };
-        let mut child = Command::new(&program)
-            .arg("--data")
-            .arg(data)
-            .args([listen, &address.to_string(), "--cores", &options.server_cores, "--register", "open"])
-            .args([
-                "--iterations",
-                "4096",
-                "--rate-logins",
-                "0",
-                "--rate-messages",
-                "0",
-                "--rate-queries",
-                "0",
-            ])
-            .args(["--connections-per-address", "100000", "--unauthenticated-max", "20000"])
-            .args(more)
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {}", program.display()))?;
-        let stdout = child.stdout.take().expect("piped above");
-        let mut server = Self { address, pid: child.id(), child: Some(child), _folder: folder };
-        server.wait_until_ready(stdout)?;
+        let mut command = Command::new(&program);
+        command.arg("--data").arg(&data);
+        command.args([listen, &address.to_string(), "--cores", &options.server_cores, "--log", "warn"]);
+        command.args(NODE_ARGUMENTS).args(more).args(&options.node_arg);
+        let mut server = Self::spawn(command, address, folder)?;
+        server.data = Some(data);
         Ok(server)
     }
 
-    /// The node prints its banner when it accepts; the rest of its output is read and dropped.
-    fn wait_until_ready(&mut self, stdout: std::process::ChildStdout) -> Result<()> {
-        let mut lines = BufReader::new(stdout).lines();
-        loop {
-            match lines.next() {
-                Some(Ok(line)) if line == "ready" => break,
-                Some(Ok(_)) => {}
-                _ => bail!("the node ended before it was ready"),
-            }
-        }
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(())
+    /// Starts a program that prints `ready` when it accepts at `address`. It is stopped when this is dropped, and then
+    /// `folder` is removed.
+    pub(crate) fn spawn(
+        mut command: Command,
+        address: SocketAddr,
+        folder: Option<tempfile::TempDir>,
+    ) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = launch(&mut command)?;
+        let pid = child.id();
+        Ok(Self { address, pid, data: None, started: Some((command, child)), _folder: folder })
+    }
+
+    /// Stops it and starts it again with the same arguments and data.
+    ///
+    /// # Errors
+    /// If it was not started here.
+    pub fn restart(&mut self, options: &NodeOptions) -> Result<()> {
+        let Some((mut command, child)) = self.started.take() else {
+            bail!("a node that was not started here cannot be started again");
+        };
+        stop(child);
+        pin(&parse_cores(&options.server_cores)?)?;
+        let child = launch(&mut command)?;
+        self.pid = child.id();
+        self.started = Some((command, child));
+        pin(&[options.load_core])
     }
 
     pub fn usage(&self) -> Result<Usage> {
-        let mut usage = Usage::default();
-        let tasks = PathBuf::from(format!("/proc/{}/task", self.pid));
-        for task in std::fs::read_dir(&tasks).with_context(|| format!("reading {}", tasks.display()))? {
-            let task = task?.path();
-            // A thread may end between the listing and the reading.
-            let Ok(text) = std::fs::read_to_string(task.join("schedstat")) else { continue };
-            usage.cpu_ns +=
-                text.split_whitespace().next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-            let status = std::fs::read_to_string(task.join("status")).unwrap_or_default();
-            usage.context_switches += fields_ending(&status, "ctxt_switches:");
-        }
-        let io = std::fs::read_to_string(format!("/proc/{}/io", self.pid)).unwrap_or_default();
-        usage.disk_bytes = fields_ending(&io, "write_bytes:");
-        Ok(usage)
+        Usage::read(self.pid)
     }
 
-    /// Anonymous memory of the node in bytes.
-    pub fn anonymous_bytes(&self) -> Result<u64> {
-        let path = format!("/proc/{}/smaps_rollup", self.pid);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        Ok(fields_ending(&text, "Anonymous:") * 1024)
+    /// Waits until nothing that was put off is left, so that its cost falls to the round that caused it. `false`: it was
+    /// still busy when the patience ended.
+    pub fn wait_until_quiet(&self) -> Result<bool> {
+        let begin = Instant::now();
+        let mut before = usage::cpu_ns(self.pid)?;
+        while begin.elapsed() < QUIET_MAX {
+            let step = Instant::now();
+            std::thread::sleep(QUIET_STEP);
+            let after = usage::cpu_ns(self.pid)?;
+            let share = after.saturating_sub(before) as f64 / step.elapsed().as_nanos() as f64;
+            if share < QUIET_SHARE {
+                return Ok(true);
+            }
+            before = after;
+        }
+        Ok(false)
+    }
+
+    /// Bytes of all files in the data folder, where it is known.
+    pub fn store_bytes(&self) -> Option<u64> {
+        self.data.as_deref().map(usage::folder_bytes)
     }
 }
 
-/// The sum of the numbers on lines whose name is or ends with `name`.
-fn fields_ending(text: &str, name: &str) -> u64 {
-    text.lines()
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            words.next()?.ends_with(name).then(|| words.next()?.parse::<u64>().ok())?
-        })
-        .sum()
+/// A node prints its banner when it accepts; the rest of its output is read and dropped.
+fn launch(command: &mut Command) -> Result<Child> {
+    let mut child =
+        command.spawn().with_context(|| format!("starting {}", command.get_program().to_string_lossy()))?;
+    let stdout = child.stdout.take().expect("piped by the caller");
+    if let Err(error) = wait_until_ready(stdout) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error);
+    }
+    Ok(child)
+}
+
+fn wait_until_ready(stdout: ChildStdout) -> Result<()> {
+    let mut lines = BufReader::new(stdout).lines();
+    loop {
+        match lines.next() {
+            Some(Ok(line)) if line == "ready" => break,
+            Some(Ok(_)) => {}
+            _ => bail!("the process ended before it was ready"),
+        }
+    }
+    std::thread::spawn(move || lines.for_each(drop));
+    Ok(())
+}
+
+fn stop(mut child: Child) {
+    if let Some(pid) = Pid::from_raw(child.id() as i32) {
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
+    }
+    let begin = Instant::now();
+    while begin.elapsed() < STOP_MAX {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        if let Some(pid) = Pid::from_raw(self.pid as i32) {
-            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        if let Some((_, child)) = self.started.take() {
+            stop(child);
         }
-        let begin = std::time::Instant::now();
-        while begin.elapsed().as_secs() < STOP_S_MAX {
-            if !matches!(child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        let _ = child.kill();
-        let _ = child.wait();
     }
 }
 
@@ -168,8 +220,4 @@ fn beside_this_program() -> Result<PathBuf> {
         bail!("{} is not built: run `cargo build --release`, or give --node", path.display());
     }
     Ok(path)
-}
-
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("a free port")?.local_addr()?)
 }

@@ -1,0 +1,237 @@
+//! Pairs of users of whom one sends to the other: the load of `direct` and of all that builds on it.
+
+mod pacing;
+mod tally;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use wire::ConversationId;
+use wire::message::{BodyKind, Send};
+
+use crate::driver::{Account, Driver, Entrance, Pace, PeerEvent, STAMP_LEN};
+use crate::report::model::{Round, Subject};
+use crate::server::Server;
+use crate::usage;
+
+use pacing::Pacing;
+use tally::Tally;
+
+pub const WINDOW_MAX: usize = wire::limits::WINDOW_MAX as usize;
+/// How long answers are waited for after a round.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
+/// Longest wait for events in an open loop: the next message may be due.
+const OPEN_WAIT_NS_MAX: u64 = 1_000_000;
+
+/// How messages are sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// Closed loop: so many messages of each sender without an answer.
+    Window(u16),
+    /// Open loop: so many per second over all pairs, whatever the node does.
+    Rate(f64),
+}
+
+/// How many users there are and what they send.
+#[derive(Debug, Clone, Copy)]
+pub struct Crowd {
+    pub pairs: u32,
+    /// Sessions that are logged in and do nothing.
+    pub idle: u32,
+    /// Bytes of text per message.
+    pub bytes: u32,
+}
+
+/// One sender.
+#[derive(Debug)]
+struct Sender {
+    conversation: ConversationId,
+    counter: u64,
+    outstanding: u16,
+    /// Intended send times since the round began, by counter.
+    intended_ns: [u64; WINDOW_MAX],
+    /// Intended times of messages that wait for room in the window.
+    backlog: VecDeque<u64>,
+    /// The receiver's last seq.
+    applied: u64,
+}
+
+/// A server with its pairs logged in.
+#[derive(Debug)]
+pub struct Pairs {
+    pub server: Server,
+    pub subject: Subject,
+    pub crowd: Crowd,
+    driver: Driver,
+    senders: Vec<Sender>,
+    text: Vec<u8>,
+    /// Messages acknowledged and delivered since the start.
+    pub acked: u64,
+    pub delivered: u64,
+}
+
+impl Pairs {
+    /// Logs everybody in.
+    pub fn new(server: Server, subject: Subject, tls: bool, crowd: Crowd) -> Result<Self> {
+        let run = rand::random::<u32>();
+        let users = crowd.pairs as usize * 2;
+        let names =
+            (0..users + crowd.idle as usize).map(|index| Account::new(format!("bench-{run:x}-{index}")));
+        let mut driver = Driver::new(server.address, tls, names)?;
+        let all = 0..driver.peers.len();
+        driver.bring_in(all, Pace::default(), |index| match subject {
+            Subject::Relay => Entrance::Introduce(index as u64),
+            _ => Entrance::RegisterAndLogIn,
+        })?;
+        let sender = |pair: usize| Sender {
+            conversation: ConversationId::private(
+                driver.peers[pair * 2].account.user,
+                driver.peers[pair * 2 + 1].account.user,
+            )
+            .expect("two users"),
+            counter: 0,
+            outstanding: 0,
+            intended_ns: [0; WINDOW_MAX],
+            backlog: VecDeque::new(),
+            applied: 0,
+        };
+        let senders = (0..crowd.pairs as usize).map(sender).collect();
+        let text = vec![b'x'; crowd.bytes as usize];
+        Ok(Self { server, subject, crowd, driver, senders, text, acked: 0, delivered: 0 })
+    }
+
+    /// Load for so long, then until all is answered and the server is quiet: what it put off counts too.
+    pub fn round(&mut self, mode: Mode, length: Duration) -> Result<Round> {
+        let before = self.server.usage()?;
+        let store_before = self.server.store_bytes();
+        let own_before = usage::own_cpu_ns();
+        let mut tally = Tally::new(self.server.pid)?;
+        self.load(mode, length, &mut tally)?;
+        let elapsed = tally.end_load(usage::own_cpu_ns() - own_before);
+        self.settle(&mut tally)?;
+        let quiet = self.server.wait_until_quiet()?;
+        let growth = self.server.usage()?.since(&before);
+        let mut round = tally.into_round(elapsed, &growth);
+        let mut put = |name: &str, value: f64| round.values.insert(name.to_owned(), value);
+        if let (Some(before), Some(after)) = (store_before, self.server.store_bytes()) {
+            let delivered = growth_per(after, before, round.latencies["delivery"].count);
+            put("store_bytes_per_message", delivered);
+        }
+        if let Mode::Rate(rate) = mode {
+            put("offered_per_s", rate);
+        }
+        put("quiet_after_round", f64::from(u8::from(quiet)));
+        put("acked_total", self.acked as f64);
+        put("server_anonymous_bytes", usage::anonymous_bytes(self.server.pid)? as f64);
+        Ok(round)
+    }
+
+    fn load(&mut self, mode: Mode, length: Duration, tally: &mut Tally) -> Result<()> {
+        let end_ns = length.as_nanos() as u64;
+        let mut pacing = match mode {
+            Mode::Window(_) => None,
+            Mode::Rate(rate) => Some(Pacing::new(rate, length)),
+        };
+        loop {
+            let now_ns = tally.now_ns();
+            if now_ns >= end_ns {
+                return Ok(());
+            }
+            let mut wait_ns = end_ns - now_ns;
+            match (mode, &mut pacing) {
+                (Mode::Window(window), _) => self.fill(window, now_ns),
+                (Mode::Rate(_), Some(pacing)) => {
+                    self.send_due(pacing, now_ns);
+                    let next_ns = pacing.next_ns().unwrap_or(end_ns);
+                    wait_ns = next_ns.saturating_sub(tally.now_ns()).min(OPEN_WAIT_NS_MAX);
+                }
+                (Mode::Rate(_), None) => unreachable!("a rate has its pacing"),
+            }
+            self.turn(Duration::from_nanos(wait_ns), tally)?;
+        }
+    }
+
+    /// Fills all windows.
+    fn fill(&mut self, window: u16, now_ns: u64) {
+        for pair in 0..self.senders.len() {
+            while self.senders[pair].outstanding < window {
+                self.send(pair, now_ns);
+            }
+        }
+    }
+
+    /// Sends what is due. A sender whose window is full keeps it, with its intended time, until there is room; the others
+    /// do not wait for it.
+    fn send_due(&mut self, pacing: &mut Pacing, now_ns: u64) {
+        while let Some((number, intended_ns)) = pacing.take(now_ns) {
+            let pair = (number % self.senders.len() as u64) as usize;
+            self.senders[pair].backlog.push_back(intended_ns);
+        }
+        for pair in 0..self.senders.len() {
+            while usize::from(self.senders[pair].outstanding) < WINDOW_MAX
+                && let Some(intended_ns) = self.senders[pair].backlog.pop_front()
+            {
+                self.send(pair, intended_ns);
+            }
+        }
+    }
+
+    fn send(&mut self, pair: usize, intended_ns: u64) {
+        let sender = &mut self.senders[pair];
+        let previous = sender.counter;
+        sender.counter += 1;
+        sender.outstanding += 1;
+        sender.intended_ns[sender.counter as usize % WINDOW_MAX] = intended_ns;
+        self.text[..STAMP_LEN].copy_from_slice(&intended_ns.to_le_bytes());
+        let send = Send { counter: sender.counter, previous, body_kind: BodyKind::Opaque, body: &self.text };
+        let (request, conversation) = (sender.counter as u32, sender.conversation);
+        self.driver.push(pair * 2, |encoder| encoder.send(request, conversation, &send));
+    }
+
+    fn turn(&mut self, wait: Duration, tally: &mut Tally) -> Result<()> {
+        let (senders, acked, delivered) = (&mut self.senders, &mut self.acked, &mut self.delivered);
+        self.driver.turn(wait, |index, event| {
+            let Some(sender) = senders.get_mut(index / 2) else { return Ok(()) };
+            match event {
+                PeerEvent::Sent { counter } => {
+                    tally.on_ack(sender.intended_ns[counter as usize % WINDOW_MAX]);
+                    sender.outstanding -= 1;
+                    *acked += 1;
+                }
+                PeerEvent::Message { seq, stamp } if index % 2 == 1 => {
+                    // A skipped seq may be a push dropped for slowness; a repeated one never is right.
+                    if seq <= sender.applied {
+                        bail!("seq {seq} came after {}", sender.applied);
+                    }
+                    sender.applied = seq;
+                    tally.on_delivery(stamp);
+                    *delivered += 1;
+                }
+                PeerEvent::Message { .. } => bail!("a message came back to its sender"),
+                PeerEvent::Entered | PeerEvent::Other => {}
+            }
+            Ok(())
+        })?;
+        tally.on_turn()
+    }
+
+    /// Waits for the answers and deliveries still out. What was due and never sent is as late as it is now.
+    fn settle(&mut self, tally: &mut Tally) -> Result<()> {
+        for sender in &mut self.senders {
+            sender.backlog.drain(..).for_each(|intended_ns| tally.on_unsent(intended_ns));
+        }
+        let begin = Instant::now();
+        while self.senders.iter().any(|sender| sender.outstanding > 0 || sender.applied < sender.counter) {
+            if begin.elapsed() > SETTLE_MAX {
+                bail!("messages stay without an answer");
+            }
+            self.turn(Duration::from_millis(20), tally)?;
+        }
+        Ok(())
+    }
+}
+
+fn growth_per(after: u64, before: u64, count: u64) -> f64 {
+    (after as f64 - before as f64) / count.max(1) as f64
+}
