@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::model::{REPORT_FORMAT, Report, Round};
+use super::plot::figures::Figure;
 
 /// Forms of a report; every scenario has these.
 #[derive(Args, Debug, Clone, Default)]
@@ -17,6 +18,18 @@ pub struct Outputs {
     /// Save the report as JSON, for `show` and `compare`.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Write the report as one HTML file with plots.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write one plot as an SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Which plot.
+    #[arg(long, value_enum, default_value_t, requires = "svg", value_name = "PLOT")]
+    pub plot: Figure,
+    /// Of which run, for a plot of one run [default: the first that has it]
+    #[arg(long, requires = "svg", value_name = "NAME")]
+    pub plot_run: Option<String>,
 }
 
 impl Outputs {
@@ -25,6 +38,15 @@ impl Outputs {
         report.prune();
         if let Some(path) = &self.save {
             save(&report, path)?;
+        }
+        if let Some(path) = &self.html {
+            write(path, &report.html())?;
+        }
+        if let Some(path) = &self.svg {
+            let Some(svg) = self.plot.standalone(&report, self.plot_run.as_deref()) else {
+                bail!("the report has nothing for this plot");
+            };
+            write(path, &svg)?;
         }
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
@@ -117,6 +139,7 @@ mod tests {
         save(&report, &path).unwrap();
         let read = load(&path).unwrap();
         assert_eq!(read.text(), report.text());
+        assert_eq!(read.html(), report.html());
     }
 
     #[test]

@@ -17,6 +17,16 @@ pub struct Measure {
     pub spread: Spread,
 }
 
+impl Measure {
+    /// With the unit that the figures behind it do not show.
+    pub fn title(&self) -> String {
+        let mut letters = self.label.chars();
+        let first = letters.next().map_or(String::new(), |letter| letter.to_uppercase().to_string());
+        let per = if self.unit.per.as_deref() == Some("s") { " per second" } else { "" };
+        format!("{first}{}{per}", letters.as_str())
+    }
+}
+
 impl Run {
     /// Rates first, then latencies, then what it cost; parts after their whole.
     pub fn measures(&self) -> Vec<Measure> {

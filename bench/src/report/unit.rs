@@ -84,6 +84,9 @@ impl Name {
     /// Words, part and what it is per, such as `server CPU per message: committer`.
     pub fn label(&self) -> String {
         let mut label = self.words.clone();
+        if self.unit.quantity == Quantity::Bytes && self.words != "bytes" {
+            label.push_str(" bytes");
+        }
         if let Some(per) = self.unit.per.as_deref().filter(|per| *per != "s") {
             label = format!("{label} per {per}");
         }
@@ -208,8 +211,8 @@ mod tests {
         let cases = [
             ("delivered_per_s", "delivered", Quantity::Count, Better::Higher),
             ("delivery_p99_ns", "delivery p99", Quantity::Time, Better::Lower),
-            ("before_bytes", "before", Quantity::Bytes, Better::Lower),
-            ("written_bytes_per_s", "written", Quantity::Bytes, Better::Unknown),
+            ("before_bytes", "before bytes", Quantity::Bytes, Better::Lower),
+            ("written_bytes_per_s", "written bytes", Quantity::Bytes, Better::Unknown),
             ("context_switches_per_message", "context switches per message", Quantity::Count, Better::Lower),
             ("sessions", "sessions", Quantity::Count, Better::Unknown),
             ("per_message", "per message", Quantity::Count, Better::Unknown),

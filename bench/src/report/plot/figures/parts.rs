@@ -1,0 +1,120 @@
+//! Bars whose parts add up: processor time by thread, memory by kind.
+
+use std::collections::BTreeMap;
+
+use super::super::{Bar, Bars, COLORS, Group, Plot, Segment};
+use super::{Card, is_step};
+use crate::report::measure::Measure;
+use crate::report::model::{Report, Run};
+use crate::report::unit::{Quantity, Unit};
+
+/// Server CPU per message by thread, over the runs that have it.
+pub fn threads(report: &Report) -> Option<Card> {
+    const WHOLE: &str = "server_cpu_ns_per_message";
+    let runs = || report.runs.iter().filter(|run| !is_step(report, run));
+    let parts = |run: &Run| -> Vec<Measure> {
+        run.measures()
+            .into_iter()
+            .filter(|measure| measure.key.starts_with(WHOLE) && measure.key.contains('/'))
+            .collect()
+    };
+    let stacked: Vec<(&Run, Vec<Measure>)> =
+        runs().map(|run| (run, parts(run))).filter(|(_, parts)| !parts.is_empty()).collect();
+    if stacked.is_empty() {
+        return None;
+    }
+    let colors = colors(stacked.iter().flat_map(|(_, parts)| parts));
+    let bars = Bars {
+        label: "Server CPU per message by thread".into(),
+        quantity: Quantity::Time,
+        legend: legend(&colors),
+        groups: stacked
+            .iter()
+            .map(|(run, parts)| Group { label: run.name.clone(), bars: vec![stack(parts, &colors)] })
+            .collect(),
+    };
+    Some(Card {
+        title: "Server CPU per message, by thread".into(),
+        note: "In user and kernel mode, as the system counts it.".into(),
+        plot: Plot::Bars(bars),
+    })
+}
+
+/// Everything that is bytes per session, over the runs that have it.
+pub fn memory(report: &Report) -> Option<Card> {
+    let per_session =
+        |unit: &Unit| unit.quantity == Quantity::Bytes && unit.per.as_deref() == Some("session");
+    let measures = |run: &Run| -> Vec<Measure> {
+        run.measures().into_iter().filter(|measure| per_session(&measure.unit)).collect()
+    };
+    let runs: Vec<(&Run, Vec<Measure>)> =
+        report.runs.iter().map(|run| (run, measures(run))).filter(|(_, found)| !found.is_empty()).collect();
+    if runs.is_empty() {
+        return None;
+    }
+    let mut names: Vec<String> =
+        runs.iter().flat_map(|(_, found)| found.iter().map(|measure| measure.label.clone())).collect();
+    names.sort_by_key(|name| (!name.starts_with("user"), name.clone()));
+    names.dedup();
+    let color = |label: &str| names.iter().position(|name| name == label).unwrap_or(0);
+    let bar = |measure: &Measure| {
+        let value = measure.unit.show(measure.spread.median);
+        let hint = format!("{}: {value} ({})", measure.label, measure.range());
+        Bar {
+            segments: vec![Segment { color: color(&measure.label), value: measure.spread.median, hint }],
+            range: Some((measure.spread.low, measure.spread.high)),
+            label: value,
+        }
+    };
+    let mut groups = Vec::new();
+    for (run, mut found) in runs {
+        found.sort_by_key(|measure| color(&measure.label));
+        groups.push(Group { label: run.name.clone(), bars: found.iter().map(bar).collect() });
+    }
+    let bars = Bars {
+        label: "Memory per idle session".into(),
+        quantity: Quantity::Bytes,
+        legend: names.iter().cloned().enumerate().collect(),
+        groups,
+    };
+    Some(Card { title: "Memory per idle session".into(), note: String::new(), plot: Plot::Bars(bars) })
+}
+
+/// Colour by part, the largest parts first. All beyond the colours share the last one, as "other".
+fn colors<'a>(parts: impl Iterator<Item = &'a Measure>) -> BTreeMap<String, usize> {
+    let mut largest: BTreeMap<String, f64> = BTreeMap::new();
+    for measure in parts {
+        let size = largest.entry(part(measure)).or_default();
+        *size = size.max(measure.spread.median);
+    }
+    let mut names: Vec<(String, f64)> = largest.into_iter().collect();
+    names.sort_by(|one, other| other.1.total_cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    let color = |(index, (name, _)): (usize, (String, f64))| (name, index.min(COLORS - 1));
+    names.into_iter().enumerate().map(color).collect()
+}
+
+/// By colour. A colour of several parts is "other".
+fn legend(colors: &BTreeMap<String, usize>) -> Vec<(usize, String)> {
+    let mut legend: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+    for (name, color) in colors {
+        legend.entry(*color).or_default().push(name);
+    }
+    let label = |names: Vec<&str>| if names.len() == 1 { names[0].to_string() } else { "other".to_string() };
+    legend.into_iter().map(|(color, names)| (color, label(names))).collect()
+}
+
+fn part(measure: &Measure) -> String {
+    measure.key.split_once('/').map_or(String::new(), |(_, part)| part.to_string())
+}
+
+fn stack(parts: &[Measure], colors: &BTreeMap<String, usize>) -> Bar {
+    let sum: f64 = parts.iter().map(|measure| measure.spread.median).sum();
+    let segment = |measure: &Measure| {
+        let hint =
+            format!("{}: {} ({})", part(measure), measure.unit.show(measure.spread.median), measure.range());
+        Segment { color: colors[&part(measure)], value: measure.spread.median, hint }
+    };
+    let mut segments: Vec<Segment> = parts.iter().map(segment).collect();
+    segments.sort_by_key(|segment| segment.color);
+    Bar { segments, range: None, label: parts[0].unit.show(sum) }
+}
