@@ -1,6 +1,7 @@
 //! The load generator's parts: clients by the thousand, scenarios, reports.
 
 pub mod driver;
+pub mod limit;
 pub mod machine;
 pub mod measure;
 pub mod options;
@@ -8,5 +9,7 @@ pub mod pairs;
 pub mod report;
 pub mod scenario;
 pub mod server;
+pub mod storm;
+pub mod sweep;
 pub mod tls;
 pub mod usage;

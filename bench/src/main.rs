@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bench::limit::{self, relay};
 use bench::machine;
-use bench::report::Outputs;
+use bench::report::{Outputs, command};
 use bench::report::model::Run;
-use bench::scenario::{direct, idle};
+use bench::scenario::{direct, idle, login_storm, reconnect_storm, sessions, stored};
+use bench::sweep;
 use clap::{Args, Parser, Subcommand};
 
 /// Load generator for a Ringtalk node. Without --connect it starts a node of its own, on a fresh data folder, and stops it.
@@ -24,8 +25,22 @@ enum Task {
     Direct(Reported<direct::Options>),
     /// Logged-in sessions that do nothing: what each costs in memory
     Idle(Reported<idle::Options>),
+    /// Everybody logs in, by kept keys or by ticket: sessions per second of one core
+    LoginStorm(Reported<login_storm::Options>),
+    /// All sessions are cut at once and come back by ticket
+    ReconnectStorm(Reported<reconnect_storm::Options>),
+    /// Cost per message with few and with many sessions
+    Sessions(Reported<sessions::Options>),
+    /// Cost per message when little and when much is stored
+    Stored(Reported<stored::Options>),
+    /// The highest rate whose latency stays under a bound
+    Sweep(Reported<sweep::Options>),
     /// The physical limits of this machine: raw relay, fdatasync, mesh, encryption
     Limit(Reported<limit::Options>),
+    /// A saved report again: as text, JSON, HTML or one plot
+    Show(command::Show),
+    /// Two saved reports beside each other
+    Compare(command::Compare),
     /// The raw relay itself, as `limit` starts it
     #[command(hide = true)]
     Relay(relay::RelayOptions),
@@ -52,7 +67,14 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Direct(task) => task.report(direct::run),
         Task::Idle(task) => task.report(idle::run),
+        Task::LoginStorm(task) => task.report(login_storm::run),
+        Task::ReconnectStorm(task) => task.report(reconnect_storm::run),
+        Task::Sessions(task) => task.report(sessions::run),
+        Task::Stored(task) => task.report(stored::run),
+        Task::Sweep(task) => task.report(sweep::run),
         Task::Limit(task) => task.report(limit::run),
+        Task::Show(task) => task.run(),
+        Task::Compare(task) => task.run(),
         Task::Relay(options) => relay::serve(&options),
     };
     match result {

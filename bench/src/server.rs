@@ -52,6 +52,13 @@ pub struct Server {
     _folder: Option<tempfile::TempDir>,
 }
 
+/// Commits of the store so far: each is one fdatasync.
+#[derive(Debug, Clone, Copy)]
+pub struct Commits {
+    pub count: u64,
+    pub bytes: u64,
+}
+
 /// Runs this thread on `cores` only; threads and processes started from now on inherit it.
 pub fn pin(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
@@ -156,6 +163,16 @@ impl Server {
             before = after;
         }
         Ok(false)
+    }
+
+    /// What the node has committed; `None` where it does not tell.
+    pub fn commits(&self) -> Option<Commits> {
+        let (program, data) = (self.started.as_ref()?.0.get_program(), self.data.as_ref()?);
+        let output = Command::new(program).args(["stats", "--json", "--data"]).arg(data).output().ok()?;
+        let counters: std::collections::BTreeMap<String, u64> =
+            serde_json::from_slice(&output.stdout).ok()?;
+        let counter = |name: &str| counters.get(name).copied();
+        Some(Commits { count: counter("store.groups")?, bytes: counter("store.bytes")? })
     }
 
     /// Bytes of all files in the data folder, where it is known.

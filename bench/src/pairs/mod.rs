@@ -21,6 +21,8 @@ use tally::Tally;
 pub const WINDOW_MAX: usize = wire::limits::WINDOW_MAX as usize;
 /// How long answers are waited for after a round.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
+/// Longest round that ends with a number of messages.
+const TIME_MAX: Duration = Duration::from_secs(3_600);
 /// Longest wait for events in an open loop: the next message may be due.
 const OPEN_WAIT_NS_MAX: u64 = 1_000_000;
 
@@ -31,6 +33,14 @@ pub enum Mode {
     Window(u16),
     /// Open loop: so many per second over all pairs, whatever the node does.
     Rate(f64),
+}
+
+/// How long load runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    Time(Duration),
+    /// Until so many messages are acknowledged. Only in a closed loop.
+    Messages(u64),
 }
 
 /// How many users there are and what they send.
@@ -102,21 +112,26 @@ impl Pairs {
     }
 
     /// Load for so long, then until all is answered and the server is quiet: what it put off counts too.
-    pub fn round(&mut self, mode: Mode, length: Duration) -> Result<Round> {
+    pub fn round(&mut self, mode: Mode, span: Span) -> Result<Round> {
+        let (store_before, commits_before) = (self.server.store_bytes(), self.server.commits());
         let before = self.server.usage()?;
-        let store_before = self.server.store_bytes();
         let own_before = usage::own_cpu_ns();
         let mut tally = Tally::new(self.server.pid)?;
-        self.load(mode, length, &mut tally)?;
+        self.load(mode, span, &mut tally)?;
         let elapsed = tally.end_load(usage::own_cpu_ns() - own_before);
         self.settle(&mut tally)?;
         let quiet = self.server.wait_until_quiet()?;
         let growth = self.server.usage()?.since(&before);
         let mut round = tally.into_round(elapsed, &growth);
+        let delivered = round.latencies["delivery"].count.max(1) as f64;
         let mut put = |name: &str, value: f64| round.values.insert(name.to_owned(), value);
         if let (Some(before), Some(after)) = (store_before, self.server.store_bytes()) {
-            let delivered = growth_per(after, before, round.latencies["delivery"].count);
-            put("store_bytes_per_message", delivered);
+            put("store_bytes_per_message", (after as f64 - before as f64) / delivered);
+        }
+        if let (Some(before), Some(after)) = (commits_before, self.server.commits()) {
+            let commits = after.count.saturating_sub(before.count).max(1) as f64;
+            put("bytes_per_commit", after.bytes.saturating_sub(before.bytes) as f64 / commits);
+            put("messages_per_commit", delivered / commits);
         }
         if let Mode::Rate(rate) = mode {
             put("offered_per_s", rate);
@@ -127,7 +142,11 @@ impl Pairs {
         Ok(round)
     }
 
-    fn load(&mut self, mode: Mode, length: Duration, tally: &mut Tally) -> Result<()> {
+    fn load(&mut self, mode: Mode, span: Span, tally: &mut Tally) -> Result<()> {
+        let (length, acked_end) = match span {
+            Span::Time(length) => (length, u64::MAX),
+            Span::Messages(count) => (TIME_MAX, self.acked + count),
+        };
         let end_ns = length.as_nanos() as u64;
         let mut pacing = match mode {
             Mode::Window(_) => None,
@@ -135,7 +154,7 @@ impl Pairs {
         };
         loop {
             let now_ns = tally.now_ns();
-            if now_ns >= end_ns {
+            if now_ns >= end_ns || self.acked >= acked_end {
                 return Ok(());
             }
             let mut wait_ns = end_ns - now_ns;
@@ -230,8 +249,4 @@ impl Pairs {
         }
         Ok(())
     }
-}
-
-fn growth_per(after: u64, before: u64, count: u64) -> f64 {
-    (after as f64 - before as f64) / count.max(1) as f64
 }

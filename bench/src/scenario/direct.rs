@@ -11,7 +11,7 @@ use super::{Scenario, interleave};
 use crate::driver::STAMP_LEN;
 use crate::measure::LOAD_SHARE_MAX;
 use crate::options::{NodeOptions, RoundOptions};
-use crate::pairs::{Crowd, Mode, Pairs, WINDOW_MAX};
+use crate::pairs::{Crowd, Mode, Pairs, Span, WINDOW_MAX};
 use crate::report::model::{Round, Run, Subject};
 use crate::server::Server;
 
@@ -67,7 +67,7 @@ pub struct Direct {
 pub fn node_pairs(node: &NodeOptions, crowd: Crowd, warm_up: Duration) -> Result<SharedPairs> {
     let mut pairs = Pairs::new(Server::node(node, &[])?, Subject::Node, node.tls, crowd)?;
     if !warm_up.is_zero() {
-        pairs.round(Mode::Window(WINDOW_MAX as u16 / 2), warm_up)?;
+        pairs.round(Mode::Window(WINDOW_MAX as u16 / 2), Span::Time(warm_up))?;
     }
     Ok(Rc::new(RefCell::new(pairs)))
 }
@@ -100,7 +100,7 @@ impl Scenario for Direct {
     }
 
     fn round(&mut self) -> Result<Round> {
-        self.pairs.borrow_mut().round(self.mode, self.length)
+        self.pairs.borrow_mut().round(self.mode, Span::Time(self.length))
     }
 
     fn doubt(&self, round: &Round) -> Option<String> {

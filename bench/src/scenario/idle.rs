@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 
+use super::parameters;
 use crate::driver::{Account, Driver, Entrance, Pace};
 use crate::options::NodeOptions;
 use crate::report::model::{Round, Run, Subject};
@@ -64,12 +65,11 @@ pub fn measure(node: &NodeOptions, sessions: u32) -> Result<Run> {
         values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         ..Round::default()
     };
-    let parameters = [("sessions", sessions.to_string()), ("tls", node.tls.to_string())];
     Ok(Run {
         name: format!("idle, {}, {sessions} sessions", node.protection()),
         scenario: "idle".to_owned(),
         subject: Subject::Node,
-        parameters: parameters.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        parameters: parameters([("sessions", sessions.to_string()), ("tls", node.tls.to_string())]),
         rounds: vec![round],
         warnings: Vec::new(),
     })

@@ -3,6 +3,12 @@
 
 pub mod direct;
 pub mod idle;
+pub mod login_storm;
+pub mod reconnect_storm;
+pub mod sessions;
+pub mod stored;
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
@@ -20,6 +26,11 @@ pub trait Scenario {
     fn doubt(&self, _: &Round) -> Option<String> {
         None
     }
+}
+
+/// Parameters of a run from what they are made of.
+pub fn parameters<const N: usize>(of: [(&str, String); N]) -> BTreeMap<String, String> {
+    of.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// Measures each of them once per round, in turn.
