@@ -20,11 +20,15 @@ pub struct Measure {
 impl Measure {
     /// With the unit that the figures behind it do not show.
     pub fn title(&self) -> String {
-        let mut letters = self.label.chars();
-        let first = letters.next().map_or(String::new(), |letter| letter.to_uppercase().to_string());
         let per = if self.unit.per.as_deref() == Some("s") { " per second" } else { "" };
-        format!("{first}{}{per}", letters.as_str())
+        format!("{}{per}", capitalized(&self.label))
     }
+}
+
+/// With a large first letter.
+pub fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }
 
 impl Run {

@@ -59,9 +59,22 @@ impl Figure {
             Figure::Percentiles => latency::percentiles(report),
             Figure::Sweep => latency::sweeps(report),
             Figure::Cost => cost::cards(report),
-            Figure::Threads => parts::threads(report).into_iter().collect(),
+            Figure::Threads => parts::threads(report),
             Figure::Memory => parts::memory(report).into_iter().collect(),
             Figure::Time => time::cards(report),
+        }
+    }
+
+    /// What is said below the title of a file of its own, where no page says it.
+    fn about(self) -> &'static str {
+        match self {
+            Figure::Beside => "Node and raw relay",
+            Figure::Percentiles => "Latency by percentile",
+            Figure::Sweep => "Latency by rate",
+            Figure::Cost => "Cost as the node fills",
+            Figure::Threads => "Time of the server's threads",
+            Figure::Memory => "What one more session costs",
+            Figure::Time => "Over the time of a round",
         }
     }
 
@@ -69,7 +82,9 @@ impl Figure {
     pub fn standalone(self, report: &Report, words: Option<&str>) -> Option<String> {
         let cards = self.cards(report);
         let card = cards.iter().find(|card| words.is_none_or(|words| card.title.contains(words)))?;
-        Some(card.plot.standalone(&card.title, &card.note))
+        let note =
+            format!("{}, medians of the rounds and their range, commit {}", self.about(), report.commit);
+        Some(card.plot.standalone(&card.title, &note))
     }
 }
 

@@ -94,7 +94,7 @@ impl Plot {
                 rect class="paper" x="0.5" y="0.5" width=(px(width - 1.0)) height=(px(height - 1.0)) rx="10" {}
                 text class="title" x=(px(MARGIN)) y=(px(MARGIN + 12.0)) { (title) }
                 @if !note.is_empty() {
-                    text class="text" x=(px(MARGIN)) y=(px(MARGIN + 32.0)) { (note) }
+                    text class="text" x=(px(MARGIN)) y=(px(MARGIN + 32.0)) { (fitted(note, Width::Wide.px())) }
                 }
                 g transform=(format!("translate({} {})", px(MARGIN), px(MARGIN + title_px))) { (drawing.content) }
             }

@@ -44,23 +44,33 @@ pub fn color(subject: Subject) -> usize {
     }
 }
 
-/// Every figure that a pair shares, once; costs in time first.
+/// Every telling figure that a pair shares, once: processor time, rates, memory, slow latencies.
 fn measures(pairs: &[(&Run, &Run)]) -> Vec<Measure> {
-    let mut measures: Vec<Measure> = Vec::new();
+    let mut measures: Vec<(usize, Measure)> = Vec::new();
     for (node, relay) in pairs {
         let relay = relay.measures();
         for measure in node.measures() {
+            let Some(rank) = rank(&measure) else { continue };
             let shared = relay.iter().any(|other| other.key == measure.key);
-            if shared && !measure.key.contains('/') && !measures.iter().any(|other| other.key == measure.key)
-            {
-                measures.push(measure);
+            if shared && !measures.iter().any(|(_, other)| other.key == measure.key) {
+                measures.push((rank, measure));
             }
         }
     }
-    measures.retain(|measure| !measure.key.ends_with("p50") && !measure.key.ends_with("max"));
-    measures
-        .sort_by_key(|measure| (!measure.key.starts_with("server_cpu"), measure.key.starts_with("latency")));
-    measures
+    measures.sort_by_key(|(rank, _)| *rank);
+    measures.into_iter().map(|(_, measure)| measure).collect()
+}
+
+/// In which order figures are shown; `None` for those that tell little beside a relay.
+fn rank(measure: &Measure) -> Option<usize> {
+    match (measure.key.as_str(), measure.unit.per.as_deref()) {
+        (key, _) if key.contains('/') => None,
+        (key, _) if key.starts_with("server_cpu_ns_per_") => Some(0),
+        (_, Some("s")) => Some(1),
+        (_, Some("session")) => Some(2),
+        (key, _) if key.starts_with("latency ") && key.ends_with(" p99") => Some(3),
+        _ => None,
+    }
 }
 
 fn group(key: &str, node: &Run, relay: &Run) -> Option<Group> {

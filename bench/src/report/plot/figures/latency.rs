@@ -7,34 +7,58 @@ use super::{Card, Growth, growths, is_step};
 use crate::report::model::{Report, Run, Spread, Subject};
 use crate::report::unit::{Quantity, Unit};
 
-/// One plot for each run of the node that is no step of a sweep, with its relay and the machine's own latencies in it.
+/// One plot for each run that is no step of a sweep; a relay is in the plots of its node, if it has one. The machine's own
+/// latencies are one plot.
 pub fn percentiles(report: &Report) -> Vec<Card> {
-    let runs = report.runs.iter().filter(|run| run.subject == Subject::Node && !is_step(report, run));
-    let mut cards: Vec<Card> = runs.filter_map(|run| percentile_card(report, run)).collect();
-    if cards.is_empty() {
-        cards.extend(report.runs.iter().filter_map(|run| percentile_card(report, run)));
-    }
-    cards
+    let shown_elsewhere: Vec<&str> =
+        report.runs.iter().filter_map(|run| Some(report.relay_of(run)?.name.as_str())).collect();
+    let own = |run: &&Run| match run.subject {
+        Subject::Node => !is_step(report, run),
+        Subject::Relay => !is_step(report, run) && !shown_elsewhere.contains(&run.name.as_str()),
+        Subject::Machine => false,
+    };
+    let cards = report.runs.iter().filter(own).filter_map(|run| run_card(report, run));
+    cards.chain(machine_card(report)).collect()
 }
 
-fn percentile_card(report: &Report, run: &Run) -> Option<Card> {
+fn run_card(report: &Report, run: &Run) -> Option<Card> {
     let mut series = curves(run, 0);
     if series.is_empty() {
         return None;
     }
     let drawn = series.len();
     series.extend(report.relay_of(run).into_iter().flat_map(|relay| curves(relay, drawn)));
-    let machine =
-        report.runs.iter().filter(|other| other.subject == Subject::Machine && other.name != run.name);
-    series.extend(machine.flat_map(|machine| curves(machine, 6)));
+    series.extend(fdatasync(report));
+    Some(percentile_card(run.name.clone(), series))
+}
+
+/// What an acknowledgement waits for at least.
+fn fdatasync(report: &Report) -> Option<Series> {
+    let mut machine = report.runs.iter().filter(|run| run.subject == Subject::Machine);
+    machine.find_map(|run| curves(run, 6).into_iter().find(|series| series.label == "fdatasync"))
+}
+
+fn machine_card(report: &Report) -> Option<Card> {
+    let runs: Vec<&Run> = report.runs.iter().filter(|run| run.subject == Subject::Machine).collect();
+    let mut series = Vec::new();
+    for (run, curve) in runs.iter().flat_map(|run| curves(run, 0).into_iter().map(move |curve| (run, curve)))
+    {
+        let color = COLORS_OF_CURVES[series.len() % COLORS_OF_CURVES.len()];
+        let stroke = if series.len() < COLORS_OF_CURVES.len() { Stroke::Solid } else { Stroke::Dashed };
+        series.push(Series { label: run.name.clone(), color, stroke, ..curve });
+    }
+    (!series.is_empty()).then(|| percentile_card("The machine".to_string(), series))
+}
+
+fn percentile_card(title: String, series: Vec<Series>) -> Card {
     let lines = Lines {
-        label: format!("Latency by percentile, {}", run.name),
+        label: format!("Latency by percentile, {title}"),
         x: Axis { label: "percentile".into(), kind: Kind::Quantile, quantity: Quantity::Count },
         y: Axis { label: "latency".into(), kind: Kind::Log, quantity: Quantity::Time },
         series,
         levels: Vec::new(),
     };
-    Some(Card { title: run.name.clone(), note: String::new(), plot: Plot::Lines(lines) })
+    Card { title, note: String::new(), plot: Plot::Lines(lines) }
 }
 
 /// A line for each latency of a run.

@@ -4,40 +4,52 @@ use std::collections::BTreeMap;
 
 use super::super::{Bar, Bars, COLORS, Group, Plot, Segment};
 use super::{Card, is_step};
-use crate::report::measure::Measure;
+use crate::report::measure::{Measure, capitalized};
 use crate::report::model::{Report, Run};
-use crate::report::unit::{Quantity, Unit};
+use crate::report::unit::{self, Quantity, Unit};
 
-/// Server CPU per message by thread, over the runs that have it.
-pub fn threads(report: &Report) -> Option<Card> {
-    const WHOLE: &str = "server_cpu_ns_per_message";
-    let runs = || report.runs.iter().filter(|run| !is_step(report, run));
-    let parts = |run: &Run| -> Vec<Measure> {
-        run.measures()
-            .into_iter()
-            .filter(|measure| measure.key.starts_with(WHOLE) && measure.key.contains('/'))
-            .collect()
+/// A plot for each time that has parts, such as server CPU per message and per login, over the runs that have it.
+pub fn threads(report: &Report) -> Vec<Card> {
+    let runs: Vec<(&Run, Vec<Measure>)> =
+        report.runs.iter().filter(|run| !is_step(report, run)).map(|run| (run, parts(run))).collect();
+    let mut wholes: Vec<&str> = Vec::new();
+    for measure in runs.iter().flat_map(|(_, parts)| parts) {
+        if !wholes.contains(&whole(measure)) {
+            wholes.push(whole(measure));
+        }
+    }
+    wholes.into_iter().map(|name| thread_card(name, &runs)).collect()
+}
+
+fn thread_card(name: &str, runs: &[(&Run, Vec<Measure>)]) -> Card {
+    let of = |parts: &[Measure]| -> Vec<Measure> {
+        parts.iter().filter(|measure| whole(measure) == name).cloned().collect()
     };
     let stacked: Vec<(&Run, Vec<Measure>)> =
-        runs().map(|run| (run, parts(run))).filter(|(_, parts)| !parts.is_empty()).collect();
-    if stacked.is_empty() {
-        return None;
-    }
+        runs.iter().map(|(run, parts)| (*run, of(parts))).filter(|(_, parts)| !parts.is_empty()).collect();
     let colors = colors(stacked.iter().flat_map(|(_, parts)| parts));
+    let group = |(run, parts): &(&Run, Vec<Measure>)| Group {
+        label: run.name.clone(),
+        bars: vec![stack(parts, &colors)],
+    };
+    let title = format!("{}, by thread", capitalized(&unit::parse(name).label()));
     let bars = Bars {
-        label: "Server CPU per message by thread".into(),
+        label: title.clone(),
         quantity: Quantity::Time,
         legend: legend(&colors),
-        groups: stacked
-            .iter()
-            .map(|(run, parts)| Group { label: run.name.clone(), bars: vec![stack(parts, &colors)] })
-            .collect(),
+        groups: stacked.iter().map(group).collect(),
     };
-    Some(Card {
-        title: "Server CPU per message, by thread".into(),
-        note: "In user and kernel mode, as the system counts it.".into(),
-        plot: Plot::Bars(bars),
-    })
+    Card { title, note: "In user and kernel mode, as the system counts it.".into(), plot: Plot::Bars(bars) }
+}
+
+/// Times that are parts of another.
+fn parts(run: &Run) -> Vec<Measure> {
+    let part = |measure: &Measure| measure.key.contains('/') && measure.unit.quantity == Quantity::Time;
+    run.measures().into_iter().filter(part).collect()
+}
+
+fn whole(measure: &Measure) -> &str {
+    measure.key.split('/').next().unwrap_or_default()
 }
 
 /// Everything that is bytes per session, over the runs that have it.

@@ -38,11 +38,15 @@ fn card(run: &Run, unit: &Unit, names: &[(String, Name)]) -> Option<Card> {
     if series.is_empty() {
         return None;
     }
-    let of = if names.len() == 1 { names[0].1.label() } else { what(unit) };
+    let of = match names {
+        [(_, name)] if unit.per.as_deref() == Some("s") => format!("{} per second", name.label()),
+        [(_, name)] => name.label(),
+        _ => what(unit),
+    };
     let lines = Lines {
         label: format!("{of} over time, {}", run.name),
         x: Axis { label: "time since the round began".into(), kind: Kind::Linear, quantity: Quantity::Time },
-        y: Axis { label: what(unit), kind: Kind::Linear, quantity: unit.quantity },
+        y: Axis { label: of.clone(), kind: Kind::Linear, quantity: unit.quantity },
         series,
         levels: Vec::new(),
     };
