@@ -3,8 +3,8 @@
 use wire::EventBody;
 use wire::message::{MarkKind, Pull};
 
+use crate::fault::Fault;
 use crate::meter::Meter;
-use crate::node::Node;
 use crate::stage::{ENTRIES, PAIRS, Stage};
 
 /// Rounds before counting starts: tables and buffers have their size then.
@@ -12,7 +12,8 @@ const WARM_ROUNDS: u64 = 4 * PAIRS as u64;
 /// Entries of one pull.
 const PULLED: u64 = 50;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub enum Command {
     PrivateSend,
     PrivateSendGathered,
@@ -100,9 +101,9 @@ impl Command {
         }
     }
 
-    /// Counts this command on a node of its own. `prepare` sees the node while it is empty.
-    pub fn count(self, prepare: impl FnOnce(&mut Node)) -> Counted {
-        let mut stage = Stage::new(self.shards(), prepare);
+    /// Counts this command on a node of its own, with this fault in its shards.
+    pub fn count(self, planted: Option<Fault>) -> Counted {
+        let mut stage = Stage::new(self.shards(), planted);
         let mut commands = 0;
         for round in 0..WARM_ROUNDS + self.rounds() {
             let is_counted = round >= WARM_ROUNDS;

@@ -3,7 +3,7 @@
 use std::alloc::System;
 
 use shard::{Effects, Input, Now, Shard};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -12,8 +12,10 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Meter {
     pub steps: u64,
-    /// Blocks asked for, and blocks that were made larger or smaller.
-    pub allocations: u64,
+    /// Blocks asked for.
+    pub new_blocks: u64,
+    /// Blocks that were made larger or smaller.
+    pub resized_blocks: u64,
     /// Bytes asked for, and bytes that blocks were made larger by.
     pub bytes: u64,
 }
@@ -24,13 +26,14 @@ impl Meter {
         counted_step(shard, now, input, effects);
         let after = ALLOCATOR.stats();
         self.steps += 1;
-        self.allocations += (blocks(&after) - blocks(&before)) as u64;
+        self.new_blocks += (after.allocations - before.allocations) as u64;
+        self.resized_blocks += (after.reallocations - before.reallocations) as u64;
         self.bytes += (after.bytes_allocated - before.bytes_allocated) as u64;
     }
-}
 
-fn blocks(stats: &Stats) -> usize {
-    stats.allocations + stats.reallocations
+    pub fn allocations(&self) -> u64 {
+        self.new_blocks + self.resized_blocks
+    }
 }
 
 /// Callgrind counts from the entry of this function to its end, by its name. It returns something so that the step in it

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use record::{CommitOutcome, Op, Query, Row, Rows};
+use record::{Batch, CommitOutcome, Query, Row, Rows};
 use shard::config::PlacementPolicy;
 use shard::connection::Transfer;
 use shard::mesh::MeshFrame;
@@ -241,7 +241,7 @@ impl Node {
                     self.waiting[usize::from(number)].push_back(Waiting::Loaded(token, rows));
                 }
                 Effect::Commit(batch) => {
-                    batch.ops.iter().for_each(|op| self.write(op));
+                    self.write(&batch);
                     let answer = Waiting::Committed(batch.store_shard, batch.number);
                     self.waiting[usize::from(number)].push_back(answer);
                 }
@@ -264,14 +264,13 @@ impl Node {
     // ---- the store -------------------------------------------------------------------------------------------------
 
     /// Copies, as a store does: the shard's buffers are free again afterwards.
-    fn write(&mut self, op: &Op) {
-        match &op.value {
-            Some(value) => {
-                self.rows.insert(Bytes::copy_from_slice(&op.key), Bytes::copy_from_slice(value));
-            }
-            None => {
-                self.rows.remove(&op.key);
-            }
+    fn write(&mut self, batch: &Batch) {
+        for op in batch.ops.iter() {
+            let key = op.key.to_vec();
+            match &op.value {
+                Some(value) => self.rows.insert(key.into(), value.to_vec().into()),
+                None => self.rows.remove(key.as_slice()),
+            };
         }
     }
 

@@ -5,6 +5,7 @@ use wire::message::{BodyKind, DeviceClass, Hello, LoggedIn, LoginProof, Send};
 use wire::scram::{ClientKeys, ClientStart, KEY_LEN, nonce_text};
 use wire::{ConversationId, DeviceId, Encoder, EventBody, UserId};
 
+use crate::fault::Fault;
 use crate::node::{ClientId, Node};
 
 /// Pairs that chat. Each person has one chat and one session.
@@ -51,10 +52,11 @@ fn keys(name: &str) -> ClientKeys {
 
 impl Stage {
     /// `shards` is 1, where everything stays on one shard, or 2, where writers live on the first and readers on the other.
-    /// `prepare` is called with the node while it is still empty.
-    pub fn new(shards: u16, prepare: impl FnOnce(&mut Node)) -> Self {
+    pub fn new(shards: u16, planted: Option<Fault>) -> Self {
         let mut node = Node::new(shards);
-        prepare(&mut node);
+        if let Some(fault) = planted {
+            fault.plant(&mut node);
+        }
         let mut stage = Self { node, pairs: Vec::new(), encoder: Encoder::new(), last_request: 0 };
         let mut numbers = 0..;
         for _ in 0..PAIRS {
