@@ -1,5 +1,5 @@
 //! The one place where a node is put together: configuration, data folder, keys, certificate, listeners, cores, admin
-//! socket. And where it waits for its end.
+//! socket and HTTP. And where it waits for its end.
 
 mod banner;
 mod halt;
@@ -19,11 +19,13 @@ use store::Store;
 pub use halt::Halt;
 use halt::Wake;
 
+use crate::admin::http::{HttpListener, HttpServer, Monitor};
 use crate::admin::{AdminListener, AdminServer, Desk, Replies, Status};
 use crate::cli::{EXIT_BROKEN, EXIT_STOP_UNFINISHED, Failure};
-use crate::config::{Config, Register};
+use crate::config::{AdminHttp, Config, Register};
 use crate::keys::NodeKeys;
 use crate::machine;
+use crate::metrics::{Metrics, Scraper};
 use crate::ring::{self, Cores, Identity, ListenAddress};
 use crate::serve::ShardRemote;
 
@@ -38,7 +40,8 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     halt::end_on_panic();
     let (halt, wakes) = Halt::new();
     halt::watch_signals(&halt).map_err(|e| Failure::new(format!("no signals can be waited for: {e}")))?;
-    let node = Node::start(&config, &halt)?;
+    let http = admin_http(config.admin_http)?;
+    let node = Node::start(&config, &halt, http)?;
     node.serve(&config, &wakes)
 }
 
@@ -58,12 +61,13 @@ struct Node {
     store: Arc<Store>,
     remotes: Vec<Arc<ShardRemote>>,
     admin: AdminServer,
+    http: Option<Http>,
     /// Batches refused for want of space so far, as last seen.
     full_seen: u64,
 }
 
 impl Node {
-    fn start(config: &Config, halt: &Halt) -> Result<Self, Failure> {
+    fn start(config: &Config, halt: &Halt, http: Option<Http>) -> Result<Self, Failure> {
         let descriptors = machine::raise_descriptors_max();
         let shards = config.shards();
         let remotes = parts::remotes(shards).map_err(|e| {
@@ -72,12 +76,12 @@ impl Node {
             ))
         })?;
         let store = parts::open_store(config, &remotes, halt).map_err(Failure::new)?;
-        let started = Self::start_on(config, halt, descriptors, &remotes, &store);
+        let started = Self::start_on(config, halt, descriptors, &remotes, &store, http.as_ref());
         if started.is_err() {
             // Nothing was served; the folder is left as it was found.
             let _ = store.close(config.stop_timeout);
         }
-        started.map(|admin| Self { store, remotes, admin, full_seen: 0 })
+        started.map(|admin| Self { store, remotes, admin, http, full_seen: 0 })
     }
 
     /// Everything that needs the data folder.
@@ -87,6 +91,7 @@ impl Node {
         descriptors: u64,
         remotes: &[Arc<ShardRemote>],
         store: &Arc<Store>,
+        http: Option<&Http>,
     ) -> Result<AdminServer, Failure> {
         let keys =
             NodeKeys::load(&config.data, parts::unix_ms(), config.ticket_lifetime).map_err(Failure::new)?;
@@ -101,22 +106,18 @@ impl Node {
         let ownership = Arc::new(Ownership::new(config.shards(), store.store_shards()));
         let replies = Arc::new(Replies::default());
         let fingerprint = identity.as_ref().map(|identity| identity.fingerprint_text());
-        let status = status(config, store, &listen_tls, &listen_plain, fingerprint.clone());
-        let desk = Desk::new(
-            Arc::new(parts::Reached(remotes.to_vec())),
-            replies.clone(),
-            ownership.clone(),
-            status,
-            parts::store_counters(store.clone()),
-        );
+        let address = http.map(|http| http.address);
+        let status = status(config, store, &listen_tls, &listen_plain, address, fingerprint.clone());
+        let reached = Arc::new(parts::Reached(remotes.to_vec()));
+        let scraper = Scraper::new(reached.clone(), replies.clone(), config.shards());
         let cores = parts::cores(parts::CoreParts {
             config,
             keys: &keys,
             descriptors,
-            ownership,
+            ownership: ownership.clone(),
             store,
             remotes,
-            replies,
+            replies: replies.clone(),
             halt,
             listeners,
         });
@@ -126,13 +127,19 @@ impl Node {
             ))
         })?;
         wait_for_cores(cores, halt);
+        let metrics = Arc::new(Metrics::new(scraper, store.clone()));
+        let desk = Desk::new(reached, replies, ownership, status, metrics.clone());
         let admin = AdminServer::start(admin, desk).map_err(Failure::new)?;
+        if let Some(http) = http {
+            http.monitor.serving(metrics);
+        }
         warn_of_risks(config);
         banner::print(&banner::Started {
             config,
             store_shards: store.store_shards(),
             listen_tls: &listen_tls,
             listen_plain: &listen_plain,
+            admin_http: address,
             fingerprint: fingerprint.as_deref(),
         });
         Ok(admin)
@@ -173,6 +180,9 @@ impl Node {
     fn stop(self, config: &Config, wakes: &Receiver<Wake>) -> Result<ExitCode, Failure> {
         let until = Instant::now() + config.stop_timeout;
         tracing::info!(seconds_max = config.stop_timeout.as_secs(), "stopping");
+        if let Some(http) = &self.http {
+            http.monitor.stopping();
+        }
         self.remotes.iter().for_each(|remote| remote.stop());
         let unfinished = |what: &str| Failure {
             code: EXIT_STOP_UNFINISHED,
@@ -194,6 +204,9 @@ impl Node {
         if let Some(reason) = self.store.poisoned() {
             return Err(broken(&reason));
         }
+        if let Some(http) = self.http {
+            http.server.stop();
+        }
         let accepted: u64 = counters.iter().map(|core| core.accepted).sum();
         tracing::info!(connections = accepted, "stopped");
         Ok(ExitCode::SUCCESS)
@@ -208,6 +221,38 @@ fn broken(reason: &str) -> Failure {
             reason.lines().collect::<Vec<_>>().join(" ")
         ),
     }
+}
+
+/// Figures over HTTP, from before the store is open.
+struct Http {
+    address: SocketAddr,
+    monitor: Arc<Monitor>,
+    server: HttpServer,
+}
+
+/// `None`: it is switched off, or its default address is taken.
+fn admin_http(wanted: AdminHttp) -> Result<Option<Http>, Failure> {
+    let address = match wanted {
+        AdminHttp::Off => return Ok(None),
+        AdminHttp::Default(address) | AdminHttp::At(address) => address,
+    };
+    let listener = match HttpListener::bind(address) {
+        Ok(listener) => listener,
+        Err(error) if matches!(wanted, AdminHttp::Default(_)) => {
+            tracing::warn!(%address, %error, "no figures over HTTP: give another address with --admin-http, or off");
+            return Ok(None);
+        }
+        Err(error) => {
+            let what =
+                format!("cannot listen on {address} for HTTP: {error}; give another --admin-http, or off");
+            return Err(Failure::new(what));
+        }
+    };
+    let (address, monitor) = (listener.address, Arc::new(Monitor::default()));
+    let server = HttpServer::start(listener, monitor.clone()).map_err(|error| {
+        Failure::new(format!("no HTTP can be served on {address}: {error}; give --admin-http off"))
+    })?;
+    Ok(Some(Http { address, monitor, server }))
 }
 
 fn wait_for_cores(cores: Cores, halt: &Halt) {
@@ -268,6 +313,7 @@ fn status(
     store: &Store,
     listen_tls: &[SocketAddr],
     listen_plain: &[SocketAddr],
+    admin_http: Option<SocketAddr>,
     fingerprint: Option<String>,
 ) -> Status {
     let text = |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::to_string).collect();
@@ -278,6 +324,7 @@ fn status(
         store_shards: store.store_shards(),
         listen: text(listen_tls),
         listen_plain: text(listen_plain),
+        admin_http: admin_http.map(|address| address.to_string()),
         fingerprint,
         iterations: config.iterations,
         registration_open: config.register == Register::Open,
@@ -288,6 +335,11 @@ fn status(
 fn warn_of_risks(config: &Config) {
     for address in config.listen_plain.iter().filter(|address| !address.ip().is_loopback()) {
         tracing::warn!(%address, "nothing on this address is encrypted");
+    }
+    if let AdminHttp::At(address) = config.admin_http
+        && !address.ip().is_loopback()
+    {
+        tracing::warn!(%address, "everyone who reaches this address can read the figures of the node");
     }
     let processors = machine::allowed_processors().len();
     if config.executors.len() > processors {

@@ -18,6 +18,8 @@ pub use cores::CoreList;
 
 /// Where a node listens when nothing is said: TLS, for this machine only.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7470";
+/// Where figures are told over HTTP when nothing is said: for this machine only.
+pub const ADMIN_HTTP_DEFAULT: &str = "127.0.0.1:7472";
 /// Addresses in one list.
 pub const ADDRESSES_MAX: usize = 16;
 /// Longest configuration file in bytes.
@@ -45,6 +47,35 @@ pub enum Placement {
     Home,
     /// On the shard with the least load.
     LeastLoaded,
+}
+
+/// Where figures, health and readiness are told over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminHttp {
+    Off,
+    /// Nobody has named it: a node that finds it taken goes on without.
+    Default(SocketAddr),
+    At(SocketAddr),
+}
+
+impl AdminHttp {
+    pub fn address(self) -> Option<SocketAddr> {
+        match self {
+            AdminHttp::Off => None,
+            AdminHttp::Default(address) | AdminHttp::At(address) => Some(address),
+        }
+    }
+
+    fn parse(given: Option<&str>) -> Result<Self, ConfigError> {
+        match given {
+            None => Ok(AdminHttp::Default(ADMIN_HTTP_DEFAULT.parse().expect("a constant"))),
+            Some("off") => Ok(AdminHttp::Off),
+            Some(text) => text.parse().map(AdminHttp::At).map_err(|_| {
+                let mend = "write an IP address and a port, such as 127.0.0.1:7472, or off";
+                ConfigError::value("admin-http", text, mend)
+            }),
+        }
+    }
 }
 
 /// Options as given, none of them checked. Each is documented here, for `--help` and for the file alike.
@@ -152,6 +183,10 @@ pub struct Options {
     /// Socket for `ringtalk user` and `ringtalk stats` [default: admin.sock in the data folder]
     #[arg(long, value_name = "PATH")]
     pub admin_socket: Option<PathBuf>,
+    /// Address that tells figures, health and readiness over HTTP to everyone who reaches it, as IP:PORT, or off; nothing
+    /// can be changed there [default: 127.0.0.1:7472, or none when that is taken]
+    #[arg(long, value_name = "ADDR")]
+    pub admin_http: Option<String>,
     /// How long a stop may take (seconds; 1 to 600) [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub stop_timeout: Option<u64>,
@@ -219,6 +254,7 @@ pub struct Config {
     pub write_buffer_bytes: u64,
     pub read_threads: usize,
     pub admin_socket: PathBuf,
+    pub admin_http: AdminHttp,
     pub stop_timeout: Duration,
     pub log: String,
 }
@@ -283,6 +319,7 @@ impl Options {
             write_buffer: self.write_buffer.or(below.write_buffer),
             read_threads: self.read_threads.or(below.read_threads),
             admin_socket: self.admin_socket.or(below.admin_socket),
+            admin_http: self.admin_http.or(below.admin_http),
             stop_timeout: self.stop_timeout.or(below.stop_timeout),
             log: self.log.or(below.log),
         }
@@ -309,6 +346,7 @@ impl Config {
         let mib = |option, value| Ok(bounds::of(option).check(value)? << 20);
         Ok(Self {
             admin_socket,
+            admin_http: AdminHttp::parse(options.admin_http.as_deref())?,
             data,
             listen_tls,
             listen_plain,

@@ -14,5 +14,6 @@ mod hex;
 pub mod keys;
 pub mod machine;
 pub mod mesh;
+pub mod metrics;
 pub mod ring;
 pub mod serve;

@@ -82,7 +82,7 @@ fn an_unsupported_version_is_told_the_supported_range() {
         u64::from(wire::limits::VERSION_MIN) << 16 | u64::from(wire::limits::VERSION_MAX)
     );
     scene.bystanders_chat();
-    assert!(scene.node.counter("closed.UnsupportedVersion") > 0);
+    assert!(scene.node.closes("unsupported_version") > 0);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_frame_longer_than_allowed_closes() {
     client.write(&(wire::limits::FRAME_LEN_MAX as u32 + 1).to_le_bytes());
     assert_refused_and_closed(&mut client, Refusal::FrameTooLong);
     scene.bystanders_chat();
-    assert!(scene.node.counter("closed.FrameTooLong") >= 3);
+    assert!(scene.node.closes("frame_too_long") >= 3);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_body_that_does_not_verify_is_refused() {
         assert_refused(&answer, Refusal::Malformed);
     }
     scene.bystanders_chat();
-    assert!(scene.node.counter("refused.malformed") >= 4);
+    assert!(scene.node.counter("ringtalk_refusals_total{code=\"malformed\"}") >= 4);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn garbage_for_ever_ends_in_a_closed_connection() {
     let events = client.until_closed();
     assert!(events.iter().any(|event| matches!(event, EventBody::Refused(_))));
     scene.bystanders_chat();
-    assert!(scene.node.counter("closed.Malformed") > 0);
+    assert!(scene.node.closes("malformed") > 0);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn three_failures_close_the_connection() {
     }
     client.until_closed();
     scene.bystanders_chat();
-    assert!(scene.node.counter("closed.TooManyFailures") > 0);
+    assert!(scene.node.closes("too_many_failures") > 0);
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn ten_thousand_silent_connections_go_away_and_leave_no_memory() {
     }
     let after = scene.node.anonymous_bytes();
     assert!(after < before + (8 << 20), "memory grew from {before} to {after} bytes");
-    assert!(scene.node.counter("closed.LoginTimeout") >= 20_000);
+    assert!(scene.node.closes("login_timeout") >= 20_000);
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn one_byte_per_second_is_not_a_login() {
             || read.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset);
         if closed {
             scene.bystanders_chat();
-            assert!(scene.node.counter("closed.LoginTimeout") > 0);
+            assert!(scene.node.closes("login_timeout") > 0);
             return;
         }
         assert!(begin.elapsed() < Duration::from_secs(30), "still connected");
@@ -338,7 +338,11 @@ fn a_client_that_never_reads_costs_bounded_memory_and_loses_nothing() {
     if told {
         assert_eq!(deaf.pull_all(conversation).len() as u64, count);
     }
-    assert!(scene.node.counter("slow_readers") + scene.node.counter("pushes_dropped") > 0);
+    assert!(
+        scene.node.counter("ringtalk_slow_readers_total")
+            + scene.node.counter("ringtalk_pushes_dropped_total")
+            > 0
+    );
     scene.said = 1_000_000 + count;
     scene.bystanders_chat_after_gap();
 }
@@ -387,7 +391,7 @@ fn half_records_survive_a_move_between_cores() {
             }
         }
     }
-    assert!(scene.node.counter("handoffs") > 0, "no connection moved");
+    assert!(scene.node.counter("ringtalk_handoffs_total") > 0, "no connection moved");
     scene.bystanders_chat();
 }
 

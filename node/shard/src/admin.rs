@@ -1,6 +1,8 @@
 //! Requests of the operator, from the admin socket. Each is carried out at the home of the name it concerns, whichever
 //! shard the socket is on.
 
+use crate::stats::ShardStats;
+
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminRequest {
@@ -10,7 +12,7 @@ pub enum AdminRequest {
     ResetUser { name: String, credential: record::Credential },
     /// Users of the slots of this shard, by rising name, behind `after`.
     ListUsers { after: Option<String>, users_max: u32 },
-    /// Counters of this shard.
+    /// How this shard is.
     Stats,
 }
 
@@ -28,7 +30,7 @@ pub enum AdminReply {
         users: Vec<UserLine>,
         more: bool,
     },
-    Stats(Vec<(String, u64)>),
+    Stats(Box<ShardStats>),
     /// Not done; a sentence for people.
     Refused {
         reason: String,

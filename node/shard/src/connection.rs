@@ -24,9 +24,10 @@ use wire::{Command, ConnectionId, ConnectionPhase, Incoming, Misfit, Refusal, cl
 
 use crate::core::Core;
 use crate::input::CloseReason;
-use crate::limits::{FRAMES_BEFORE_LOGIN_MAX, LOGIN_STEPS, MALFORMED_PER_CONNECTION_MAX};
+use crate::limits::{ADDRESSES_MAX, FRAMES_BEFORE_LOGIN_MAX, LOGIN_STEPS, MALFORMED_PER_CONNECTION_MAX};
 use crate::mesh::MeshFrame;
 use crate::placement::Load;
+use crate::stats::TableStats;
 use address::Addresses;
 use allowance::Cost;
 use state::{Connection, State, Step};
@@ -109,6 +110,11 @@ impl Connections {
             sessions: 0,
             reported: Load::default(),
         }
+    }
+
+    /// What is in memory beside the connections themselves.
+    pub(crate) fn tables(&self) -> [TableStats; 1] {
+        [TableStats::new("addresses", self.addresses.len(), ADDRESSES_MAX)]
     }
 
     /// When a connection may have reached its deadline, in `Now::mono_ms`.

@@ -27,6 +27,7 @@ use crate::cache::{Candidate, UseOrder};
 use crate::core::Core;
 use crate::limits::{CONVERSATIONS_CACHED_MAX, QUEUED_PER_KEY_MAX};
 use crate::mesh::Caller;
+use crate::stats::TableStats;
 
 use self::entry::EntryWriter;
 use self::load::Rebuild;
@@ -156,6 +157,15 @@ pub(crate) struct Conversations {
 }
 
 impl Conversations {
+    /// What is in memory.
+    pub fn tables(&self) -> [TableStats; 3] {
+        [
+            TableStats::new("conversations", self.held.len(), self.cached_max),
+            self.common.tails.table(),
+            self.common.outbox.table(),
+        ]
+    }
+
     pub fn new(core: &mut Core) -> Self {
         Self {
             held: AHashMap::with_hasher(core.rng.hasher()),

@@ -87,6 +87,11 @@ impl Lanes {
         }
     }
 
+    /// Credits in use towards the peer that has taken the least of what was sent.
+    pub fn credits_used(&self) -> u64 {
+        self.peers.iter().map(|peer| peer.delivery_sent - peer.delivery_taken).max().unwrap_or(0)
+    }
+
     pub fn forwards_in_flight(&self) -> u32 {
         self.peers.iter().map(|peer| peer.forwards_in_flight).sum()
     }

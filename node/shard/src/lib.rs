@@ -24,6 +24,7 @@ mod operator;
 pub mod ownership;
 pub mod placement;
 mod rng;
+pub mod stats;
 #[cfg(test)]
 mod testing;
 
@@ -32,14 +33,16 @@ use std::sync::Arc;
 use record::{CommitOutcome, StoreShardId};
 use wire::ShardAddress;
 
+use crate::admin::{AdminReply, AdminRequest};
 use crate::commits::Freed;
 pub use crate::config::Config;
 use crate::core::{After, Core, LoadFor};
-pub use crate::counters::Counters;
+pub use crate::counters::{Counters, FIGURES, Figure, FigureKind};
 pub use crate::input::{CloseReason, Effect, Effects, Input, Now, Security, SendClass};
 use crate::mesh::{Lane, MeshFrame};
 pub use crate::ownership::Ownership;
 use crate::rng::Rng;
+use crate::stats::{ShardStats, TableStats};
 
 /// Everything one core owns.
 #[derive(Debug)]
@@ -93,6 +96,24 @@ impl Shard {
         &self.core.counters
     }
 
+    /// How it is now. Takes a moment: for whoever asks, not for every turn.
+    pub fn stats(&self) -> ShardStats {
+        let tables: [&[TableStats]; 4] = [
+            &self.conversations.tables(),
+            &self.lists.tables(),
+            &self.logins.tables(),
+            &self.connections.tables(),
+        ];
+        ShardStats {
+            counters: self.core.counters.clone(),
+            tables: tables.concat(),
+            delivery_credits_used: self.core.lanes.credits_used(),
+            delivery_credits_max: self.core.config.delivery_credits,
+            forwards_in_flight: u64::from(self.core.lanes.forwards_in_flight()),
+            loads_in_flight: self.core.loads_in_flight() as u64,
+        }
+    }
+
     /// Plants a bug that the simulator must find.
     #[cfg(feature = "planted-bugs")]
     pub fn plant(&mut self, bug: bugs::Bug) {
@@ -142,6 +163,10 @@ impl Shard {
             Input::Tick => {
                 self.connections.handle_tick(core);
                 self.login_shard.handle_tick(core);
+            }
+            Input::Admin { token, request: AdminRequest::Stats } => {
+                let stats = AdminReply::Stats(Box::new(self.stats()));
+                self.core.reply(token, stats);
             }
             Input::Admin { token, request } => self.operator.handle(core, &mut self.logins, token, request),
             Input::Stop => {

@@ -17,6 +17,7 @@ use crate::cache::{Candidate, UseOrder};
 use crate::core::Core;
 use crate::limits::{LIST_ENTRIES_CACHED_MAX, LISTS_CACHED_MAX, QUEUED_PER_KEY_MAX};
 use crate::mesh::{Changed, SessionPlace};
+use crate::stats::TableStats;
 
 pub(crate) use self::merge::Written;
 use self::push::Pushes;
@@ -86,6 +87,14 @@ impl Lists {
             cached_max: LISTS_CACHED_MAX,
             pushes: Pushes::new(core),
         }
+    }
+
+    /// What is in memory.
+    pub fn tables(&self) -> [TableStats; 2] {
+        [
+            TableStats::new("lists", self.held.len(), self.cached_max),
+            TableStats::new("list_entries", self.entries, LIST_ENTRIES_CACHED_MAX),
+        ]
     }
 
     /// A conversation of this user changed, durably: his sessions are told at once, his list follows.

@@ -35,8 +35,11 @@ use wire::{ConnectionId, DeviceId, Refusal, SessionId, ShardAddress, Slot, UserI
 use crate::admin::AdminReply;
 use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
-use crate::limits::{ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, LOGINS_POSTPONED_MAX, QUEUED_PER_KEY_MAX};
+use crate::limits::{
+    ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, FAILURES_MAX, LOGINS_POSTPONED_MAX, QUEUED_PER_KEY_MAX,
+};
 use crate::mesh::{Caller, MeshFrame, SessionPlace};
+use crate::stats::TableStats;
 use cache::Cache;
 use failures::Failures;
 use sessions::Sessions;
@@ -163,6 +166,17 @@ impl Logins {
             sessions: Sessions::new(rng),
             failures: Failures::new(rng),
         }
+    }
+
+    /// What is in memory.
+    pub(crate) fn tables(&self) -> [TableStats; 4] {
+        let cached = |name, entries| TableStats::new(name, entries, ACCOUNTS_CACHED_MAX);
+        [
+            cached("names", self.names.len()),
+            cached("accounts", self.accounts.len()),
+            cached("slots", self.slots.len()),
+            TableStats::new("login_failures", self.failures.len(), FAILURES_MAX),
+        ]
     }
 
     /// Where the sessions of a user are whose home is here, in the order in which they were opened.

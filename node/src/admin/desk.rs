@@ -1,8 +1,7 @@
 //! Carries a request to the shards it concerns and puts their answers together.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use shard::admin::{AdminReply, AdminRequest, UserLine};
@@ -10,59 +9,11 @@ use shard::ownership::Ownership;
 use wire::Slot;
 use wire::name::UserName;
 
+use super::figures;
 use super::protocol::{Reply, Request, Status, User};
+use super::replies::{Replies, ShardAnswer, Shards};
 use super::{ANSWER_SECONDS_MAX, USERS_PER_PAGE_MAX};
-
-/// The running shards, as the threads of the admin socket see them.
-pub trait Shards: Send + Sync {
-    /// Puts an [`AdminRequest`] in front of a shard and wakes it; false when it takes nothing any more. The answer
-    /// comes through [`Replies::deliver`] with the same token.
-    fn submit(&self, shard: u16, token: u64, request: AdminRequest) -> bool;
-}
-
-/// Answers on their way from the shards. At most one per shard and connection of the socket is awaited at a time.
-#[derive(Debug, Default)]
-pub struct Replies {
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    last_token: u64,
-    senders: HashMap<u64, SyncSender<AdminReply>>,
-}
-
-impl Replies {
-    /// Called by a shard's thread with the answer to a token. One that nobody waits for any more is dropped.
-    pub fn deliver(&self, token: u64, reply: AdminReply) {
-        let sender = self.lock().senders.remove(&token);
-        if let Some(sender) = sender {
-            // The channel has room for every answer that is awaited; a waiter that gave up has dropped its end.
-            let _ = sender.try_send(reply);
-        }
-    }
-
-    fn expect(&self) -> (u64, Receiver<AdminReply>) {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let mut waiting = self.lock();
-        waiting.last_token += 1;
-        let token = waiting.last_token;
-        waiting.senders.insert(token, sender);
-        (token, receiver)
-    }
-
-    fn forget(&self, token: u64) {
-        self.lock().senders.remove(&token);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing that holds the lock can leave the map half changed.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Counters of the node that belong to no shard, with their names.
-pub type MoreCounters = Box<dyn Fn() -> Vec<(String, u64)> + Send + Sync>;
+use crate::metrics::Metrics;
 
 /// Answers the requests of the admin socket.
 pub struct Desk {
@@ -70,7 +21,7 @@ pub struct Desk {
     replies: Arc<Replies>,
     ownership: Arc<Ownership>,
     status: Status,
-    more_counters: MoreCounters,
+    metrics: Arc<Metrics>,
     answer_max: Duration,
 }
 
@@ -80,10 +31,10 @@ impl Desk {
         replies: Arc<Replies>,
         ownership: Arc<Ownership>,
         status: Status,
-        more_counters: MoreCounters,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let answer_max = Duration::from_secs(ANSWER_SECONDS_MAX);
-        Self { shards, replies, ownership, status, more_counters, answer_max }
+        Self { shards, replies, ownership, status, metrics, answer_max }
     }
 
     /// Does one request. Waits for the shards, at most [`ANSWER_SECONDS_MAX`].
@@ -97,7 +48,7 @@ impl Desk {
                 self.ask_home(&name, |name| AdminRequest::ResetUser { name, credential: credential.into() })
             }
             Request::ListUsers { after, users_max } => self.list_users(after, users_max),
-            Request::Stats => self.stats(),
+            Request::Stats => Ok(figures::reply(&self.metrics.snapshot())),
         };
         done.unwrap_or_else(|reason| Reply::Failed { reason })
     }
@@ -154,24 +105,6 @@ impl Desk {
         Ok(Reply::Users { users: found.into_iter().map(|(_, line)| User::from(line)).collect(), more })
     }
 
-    fn stats(&self) -> Result<Reply, String> {
-        let mut counters = BTreeMap::new();
-        for reply in self.ask(self.all(), &AdminRequest::Stats)? {
-            match reply {
-                AdminReply::Stats(values) => {
-                    for (name, value) in values {
-                        let sum: &mut u64 = counters.entry(name).or_default();
-                        *sum = sum.saturating_add(value);
-                    }
-                }
-                AdminReply::Refused { reason } => return Ok(Reply::Refused { reason }),
-                other => return Err(unexpected(&other)),
-            }
-        }
-        counters.extend((self.more_counters)());
-        Ok(Reply::Stats { counters })
-    }
-
     fn all(&self) -> std::ops::Range<u16> {
         0..self.ownership.shards()
     }
@@ -195,7 +128,10 @@ impl Desk {
         let mut answers = Vec::with_capacity(asked.len());
         for (shard, _, receiver) in &asked {
             match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(reply) => answers.push(reply),
+                Ok(ShardAnswer::Done(reply)) => answers.push(reply),
+                Ok(ShardAnswer::Stats(_)) => {
+                    return Err(format!("shard {shard} answered with figures that nobody wanted"));
+                }
                 Err(cause) => {
                     asked.iter().for_each(|(_, token, _)| self.replies.forget(*token));
                     return Err(match cause {

@@ -1,17 +1,24 @@
-//! The operator's way into a running node: a unix socket in the data folder, for `ringtalk user` and `ringtalk stats`.
+//! The operator's ways into a running node: a unix socket in the data folder, for `ringtalk user` and `ringtalk stats`,
+//! and figures over HTTP ([`http`]).
 //!
-//! Only processes of the node's own user and of root get an answer; the kernel says who is on the other side. One
+//! On the socket only processes of the node's own user and of root get an answer; the kernel says who is on the other side. One
 //! request is one line of JSON, and so is its answer. What a request concerns is done by the shards; the threads here
 //! only pass it on and wait. A password never comes this way: `ringtalk user add` derives the keys of SCRAM itself.
 
 mod client;
 mod desk;
+mod figures;
+pub mod http;
 mod protocol;
+mod replies;
 mod server;
+#[cfg(test)]
+mod testing;
 
 pub use client::{AdminClient, AdminError};
-pub use desk::{Desk, MoreCounters, Replies, Shards};
+pub use desk::Desk;
 pub use protocol::{Credential, Reply, Request, Status, User};
+pub use replies::{Replies, ShardAnswer, Shards};
 pub use server::{AdminListener, AdminServer, ListenError};
 
 /// Longest request in bytes. A longer one is answered with an error, and its connection closed.

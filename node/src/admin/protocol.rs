@@ -16,7 +16,7 @@ pub enum Request {
 }
 
 /// One answer, such as `{"reply":"added","user":1024}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     Status(Status),
@@ -32,9 +32,11 @@ pub enum Reply {
         users: Vec<User>,
         more: bool,
     },
-    /// Summed over the shards.
+    /// The figures of `GET /metrics` by their names, summed over the shards and over the store shards.
     Stats {
-        counters: BTreeMap<String, u64>,
+        figures: BTreeMap<String, f64>,
+        /// Shards that did not answer in time: their figures are missing.
+        silent: Vec<u16>,
     },
     /// Understood and not done; a sentence for people.
     Refused {
@@ -69,6 +71,8 @@ pub struct Status {
     /// Addresses with TLS.
     pub listen: Vec<String>,
     pub listen_plain: Vec<String>,
+    /// Where figures are told over HTTP; absent when that is switched off.
+    pub admin_http: Option<String>,
     /// SHA-256 of the certificate, `AB:CD:...`; absent without TLS.
     pub fingerprint: Option<String>,
     /// Rounds of PBKDF2 for new passwords.

@@ -1,6 +1,6 @@
 //! What a node prints when it is ready, on standard output: for people, and line by line for programs.
 //!
-//! Programs may rely on the lines `listening tls ADDRESS`, `listening plain ADDRESS`, `fingerprint TEXT` and on the last
+//! Programs may rely on the lines `listening tls ADDRESS`, `listening plain ADDRESS`, `fingerprint TEXT`, `metrics URL` and on the last
 //! line, `ready`, after which the node accepts.
 
 use std::fmt::Write as _;
@@ -17,6 +17,7 @@ pub(super) struct Started<'a> {
     /// With the ports that were taken.
     pub listen_tls: &'a [SocketAddr],
     pub listen_plain: &'a [SocketAddr],
+    pub admin_http: Option<SocketAddr>,
     pub fingerprint: Option<&'a str>,
 }
 
@@ -27,7 +28,7 @@ pub(super) fn print(started: &Started) {
 }
 
 fn text(started: &Started, program: &str) -> String {
-    let Started { config, store_shards, listen_tls, listen_plain, fingerprint } = started;
+    let Started { config, store_shards, listen_tls, listen_plain, admin_http, fingerprint } = started;
     let mut text = format!("ringtalk {}\n", env!("CARGO_PKG_VERSION"));
     let executors = executors(&config.executors);
     let _ = writeln!(text, "executors {executors}; store shards {store_shards}");
@@ -41,6 +42,9 @@ fn text(started: &Started, program: &str) -> String {
     }
     if let Some(fingerprint) = fingerprint {
         let _ = writeln!(text, "fingerprint {fingerprint}");
+    }
+    if let Some(address) = admin_http {
+        let _ = writeln!(text, "metrics http://{address}/metrics");
     }
     let open = config.register == Register::Open;
     let _ = writeln!(text, "registration {}", if open { "open" } else { "closed" });
@@ -141,6 +145,7 @@ mod tests {
             store_shards: 8,
             listen_tls: &config.listen_tls,
             listen_plain: &config.listen_plain,
+            admin_http: config.admin_http.address(),
             fingerprint,
         };
         text(&started, "ringtalk")
@@ -152,7 +157,12 @@ mod tests {
         let listen = vec!["127.0.0.1:7470".to_owned()];
         let text = banner(Options { listen, listen_plain, ..Options::default() }, Some("AB:CD"));
         let lines: Vec<_> = text.lines().collect();
-        for line in ["listening tls 127.0.0.1:7470", "listening plain 127.0.0.1:7471", "fingerprint AB:CD"] {
+        for line in [
+            "listening tls 127.0.0.1:7470",
+            "listening plain 127.0.0.1:7471",
+            "fingerprint AB:CD",
+            "metrics http://127.0.0.1:7472/metrics",
+        ] {
             assert!(lines.contains(&line), "{text}");
         }
         assert_eq!(lines.last(), Some(&"ready"));

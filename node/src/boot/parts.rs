@@ -23,7 +23,8 @@ use crate::serve::{self, ShardDriver, ShardForeign, ShardParts, ShardRemote};
 /// Items from other threads that one core has not taken. It is never full, since each of these is awaited:
 const FOREIGN_MAX: usize = LOADS_IN_FLIGHT_MAX // answers to loads
     + STORE_SHARDS_MAX as usize // answers to commits: one batch in flight per store shard, one item per answer at most
-    + admin::CONNECTIONS_MAX * 2; // requests of the operator; one that was given up may still be here
+    + admin::CONNECTIONS_MAX * 2 // requests of the operator; one that was given up may still be here
+    + 1; // a request for figures
 
 /// Descriptors that are not connections: table files and journals of the store, rings, logs.
 const DESCRIPTORS_KEPT: u64 = 4_500;
@@ -74,33 +75,6 @@ impl Shards for Reached {
     fn submit(&self, shard: u16, token: u64, request: AdminRequest) -> bool {
         self.0[usize::from(shard)].push(ShardForeign::Admin { token, request }).is_ok()
     }
-}
-
-/// The store's counters, under names that no shard has.
-pub(super) fn store_counters(store: Arc<Store>) -> admin::MoreCounters {
-    Box::new(move || {
-        let stats = store.stats();
-        let sum = |field: fn(&store::ShardStats) -> u64| stats.shards.iter().map(field).sum::<u64>();
-        let most = |field: fn(&store::ShardStats) -> u64| stats.shards.iter().map(field).max().unwrap_or(0);
-        [
-            ("store.groups", sum(|shard| shard.groups)),
-            ("store.batches", sum(|shard| shard.batches)),
-            ("store.ops", sum(|shard| shard.ops)),
-            ("store.bytes", sum(|shard| shard.bytes)),
-            ("store.commit_us_sum", sum(|shard| shard.commit_us_sum)),
-            ("store.commit_us_max", most(|shard| shard.commit_us_max)),
-            ("store.group_batches_max", most(|shard| shard.group_batches_max)),
-            ("store.fenced", sum(|shard| shard.fenced)),
-            ("store.full", sum(|shard| shard.full)),
-            ("store.queued", sum(|shard| shard.queued)),
-            ("store.loads", stats.reads.loads),
-            ("store.rows_read", stats.reads.rows),
-            ("store.load_us_sum", stats.reads.load_us_sum),
-            ("store.load_us_max", stats.reads.load_us_max),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
-    })
 }
 
 /// What the cores are made from.

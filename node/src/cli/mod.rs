@@ -52,7 +52,7 @@ enum Act {
     Serve(Box<ServeArgs>),
     /// Add, list or reset users of a running node
     User(user::UserArgs),
-    /// Show the counters of a running node
+    /// Show the figures of a running node, summed over its shards
     Stats(stats::StatsArgs),
     /// Verify a data folder that no node uses
     Check(check::CheckArgs),

@@ -1,4 +1,4 @@
-//! `ringtalk stats`: the counters of a running node.
+//! `ringtalk stats`: the figures of a running node.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -20,19 +20,26 @@ pub(super) struct StatsArgs {
 pub(super) fn run(args: &StatsArgs) -> Result<ExitCode, Failure> {
     let mut node = AdminClient::connect(&args.reach.socket()?).map_err(Failure::new)?;
     let reply = node.ask(&Request::Stats).map_err(Failure::new)?;
-    let Reply::Stats { counters } = reply else {
+    let Reply::Stats { figures, silent } = reply else {
         return Err(Failure::new(format!("the node answered something else than was asked ({reply:?})")));
     };
     if args.json {
-        let text = serde_json::to_string_pretty(&counters).map_err(Failure::new)?;
+        let text = serde_json::to_string_pretty(&figures).map_err(Failure::new)?;
         print(&format!("{text}\n"));
     } else {
-        let width = counters.keys().map(String::len).max().unwrap_or(0);
+        let width = figures.keys().map(String::len).max().unwrap_or(0);
         let mut text = String::new();
-        for (name, value) in &counters {
+        for (name, value) in &figures {
             let _ = writeln!(text, "{name:<width$}  {value}");
         }
         print(&text);
+    }
+    if let [first, ..] = silent[..] {
+        let count = silent.len();
+        let what = format!(
+            "{count} shards did not answer in time, {first} is one of them: their figures are missing; try again"
+        );
+        return Err(Failure::new(what));
     }
     Ok(ExitCode::SUCCESS)
 }

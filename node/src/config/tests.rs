@@ -36,7 +36,7 @@ fn registration_is_closed_as_soon_as_others_can_connect() {
 
 #[test]
 fn a_wrong_option_is_named_with_its_value_and_its_cure() {
-    let cases: [(Options, &str, &str, &str); 12] = [
+    let cases: [(Options, &str, &str, &str); 13] = [
         (Options { idle_timeout: Some(0), ..Options::default() }, "idle-timeout", "0", "10 to 86400"),
         (Options { iterations: Some(1), ..Options::default() }, "iterations", "1", "4096 to"),
         (Options { store_shards: Some(3), ..Options::default() }, "store-shards", "3", "power of two"),
@@ -48,6 +48,7 @@ fn a_wrong_option_is_named_with_its_value_and_its_cure() {
         (Options { advertise: vec!["host".into()], ..Options::default() }, "advertise", "host", ":7470"),
         (Options { cert: Some("c.pem".into()), ..Options::default() }, "cert", "c.pem", "--key"),
         (Options { key: Some("k.pem".into()), ..Options::default() }, "key", "k.pem", "--cert"),
+        (Options { admin_http: Some("on".into()), ..Options::default() }, "admin-http", "on", "or off"),
         (Options { log: Some("a=b=c".into()), ..Options::default() }, "log", "a=b=c", "debug"),
     ];
     for (options, option, value, mend) in cases {
@@ -71,6 +72,18 @@ fn executors_follow_cores_or_shards() {
     assert_eq!((shards.shards(), shards.store_shards_if_new), (12, 32));
     let most = config(Options { shards: Some(64), ..Options::default() });
     assert_eq!(most.store_shards_if_new, 64);
+}
+
+#[test]
+fn figures_are_told_to_this_machine_unless_an_address_is_named() {
+    let http = |text: Option<&str>| {
+        config(Options { admin_http: text.map(Into::into), ..Options::default() }).admin_http
+    };
+    let default = http(None);
+    assert!(matches!(default, AdminHttp::Default(address) if address.ip().is_loopback()));
+    assert_eq!(http(Some("off")), AdminHttp::Off);
+    let named = "0.0.0.0:80".parse().unwrap();
+    assert_eq!(http(Some("0.0.0.0:80")), AdminHttp::At(named));
 }
 
 #[test]

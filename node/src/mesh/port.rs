@@ -114,6 +114,11 @@ impl<T> Port<T> {
         Ok(())
     }
 
+    /// Items sent in this lane that their shards, this one included, have not taken.
+    pub fn depth(&self, lane: Lane) -> u64 {
+        self.peers.iter().map(|peer| peer.queued[lane as usize] - peer.out.taken(lane)).sum()
+    }
+
     /// Items that came back as [`Full`], by lane.
     pub fn refused(&self, lane: Lane) -> u64 {
         self.refused[lane as usize]

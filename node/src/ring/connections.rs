@@ -106,6 +106,11 @@ impl Connections {
         self.open == 0
     }
 
+    /// Bytes of frames that wait, beside what is in the kernel.
+    pub fn output_bytes(&self) -> usize {
+        self.pool.queued_bytes()
+    }
+
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -137,6 +142,7 @@ impl Connections {
         let output = connection.output.get_or_insert_with(|| self.pool.output());
         match (output.queue(frame.into(), priority, &self.limits, &mut self.pool), priority) {
             (Room::Taken, _) => {
+                self.counters.frames_sent += 1;
                 self.touch(id.index);
                 Sent::Queued
             }

@@ -4,7 +4,9 @@
 //! into one run of bytes per turn, long ones are shared; while a send is stuck in the kernel small frames that can be
 //! shared are shared too, so that a slow reader costs references and not copies.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -97,6 +99,8 @@ pub(super) struct Output {
     queue: VecDeque<Piece>,
     push_bytes: usize,
     reply_bytes: usize,
+    /// Bytes queued by all outputs of this core.
+    queued: Rc<Cell<usize>>,
     /// TLS records that go out next, in the order they were made.
     pub records: Vec<u8>,
     flight: Vec<Bulk>,
@@ -107,13 +111,14 @@ pub(super) struct Output {
 }
 
 impl Output {
-    fn new() -> Self {
+    fn new(queued: Rc<Cell<usize>>) -> Self {
         // SAFETY: a header of zeros (null pointers with zero lengths) is a valid value of this C struct.
         let header = unsafe { std::mem::zeroed() };
         Self {
             queue: VecDeque::new(),
             push_bytes: 0,
             reply_bytes: 0,
+            queued,
             records: Vec::new(),
             flight: Vec::new(),
             flight_bytes: 0,
@@ -156,6 +161,7 @@ impl Output {
         }
         self.push_bytes += push;
         self.reply_bytes += reply;
+        self.queued.update(|bytes| bytes + length);
         let stuck = self.in_flight();
         let bulk = match frame {
             Frame::Shared(bytes) if stuck || length > limits.copy_bytes_max => Bulk::Shared(bytes.clone()),
@@ -180,8 +186,10 @@ impl Output {
 
     /// Drops the queued pieces that hold nothing but pushes.
     pub fn drop_pushes(&mut self) {
+        let before = self.push_bytes;
         self.queue.retain(|piece| piece.reply_bytes > 0);
         self.push_bytes = self.queue.iter().map(|piece| piece.push_bytes).sum();
+        self.queued.update(|bytes| bytes - (before - self.push_bytes));
     }
 
     /// Drops everything that the kernel does not have.
@@ -193,8 +201,8 @@ impl Output {
     /// Drops plaintext that can no longer be sealed; records already made still go out.
     pub fn drop_unsealed(&mut self) {
         self.queue.clear();
-        self.push_bytes = 0;
-        self.reply_bytes = 0;
+        self.queued.update(|bytes| bytes - (self.push_bytes + self.reply_bytes));
+        (self.push_bytes, self.reply_bytes) = (0, 0);
     }
 
     /// Forgets the flight after the kernel failed to send it.
@@ -206,6 +214,7 @@ impl Output {
         let piece = self.queue.pop_front()?;
         self.push_bytes -= piece.push_bytes;
         self.reply_bytes -= piece.reply_bytes;
+        self.queued.update(|bytes| bytes - (piece.push_bytes + piece.reply_bytes));
         Some(piece.bulk)
     }
 
@@ -307,11 +316,17 @@ pub(super) struct OutputPool {
     #[allow(clippy::vec_box)] // they come from and go to connections, which hold them boxed
     outputs: Vec<Box<Output>>,
     runs: Vec<Vec<u8>>,
+    /// Bytes queued by all outputs that came from here.
+    queued: Rc<Cell<usize>>,
 }
 
 impl OutputPool {
     pub fn output(&mut self) -> Box<Output> {
-        self.outputs.pop().unwrap_or_else(|| Box::new(Output::new()))
+        self.outputs.pop().unwrap_or_else(|| Box::new(Output::new(self.queued.clone())))
+    }
+
+    pub fn queued_bytes(&self) -> usize {
+        self.queued.get()
     }
 
     /// Takes back an output of which the kernel has nothing.
@@ -367,7 +382,7 @@ mod tests {
             assert_eq!(output.on_sent(take, &mut pool), take == rest.len());
         }
         assert_eq!(seen, expected);
-        assert_eq!((output.push_bytes, output.reply_bytes), (0, 0));
+        assert_eq!((output.push_bytes, output.reply_bytes, pool.queued_bytes()), (0, 0, 0));
     }
 
     #[test]
@@ -387,9 +402,13 @@ mod tests {
         assert_eq!(queue(&mut output, &mut pool, Priority::Reply), Room::Taken);
         output.drop_pushes();
         assert_eq!((output.push_bytes, output.reply_bytes, output.queue.len()), (0, 10, 2));
+        assert_eq!(pool.queued_bytes(), 10);
         for _ in 0..2 {
             assert_eq!(queue(&mut output, &mut pool, Priority::Reply), Room::Taken);
         }
         assert_eq!(queue(&mut output, &mut pool, Priority::Reply), Room::Full);
+        assert_eq!(pool.queued_bytes(), 20);
+        pool.put(output);
+        assert_eq!(pool.queued_bytes(), 0);
     }
 }

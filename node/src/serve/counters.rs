@@ -1,39 +1,49 @@
-//! The ring's counters under names that no shard uses.
+//! What the driver knows of its shard and ring, for whoever asks.
 
-use crate::ring::{CloseReason, Connections, Counters};
+use std::time::Instant;
 
-pub(super) fn lines(connections: &Connections) -> impl Iterator<Item = (String, u64)> + use<> {
-    let counters = connections.counters();
-    let Counters { accepted, accept_failed, adopted, left, .. } = *counters;
-    let Counters { bytes_received, bytes_sent, frames_received, sends, sends_short, .. } = *counters;
-    let Counters { starved, stale, pushes_dropped, overflowed, cut_off, turns, sleeps, .. } = *counters;
-    let Counters { completions_budget_used_up, ready_budget_used_up, mesh_budget_used_up, .. } = *counters;
-    let plain = [
-        ("ring.open", connections.len() as u64),
-        ("ring.accepted", accepted),
-        ("ring.accept_failed", accept_failed),
-        ("ring.adopted", adopted),
-        ("ring.left", left),
-        ("ring.bytes_received", bytes_received),
-        ("ring.bytes_sent", bytes_sent),
-        ("ring.frames_received", frames_received),
-        ("ring.sends", sends),
-        ("ring.sends_short", sends_short),
-        ("ring.starved", starved),
-        ("ring.stale", stale),
-        ("ring.pushes_dropped", pushes_dropped),
-        ("ring.overflowed", overflowed),
-        ("ring.cut_off", cut_off),
-        ("ring.turns", turns),
-        ("ring.sleeps", sleeps),
-        ("ring.completions_budget_used_up", completions_budget_used_up),
-        ("ring.ready_budget_used_up", ready_budget_used_up),
-        ("ring.mesh_budget_used_up", mesh_budget_used_up),
-    ];
-    let closed = counters.closed;
-    let closed = CloseReason::ALL
-        .into_iter()
-        .map(move |reason| (format!("ring.closed.{}", reason.name()), closed[reason as usize]))
-        .filter(|(_, count)| *count > 0);
-    plain.map(|(name, count)| (name.to_owned(), count)).into_iter().chain(closed)
+use record::Batch;
+use shard::stats::ShardStats;
+
+use super::ShardItem;
+use crate::mesh::Lane;
+use crate::metrics::{CommitStats, LaneStats, ShardSnapshot};
+use crate::ring::Io;
+
+/// Batches on their way to the disk. The shard has one in flight per store shard at most.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    /// By store shard: when its batch was handed over.
+    begun: Vec<Option<Instant>>,
+    stats: CommitStats,
+}
+
+impl Commits {
+    pub fn begin(&mut self, batch: &Batch) {
+        let store_shard = usize::from(batch.store_shard.0);
+        if self.begun.len() <= store_shard {
+            self.begun.resize(store_shard + 1, None);
+        }
+        self.begun[store_shard] = Some(Instant::now());
+        self.stats.ops.record(batch.ops.len() as u64);
+    }
+
+    /// The store answered, whatever it says.
+    pub fn end(&mut self, store_shard: u16) {
+        if let Some(begun) = self.begun.get_mut(usize::from(store_shard)).and_then(Option::take) {
+            self.stats.latency_us.record(begun.elapsed().as_micros() as u64);
+        }
+    }
+}
+
+pub(super) fn snapshot(io: &Io<ShardItem>, commits: &Commits, shard: ShardStats) -> ShardSnapshot {
+    let lane = |lane| LaneStats { depth: io.mesh.depth(lane), full: io.mesh.refused(lane) };
+    ShardSnapshot {
+        shard,
+        ring: *io.connections.counters(),
+        output_bytes: io.connections.output_bytes() as u64,
+        lanes: Lane::ALL.map(lane),
+        mesh_dropped: io.mesh.dropped(),
+        commits: commits.stats.clone(),
+    }
 }

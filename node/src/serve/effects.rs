@@ -9,6 +9,7 @@ use shard::{Effect, SendClass};
 use store::{LoadRequest, RefusedReason};
 
 use super::{NODE, RETRY_EVERY, ShardDriver, ShardItem, Stage, counters, lanes};
+use crate::admin::ShardAnswer;
 use crate::mesh::Lane;
 use crate::ring::{Io, Priority};
 
@@ -91,8 +92,19 @@ impl ShardDriver {
             Effect::Load { token, store_shard, queries } => {
                 self.load(LoadRequest { from_shard: self.index, token, store_shard, queries });
             }
-            Effect::Commit(batch) => self.commit(batch),
-            Effect::Reply { token, reply } => self.replies.deliver(token, with_ring(io, reply)),
+            Effect::Commit(batch) => {
+                self.commits.begin(&batch);
+                self.commit(batch);
+            }
+            Effect::Reply { token, reply } => {
+                let answer = match reply {
+                    AdminReply::Stats(stats) => {
+                        ShardAnswer::Stats(Box::new(counters::snapshot(io, &self.commits, *stats)))
+                    }
+                    done => ShardAnswer::Done(done),
+                };
+                self.replies.deliver(token, answer);
+            }
             Effect::Fatal { reason } => self.halt.fatal(reason),
             Effect::Stopped => self.on_shard_stopped(),
         }
@@ -141,17 +153,6 @@ fn lane_of(lane: shard::mesh::Lane) -> Lane {
         shard::mesh::Lane::Control => Lane::Control,
         shard::mesh::Lane::Delivery => Lane::Delivery,
         shard::mesh::Lane::Ephemeral => Lane::Ephemeral,
-    }
-}
-
-/// Counters of the shard and of the ring it runs on.
-fn with_ring(io: &Io<ShardItem>, reply: AdminReply) -> AdminReply {
-    match reply {
-        AdminReply::Stats(mut lines) => {
-            lines.extend(counters::lines(&io.connections));
-            AdminReply::Stats(lines)
-        }
-        other => other,
     }
 }
 

@@ -97,6 +97,7 @@ pub struct ShardDriver {
     leaving: HashMap<ConnectionId, (u16, Box<Transfer>)>,
     /// What the store had no room for. Bounded by what a shard may have in flight.
     put_off: effects::PutOff,
+    commits: counters::Commits,
     /// Channel bindings by listener, so that connections share them.
     bindings: HashMap<u16, Option<Arc<[u8]>>>,
 }
@@ -118,6 +119,7 @@ impl ShardDriver {
             gates: Gates::default(),
             leaving: HashMap::new(),
             put_off: effects::PutOff::default(),
+            commits: counters::Commits::default(),
             bindings: HashMap::new(),
         }
     }
@@ -147,6 +149,7 @@ impl ShardDriver {
     fn handle_answer(&mut self, io: &mut Io<ShardItem>, answer: StoreAnswer) {
         match answer {
             StoreAnswer::Committed { store_shard, number, outcome } => {
+                self.commits.end(store_shard.0);
                 self.step(io, Input::Committed { store_shard, number, outcome });
             }
             StoreAnswer::Loaded { token, rows } => self.step(io, Input::Loaded { token, rows }),

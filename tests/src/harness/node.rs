@@ -69,6 +69,7 @@ impl NodeBuilder {
         let any = Some("127.0.0.1:0".parse().expect("an address"));
         Self { data: data.to_owned(), tls: any, plain: any, more: Vec::new(), environment: Vec::new() }
             .with(&["--iterations", "4096", "--rate-logins", "0", "--rate-messages", "0"])
+            .with(&["--admin-http", "127.0.0.1:0"])
     }
 
     /// Nobody may register himself.
@@ -115,6 +116,7 @@ impl NodeBuilder {
             child,
             tls: None,
             plain: None,
+            http: None,
             fingerprint: String::new(),
             errors: Some(errors),
         };
@@ -130,6 +132,10 @@ impl NodeBuilder {
                     Some(("plain", address)) => node.plain = address.parse().ok(),
                     _ => {}
                 },
+                Some(("metrics", url)) => {
+                    let address = url.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/metrics"));
+                    node.http = address.and_then(|address| address.parse().ok());
+                }
                 Some(("fingerprint", text)) => node.fingerprint = text.to_owned(),
                 _ => {}
             }
@@ -146,6 +152,8 @@ pub struct Node {
     child: Child,
     pub tls: Option<SocketAddr>,
     pub plain: Option<SocketAddr>,
+    /// Where it tells figures.
+    pub http: Option<SocketAddr>,
     pub fingerprint: String,
     errors: Option<std::thread::JoinHandle<String>>,
 }
@@ -210,7 +218,12 @@ impl Node {
         line.split_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok()).expect("a number") * 1024
     }
 
-    /// A counter of `ringtalk stats`, summed over the shards; 0 when it was never counted.
+    /// Connections that a shard closed for this reason.
+    pub fn closes(&self, reason: &str) -> u64 {
+        self.counter(&format!("ringtalk_closes_by_shard_total{{reason={reason:?}}}"))
+    }
+
+    /// A figure of `ringtalk stats`, summed over the shards; 0 when there is none of this name.
     pub fn counter(&self, name: &str) -> u64 {
         let output = self.tool(&["stats"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

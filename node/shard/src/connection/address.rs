@@ -39,6 +39,10 @@ impl Addresses {
         Self { map: AHashMap::with_hasher(rng.hasher()), idle: BTreeMap::new(), last_idle: 0 }
     }
 
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
     pub fn connections(&self, address: IpAddr) -> u32 {
         self.map.get(&address).map_or(0, |entry| entry.connections)
     }

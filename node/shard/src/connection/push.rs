@@ -1,7 +1,8 @@
 //! Events that a session did not ask for. A hint each; who reads too slowly is told to sync instead.
 
 use bytes::Bytes;
-use wire::{ConnectionId, SessionId};
+use wire::frame::{self, LENGTH_LEN};
+use wire::{ConnectionId, Event, SessionId};
 
 use super::Connections;
 use super::state::State;
@@ -20,6 +21,11 @@ impl Connections {
         match self.table.find(id).and_then(|found| found.session(session)) {
             Some(session) if !session.slow => {
                 core.counters.pushes += 1;
+                match frame::split(&event[LENGTH_LEN..]).map(|(header, _)| Event::from_id(header.id)) {
+                    Ok(Some(Event::Message)) => core.counters.deliveries += 1,
+                    Ok(Some(Event::SyncNeeded)) => core.counters.syncs_needed += 1,
+                    _ => {}
+                }
                 core.send(id, event, SendClass::Push);
             }
             _ => core.counters.pushes_dropped += 1,
@@ -40,6 +46,7 @@ impl Connections {
             && session.slow
         {
             session.slow = false;
+            core.counters.syncs_needed += 1;
             let frame = core.encoder.sync_needed();
             core.send(id, frame, SendClass::Notice);
         }

@@ -18,6 +18,7 @@ use crate::limits::{
     LOADS_IN_FLIGHT_MAX, OUTBOX_MAX, OUTBOX_READ_BACK_MAX, RECOVERY_LOADS_MAX, RECOVERY_ROWS, RECOVERY_SLOTS,
 };
 use crate::mesh::{Changed, MeshFrame};
+use crate::stats::TableStats;
 
 use super::LoadKey;
 
@@ -73,6 +74,10 @@ impl Outbox {
             recovery: Recovery::default(),
             max: OUTBOX_MAX,
         }
+    }
+
+    pub fn table(&self) -> TableStats {
+        TableStats::new("outbox", self.pending.len(), self.max)
     }
 
     /// True when `more` changes would be too many.

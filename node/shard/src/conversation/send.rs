@@ -92,7 +92,6 @@ pub(super) fn run(
     if place.seq.is_multiple_of(CHECKPOINT_ENTRIES) {
         checkpoint::put(core, conversation);
     }
-    core.counters.messages += 1;
     answer(core, conversation, caller, send);
     Ok(())
 }

@@ -9,6 +9,7 @@ use wire::message::{EntryView, Place};
 use wire::{DeviceId, UserId, body, verified};
 
 use crate::limits::{TAIL_BYTES_MAX, TAIL_ENTRIES_MAX, TAILS_BYTES_MAX, TAILS_ENTRIES_MAX};
+use crate::stats::TableStats;
 
 /// The tail of one conversation: dense, up to its head. It is empty when the conversation has just been loaded.
 #[derive(Debug, Default)]
@@ -75,6 +76,11 @@ impl Tails {
         while tail.frames.len() > TAIL_ENTRIES_MAX || tail.bytes > TAIL_BYTES_MAX {
             self.bytes -= tail.pop();
         }
+    }
+
+    pub fn table(&self) -> TableStats {
+        let bytes = Some(self.bytes as u64);
+        TableStats { bytes, ..TableStats::new("tail_entries", self.order.len(), TAILS_ENTRIES_MAX) }
     }
 
     /// What should be dropped next to stay within the bounds: this seq, if it still is the first of its tail.

@@ -53,6 +53,7 @@ impl Conversations {
     pub fn handle_written(&mut self, core: &mut Core, written: Written) {
         let held = self.held.get_mut(&written.conversation).expect("unwritten changes keep it in memory");
         assert!(held.conversation.committed <= written.head);
+        core.counters.messages += written.head.ord - held.conversation.committed.ord;
         held.conversation.committed = written.head;
         tell(core, &mut self.common.outbox, &written);
     }

@@ -76,6 +76,10 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         self.by_use.retain(|_, key| !is_like(key));
     }
 
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
     pub fn check_invariants(&self) {
         assert_eq!(self.map.len(), self.by_use.len());
         for (used, key) in &self.by_use {

@@ -32,6 +32,10 @@ impl Failures {
         Self { map: AHashMap::with_hasher(rng.hasher()), by_order: BTreeMap::new(), last_order: 0 }
     }
 
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
     /// How long this one has to wait until the next attempt; `None`: not at all.
     pub fn delay_ms(&self, now_ms: u64, name: &str, address: IpAddr) -> Option<u64> {
         let failure = self.map.get(&(name.to_owned(), address))?;

@@ -1,7 +1,9 @@
-use std::sync::Weak;
+use std::sync::{Mutex, Weak};
 
 use super::*;
 use crate::admin::Credential;
+use crate::admin::testing::Whole;
+use crate::metrics::{Scraper, ShardSnapshot};
 
 const SHARDS: u16 = 3;
 
@@ -36,9 +38,15 @@ impl Shards for Fake {
                 let users: Vec<_> = names.iter().take(users_max as usize).map(line).collect();
                 AdminReply::Users { more: names.len() > users.len(), users }
             }
-            AdminRequest::Stats => AdminReply::Stats(vec![("sent".into(), 10), (format!("only_{shard}"), 1)]),
+            AdminRequest::Stats => {
+                let mut snapshot = ShardSnapshot::default();
+                snapshot.shard.counters.messages = 10;
+                snapshot.shard.counters.refused(wire::Refusal::Busy);
+                self.replies.upgrade().unwrap().deliver(token, ShardAnswer::Stats(Box::new(snapshot)));
+                return true;
+            }
         };
-        self.replies.upgrade().unwrap().deliver(token, reply);
+        self.replies.upgrade().unwrap().deliver(token, ShardAnswer::Done(reply));
         true
     }
 }
@@ -61,13 +69,15 @@ fn desk(change: impl FnOnce(&mut Fake)) -> (Desk, Arc<Fake>, Arc<Replies>) {
         store_shards: 8,
         listen: vec![],
         listen_plain: vec![],
+        admin_http: None,
         fingerprint: None,
         iterations: 4096,
         registration_open: false,
     };
     let ownership = Arc::new(Ownership::new(SHARDS, 8));
-    let mut desk =
-        Desk::new(fake.clone(), replies.clone(), ownership, status, Box::new(|| vec![("store.x".into(), 5)]));
+    let scraper = Scraper::new(fake.clone(), replies.clone(), SHARDS);
+    let metrics = Arc::new(Metrics::new(scraper, Arc::new(Whole)));
+    let mut desk = Desk::new(fake.clone(), replies.clone(), ownership, status, metrics);
     desk.answer_max = Duration::from_millis(1);
     (desk, fake, replies)
 }
@@ -106,27 +116,32 @@ fn pages_of_users_are_in_order_and_miss_nobody() {
         }
         assert_eq!(names, ["ann", "bob", "carl", "dora", "eve", "fritz"], "pages of {users_max}");
     }
-    assert!(replies.lock().senders.is_empty());
+    assert_eq!(replies.awaited(), 0);
 }
 
 #[test]
-fn counters_are_summed_over_the_shards() {
-    let (desk, _, _) = desk(|_| {});
-    let Reply::Stats { counters } = desk.handle(Request::Stats) else { panic!() };
-    assert_eq!((counters["sent"], counters["store.x"]), (30, 5));
-    assert_eq!((counters["only_0"], counters["only_2"]), (1, 1));
+fn figures_are_summed_over_the_shards() {
+    let (desk, _, replies) = desk(|_| {});
+    let Reply::Stats { figures, silent } = desk.handle(Request::Stats) else { panic!() };
+    assert_eq!(figures["ringtalk_messages_accepted_total"], 30.0);
+    assert_eq!(figures["ringtalk_refusals_total{code=\"busy\"}"], 3.0);
+    assert_eq!((figures["ringtalk_shard_up"], silent), (3.0, vec![]));
+    assert_eq!(replies.awaited(), 0);
 }
 
 #[test]
 fn a_silent_shard_and_a_stopping_node_are_told() {
     let (desk, _, replies) = desk(|fake| fake.silent = Some(2));
-    let Reply::Failed { reason } = desk.handle(Request::Stats) else { panic!() };
+    let list = || Request::ListUsers { after: None, users_max: 1 };
+    let Reply::Failed { reason } = desk.handle(list()) else { panic!() };
     assert!(reason.contains("shard 2"), "{reason}");
-    assert!(replies.lock().senders.is_empty(), "nothing is left waiting");
-    replies.deliver(3, AdminReply::Added { user: 1 });
+    assert_eq!(replies.awaited(), 0, "nothing is left waiting");
+    replies.deliver(3, ShardAnswer::Done(AdminReply::Added { user: 1 }));
+    let Reply::Stats { figures, silent } = desk.handle(Request::Stats) else { panic!() };
+    assert_eq!((figures["ringtalk_shard_up"], silent), (2.0, vec![2]));
 
     let (desk, _, replies) = self::desk(|fake| fake.stopped = true);
     let Reply::Failed { reason } = desk.handle(add("ann")) else { panic!() };
     assert!(reason.contains("stopping"), "{reason}");
-    assert!(replies.lock().senders.is_empty());
+    assert_eq!(replies.awaited(), 0);
 }

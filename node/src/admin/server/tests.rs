@@ -1,5 +1,7 @@
 use super::*;
-use crate::admin::{AdminClient, AdminError, Replies, Shards, Status};
+use crate::admin::testing::Whole;
+use crate::admin::{AdminClient, AdminError, Replies, ShardAnswer, Shards, Status};
+use crate::metrics::{Metrics, Scraper};
 use shard::admin::{AdminReply, AdminRequest};
 use shard::ownership::Ownership;
 
@@ -8,7 +10,7 @@ struct Refuses(Arc<Replies>);
 
 impl Shards for Refuses {
     fn submit(&self, _: u16, token: u64, _: AdminRequest) -> bool {
-        self.0.deliver(token, AdminReply::Refused { reason: "not today".into() });
+        self.0.deliver(token, ShardAnswer::Done(AdminReply::Refused { reason: "not today".into() }));
         true
     }
 }
@@ -22,17 +24,15 @@ fn desk() -> Desk {
         store_shards: 2,
         listen: vec![],
         listen_plain: vec![],
+        admin_http: None,
         fingerprint: None,
         iterations: 4096,
         registration_open: true,
     };
-    Desk::new(
-        Arc::new(Refuses(replies.clone())),
-        replies,
-        Arc::new(Ownership::new(1, 2)),
-        status,
-        Box::new(Vec::new),
-    )
+    let shards = Arc::new(Refuses(replies.clone()));
+    let scraper = Scraper::new(shards.clone(), replies.clone(), 1);
+    let metrics = Arc::new(Metrics::new(scraper, Arc::new(Whole)));
+    Desk::new(shards, replies, Arc::new(Ownership::new(1, 2)), status, metrics)
 }
 
 fn bound() -> (tempfile::TempDir, PathBuf, AdminListener) {
@@ -50,7 +50,7 @@ fn requests_are_answered_one_after_the_other() {
     let mut client = AdminClient::connect(&path).unwrap();
     let Reply::Status(status) = client.ask(&Request::Status).unwrap() else { panic!() };
     assert_eq!(status.version, "1.2.3");
-    let refused = client.ask(&Request::Stats).unwrap_err();
+    let refused = client.ask(&Request::ListUsers { after: None, users_max: 1 }).unwrap_err();
     assert!(matches!(&refused, AdminError::Refused(reason) if reason == "not today"), "{refused}");
     client.ask(&Request::Status).unwrap();
     server.stop();
