@@ -6,11 +6,11 @@ use std::path::Path;
 use record::kv::StoreShardId;
 
 use crate::error::OpenError;
-use crate::folder::{Folder, Manifest};
-use crate::journal::Verdict;
+use crate::folder::Folder;
 use crate::mark::Marked;
 use crate::options::Tuning;
-use crate::shard_open::{last_stamp, marked, open_database, scan_journals};
+use crate::shard_open::{Found, ShardPlace};
+use crate::view::View;
 
 /// Findings of one store shard that are listed one by one; the rest is counted.
 pub const FINDINGS_PER_SHARD_MAX: usize = 100;
@@ -70,8 +70,8 @@ impl fmt::Display for CheckReport {
     }
 }
 
-/// Checks the data folder. It must not be in use. A store shard whose journals are damaged is reported and not opened,
-/// so that nothing changes before `repair` or a backup.
+/// Checks the data folder. It must not be in use. Nothing is changed, so that the evidence stays for `repair` or until a
+/// backup is there.
 ///
 /// # Errors
 /// If the folder as a whole cannot be looked at. What is wrong inside it is in the report.
@@ -81,7 +81,8 @@ pub fn check(dir: &Path, visitor: &mut dyn RowVisitor) -> Result<CheckReport, Op
     let mut report = CheckReport { store_shards: manifest.store_shards, ..CheckReport::default() };
     for shard in manifest.shards() {
         let mut findings = Findings { shard, lines: Vec::new(), unlisted: 0 };
-        match check_shard(&folder, &manifest, shard, visitor, &mut findings) {
+        let place = ShardPlace { folder: &folder, manifest: &manifest, shard };
+        match check_shard(place, visitor, &mut findings) {
             Ok(rows) => report.rows += rows,
             Err(what) => findings.add(what),
         }
@@ -115,35 +116,34 @@ impl Findings {
 
 /// Gives the number of rows, or why they could not be looked at.
 fn check_shard(
-    folder: &Folder,
-    manifest: &Manifest,
-    shard: StoreShardId,
+    place: ShardPlace<'_>,
     visitor: &mut dyn RowVisitor,
     findings: &mut Findings,
 ) -> Result<u64, String> {
     let text = |e: OpenError| e.to_string();
-    let marked = marked(folder, shard).map_err(text)?;
+    let marked = place.marked().map_err(text)?;
     match marked {
         Marked::At(_) => {}
-        Marked::Missing if !manifest.complete => {}
+        Marked::Missing if !place.manifest.complete => {}
         Marked::Missing => findings.add("its mark is missing"),
         Marked::Damaged => findings.add("its mark is not readable"),
     }
-    let scan = scan_journals(folder, manifest, shard).map_err(text)?;
-    if let Verdict::LastCommit(what) | Verdict::Inner(what) = scan.verdict() {
-        return Err(format!("{what}; its rows were not looked at"));
+    if !place.database_exists().map_err(text)? {
+        let first_start = !place.manifest.complete;
+        return if first_start { Ok(0) } else { Err("its folder is missing or empty".to_owned()) };
     }
-    if !folder.shard_dir(shard).join("version").exists() {
-        return if manifest.complete { Err("its folder is missing or empty".to_owned()) } else { Ok(0) };
-    }
-    let database = open_database(folder, shard, &scan, Tuning::new(CACHE_BYTES, 0, 1)).map_err(text)?;
-    let last = last_stamp(folder, manifest, shard, &database).map_err(text)?.number;
+    let found = place.find(marked, Tuning::new(CACHE_BYTES, 0, 1));
+    let Found { database, table, last, .. } = found.map_err(|e| match e {
+        OpenError::Damaged { what, .. } => format!("{what}; its rows were not looked at"),
+        other => other.to_string(),
+    })?;
     if let Marked::At(mark) = marked
         && mark > last
     {
         findings.add(format!("commit {mark} was acknowledged and it holds only {last}"));
     }
-    let rows = database.for_each_row(|key, value| {
+    let shard = place.shard;
+    let rows = View { database, table: table.into() }.for_each_row(|key, value| {
         if let Err(what) = visitor.on_row(shard, key, value) {
             findings.add(format!("row {}: {what}", Hex(key)));
         }

@@ -1,41 +1,43 @@
 //! The committer of one store shard: a thread that turns all waiting batches into one commit and one sync.
 //!
-//! It tunes itself: while one commit is being synced the next batches gather. fjall makes a writer sleep when flushes
-//! fall behind; here that is this thread, its queue fills, and the shards get their batches back.
+//! It tunes itself: while one commit is being synced the next batches gather. A commit is durable once it is in the log;
+//! it is then put where readers see it, and answered. When rows come faster than they can be moved to fjall this thread
+//! waits, its queue fills, and the shards get their batches back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use fjall::PersistMode;
 use record::kv::{Batch, CommitOutcome, StoreShardId};
 
 use crate::answer::{Answers, StoreAnswer};
-use crate::database::{Database, Stamp};
 use crate::keeper::KeeperSignal;
+use crate::log::{self, Appended, Durability, FRAME_HEADER_BYTES, LogWriter};
 use crate::options::{GROUP_BATCHES_MAX, GROUP_BYTES_MAX};
 use crate::poison::Poison;
 use crate::queue::Queue;
 use crate::space::SpaceFloor;
 use crate::stats::{ShardCounters, micros};
+use crate::table::{Run, Table};
 
 /// A batch in a committer's queue.
 #[derive(Debug)]
 pub(crate) struct Submitted {
     pub from_shard: u16,
     pub batch: Batch,
-    /// Keys and values.
+    /// Of its changes.
     pub bytes: usize,
 }
 
 pub(crate) struct Committer {
     pub shard: StoreShardId,
-    pub database: Database,
+    pub log: LogWriter,
+    pub table: Arc<Table>,
     /// Batches of an older term are fenced.
     pub term: u64,
-    /// Of the last commit.
-    pub stamp: Stamp,
+    /// Number of the last commit.
+    pub last: u64,
     pub space: SpaceFloor,
     pub poison: Arc<Poison>,
     pub counters: Arc<ShardCounters>,
@@ -72,7 +74,7 @@ impl Committer {
         }
     }
 
-    fn commit_and_answer<'a>(&mut self, group: impl DoubleEndedIterator<Item = &'a Submitted> + Clone) {
+    fn commit_and_answer<'a>(&mut self, group: impl Iterator<Item = &'a Submitted> + Clone) {
         #[cfg(feature = "fault-injection")]
         if self.fault == crate::fault::Fault::AckBeforeCommit {
             answer(&*self.answers, self.shard, group.clone(), CommitOutcome::Committed);
@@ -84,33 +86,35 @@ impl Committer {
         answer(&*self.answers, self.shard, group, outcome);
     }
 
-    fn commit<'a>(&mut self, group: impl DoubleEndedIterator<Item = &'a Submitted> + Clone) -> CommitOutcome {
+    fn commit<'a>(&mut self, group: impl Iterator<Item = &'a Submitted> + Clone) -> CommitOutcome {
+        let begun = Instant::now();
         let batches = group.clone().count() as u64;
-        let bytes = group.clone().map(|submitted| submitted.bytes as u64).sum();
+        let bytes = group.clone().map(|submitted| submitted.bytes).sum::<usize>();
+        if self.table.wait_for_room() {
+            self.counters.waits.fetch_add(1, Relaxed);
+        }
         if self.poison.is_set() {
             self.counters.unknown.fetch_add(batches, Relaxed);
             return CommitOutcome::Unknown;
         }
-        if !self.space.has_room_for(bytes) {
+        if !self.space.has_room_for(bytes as u64, self.table.bytes()) {
             self.counters.full.fetch_add(batches, Relaxed);
             return CommitOutcome::Full;
         }
-        let stamp = Stamp { number: self.stamp.number + 1, tag: self.stamp.tag };
-        let begun = Instant::now();
         self.keeper.on_commit_begin();
-        let done = self.database.commit(stamp, group.clone().map(|one| &one.batch), self.persist_mode());
-        let outcome = match done {
-            Ok(()) => {
-                let elapsed_us = micros(begun.elapsed());
-                self.stamp = stamp;
-                self.space.on_written(bytes);
+        let mut frame = log::begin(bytes);
+        group.clone().for_each(|submitted| frame.extend_from_slice(submitted.batch.ops.as_bytes()));
+        let outcome = match self.log.append(&mut frame, self.last + 1, self.term, self.durability()) {
+            Ok(appended) => {
+                self.last += 1;
                 let ops = group.map(|submitted| submitted.batch.ops.len() as u64).sum();
-                self.count(batches, ops, bytes, elapsed_us);
+                self.show(frame, ops, appended);
+                self.space.on_written(bytes as u64);
+                self.count(batches, ops, bytes as u64, appended, begun);
                 CommitOutcome::Committed
             }
-            Err(failure) => {
-                let what = failure.into_text();
-                self.poison.set(format!("store shard {}: a commit failed: {what}", self.shard.0));
+            Err(e) => {
+                self.poison.set(format!("store shard {}: a commit failed: {e}", self.shard.0));
                 self.counters.unknown.fetch_add(batches, Relaxed);
                 CommitOutcome::Unknown
             }
@@ -119,29 +123,39 @@ impl Committer {
         outcome
     }
 
-    fn count(&self, batches: u64, ops: u64, bytes: u64, elapsed_us: u64) {
+    /// Puts what is on disk where readers see it.
+    fn show(&self, frame: Vec<u8>, ops: u64, appended: Appended) {
+        let log_bytes = frame.len() as u64;
+        let run = Run::from_rows(frame, FRAME_HEADER_BYTES, ops as usize).expect("changes are rows");
+        self.table.push(run, self.last, log_bytes, appended.segment_wanted);
+    }
+
+    fn count(&self, batches: u64, ops: u64, bytes: u64, appended: Appended, begun: Instant) {
         let counters = &self.counters;
+        let elapsed_us = micros(begun.elapsed());
         counters.groups.fetch_add(1, Relaxed);
         counters.batches.fetch_add(batches, Relaxed);
         counters.ops.fetch_add(ops, Relaxed);
         counters.bytes.fetch_add(bytes, Relaxed);
         counters.group_batches_max.fetch_max(batches, Relaxed);
-        counters.commit_us_sum.fetch_add(elapsed_us, Relaxed);
+        counters.group_ops.add(ops);
+        counters.commit.add(elapsed_us);
         counters.commit_us_max.fetch_max(elapsed_us, Relaxed);
-        counters.last_commit.store(self.stamp.number, Relaxed);
+        counters.fsync.add(micros(appended.sync));
+        counters.last_commit.store(self.last, Relaxed);
     }
 
     #[cfg(feature = "fault-injection")]
-    fn persist_mode(&self) -> PersistMode {
+    fn durability(&self) -> Durability {
         match self.fault {
-            crate::fault::Fault::NoFsync => PersistMode::Buffer,
-            _ => PersistMode::SyncData,
+            crate::fault::Fault::NoFsync => Durability::Unsynced,
+            _ => Durability::Synced,
         }
     }
 
     #[cfg(not(feature = "fault-injection"))]
-    fn persist_mode(&self) -> PersistMode {
-        PersistMode::SyncData
+    fn durability(&self) -> Durability {
+        Durability::Synced
     }
 }
 

@@ -1,26 +1,35 @@
-//! One store shard's fjall database: the only file that commits to it and reads from it.
+//! One store shard's fjall database: the only file that writes to it and reads from it.
+//!
+//! fjall holds what was fed to it, as sorted batches that go straight into its tables: its journal and memtables are
+//! not used. It has no threads of its own either; see [`crate::compactor`].
 
 use std::any::Any;
-use std::collections::HashSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use fjall::{CompressionType, KeyspaceCreateOptions, PersistMode, Readable};
-use record::kv::{Batch, Query, Rows};
+use fjall::compaction::Leveled;
+use fjall::{AbstractTree, KeyspaceCreateOptions, Readable, Slice};
+use record::kv::KEY_LEN_MAX;
 
-use crate::options::{JOURNAL_BYTES_MAX, Tuning};
-use crate::query::{collect_range, one_row};
+use crate::options::Tuning;
 
-/// Key of the row that every commit begins with, in a keyspace of its own. Its value is a [`Stamp`].
+/// Sorted runs in level 0 that are merged into the level below at a time.
+pub(crate) const LEVEL0_RUNS_MERGED: u8 = 8;
+/// Length of a table file below level 0.
+const TABLE_BYTES: u64 = 32 * 1024 * 1024;
+/// Key of the row that says which commit a database holds everything up to. Longer than any key may be and behind all
+/// of them, so that it can be in one batch with the rows and no query ever meets it.
+const FED_KEY: [u8; KEY_LEN_MAX + 1] = [0xff; KEY_LEN_MAX + 1];
+/// Key of the row that did the same in the format before, where every commit began with it.
 pub(crate) const STAMP_KEY: &[u8; 8] = b"rtcommit";
 pub(crate) const STAMP_BYTES: usize = 16;
+const DATA: &str = "data";
+/// The keyspace of [`STAMP_KEY`].
+const META: &str = "meta";
 
-/// Workers of one database. With one, flushes queue behind compactions and a write can wait forever (fjall#257).
-const WORKERS: usize = 2;
-
-/// What the first item of every commit says.
+/// Which commit of which data folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     /// Rises by one with each commit of this store shard.
@@ -73,10 +82,16 @@ impl From<fjall::Error> for Failure {
         match error {
             fjall::Error::Locked => Self::Locked,
             fjall::Error::Io(e) => Self::Io(e),
-            fjall::Error::Poisoned => Self::Other("an earlier write or a flush failed".to_owned()),
+            fjall::Error::Poisoned => Self::Other("an earlier write failed".to_owned()),
             fjall::Error::JournalRecovery(e) => Self::Other(format!("journal: {e:?}")),
             other => Self::Other(format!("{other:?}")),
         }
+    }
+}
+
+impl From<fjall::LsmError> for Failure {
+    fn from(error: fjall::LsmError) -> Self {
+        fjall::Error::from(error).into()
     }
 }
 
@@ -85,7 +100,13 @@ impl From<fjall::Error> for Failure {
 pub(crate) struct Database {
     fjall: fjall::Database,
     data: fjall::Keyspace,
-    meta: fjall::Keyspace,
+    strategy: Arc<Leveled>,
+}
+
+/// A moment of a database.
+pub(crate) struct Snapshot<'a> {
+    fjall: fjall::Snapshot,
+    data: &'a fjall::Keyspace,
 }
 
 impl Database {
@@ -93,125 +114,131 @@ impl Database {
     pub(crate) fn open(dir: &Path, tuning: Tuning) -> Result<Self, Failure> {
         guarded(|| {
             let fjall = fjall::Database::builder(dir)
-                .worker_threads(WORKERS)
+                // With one worker or more, fjall compacts when it likes, and a worker that waits for another one
+                // takes a whole processor.
+                .worker_threads_unchecked(0)
                 .cache_size(tuning.cache_bytes)
-                .max_journaling_size(JOURNAL_BYTES_MAX)
                 .max_cached_files(Some(tuning.table_files_max))
-                // The journal's scanner knows plain items only, and values are too short for it to matter.
-                .journal_compression(CompressionType::None)
                 .open()?;
-            let options = |bytes| move || KeyspaceCreateOptions::default().max_memtable_size(bytes);
-            let data = fjall.keyspace("data", options(tuning.memtable_bytes))?;
-            let meta = fjall.keyspace("meta", options(tuning.memtable_bytes_meta))?;
-            Ok(Self { fjall, data, meta })
+            let data = fjall.keyspace(DATA, keyspace_options)?;
+            let strategy =
+                Leveled::default().with_l0_threshold(LEVEL0_RUNS_MERGED).with_table_target_size(TABLE_BYTES);
+            Ok(Self { fjall, data, strategy: Arc::new(strategy) })
         })
     }
 
-    /// The stamp of the last commit; `None` before the first.
-    pub(crate) fn last_stamp(&self) -> Result<Option<Stamp>, Failure> {
+    /// Up to which commit everything is in the database; `None` if nothing was ever fed.
+    pub(crate) fn fed(&self) -> Result<Option<Stamp>, Failure> {
+        guarded(|| self.data.get(FED_KEY)?.map(|value| readable(&value)).transpose())
+    }
+
+    /// The last commit that a program of the format before made, if one did.
+    pub(crate) fn last_commit_of_format_1(&self) -> Result<Option<Stamp>, Failure> {
         guarded(|| {
-            let Some(value) = self.meta.get(STAMP_KEY)? else { return Ok(None) };
-            let stamp = Stamp::from_bytes(&value);
-            stamp
-                .map(Some)
-                .ok_or_else(|| Failure::Other("the row with the last commit is not readable".into()))
+            if !self.fjall.keyspace_exists(META) {
+                return Ok(None);
+            }
+            let meta = self.fjall.keyspace(META, KeyspaceCreateOptions::default)?;
+            meta.get(STAMP_KEY)?.map(|value| readable(&value)).transpose()
         })
     }
 
-    /// Writes the batches as one commit. When it returns without a failure, they survive a power cut (unless `mode`
-    /// says otherwise), and readers see them. After a failure they may or may not be on disk.
-    pub(crate) fn commit<'a>(
+    /// Adds rows in the order of their keys, as one step with the stamp. When this returns without a failure, they
+    /// survive a power cut and readers see them; after a failure nothing of them may be there or all.
+    ///
+    /// Table files, their folder and the file that names them are synced by fjall before it says so (`Writer::finish`
+    /// and `persist_version` of lsm-tree 3.1.10).
+    pub(crate) fn feed<'a>(
         &self,
+        rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
         stamp: Stamp,
-        batches: impl Iterator<Item = &'a Batch>,
-        mode: PersistMode,
     ) -> Result<(), Failure> {
         guarded(|| {
-            let mut commit = self.fjall.batch().durability(Some(mode));
-            commit.insert(&self.meta, STAMP_KEY.as_slice(), stamp.to_bytes().as_slice());
-            let mut seen = HashSet::new();
-            // From the last op to the first: the last one on a key wins, and earlier ones are not worth writing.
-            let ops: Vec<_> = batches.flat_map(|batch| &batch.ops).collect();
-            for op in ops.into_iter().rev() {
-                if !seen.insert(op.key) {
-                    continue;
-                }
-                match op.value {
-                    Some(value) => commit.insert(&self.data, op.key, value),
-                    None => commit.remove(&self.data, op.key),
+            let mut ingestion = self.data.start_ingestion()?;
+            for (key, value) in rows {
+                match value {
+                    Some(value) => ingestion.write(key, value)?,
+                    None => ingestion.write_tombstone(key)?,
                 }
             }
-            Ok(commit.commit()?)
+            ingestion.write(FED_KEY, stamp.to_bytes())?;
+            Ok(ingestion.finish()?)
         })
     }
 
-    /// Answers all queries from one snapshot.
-    pub(crate) fn read(&self, queries: &[Query]) -> Result<Vec<Rows>, Failure> {
+    /// Keys of rows with `first <= key <= last`, at most `limit` of them.
+    pub(crate) fn keys(&self, first: &[u8], last: &[u8], limit: usize) -> Result<Vec<Slice>, Failure> {
         guarded(|| {
-            let snapshot = self.fjall.snapshot();
-            queries.iter().map(|query| self.read_one(&snapshot, query)).collect()
+            let range = self.data.range(first..=last).take(limit);
+            range.map(|row| Ok(row.key()?)).collect()
         })
     }
 
-    fn read_one(&self, snapshot: &fjall::Snapshot, query: &Query) -> Result<Rows, Failure> {
-        match query {
-            Query::Get(key) => {
-                let value = snapshot.get(&self.data, key)?;
-                Ok(one_row(key, value.map(|value| Bytes::copy_from_slice(&value))))
-            }
-            Query::Range { from, to, .. } if from >= to => Ok(Rows::default()),
-            Query::Range { from, to, reverse, rows_max, bytes_max } => {
-                let range = snapshot.range(&self.data, &from[..]..&to[..]);
-                if *reverse {
-                    collect_range(range.rev().map(owned_row), *rows_max, *bytes_max)
-                } else {
-                    collect_range(range.map(owned_row), *rows_max, *bytes_max)
-                }
-            }
-        }
-    }
-
-    /// Shows every row in key order; stops at the first that cannot be read.
-    pub(crate) fn for_each_row(&self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<u64, Failure> {
+    /// Merges tables once, if that is worth it. False if there was nothing to do.
+    pub(crate) fn compact(&self) -> Result<bool, Failure> {
         guarded(|| {
-            let mut rows = 0;
-            for row in self.fjall.snapshot().iter(&self.data) {
-                let (key, value) = row.into_inner()?;
-                visit(&key, &value);
-                rows += 1;
-            }
-            Ok(rows)
+            let before = self.fjall.seqno();
+            let unseen_below = self.fjall.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
+            self.data.tree.compact(self.strategy.clone(), unseen_below)?;
+            // Each change of the tables takes a number. A feed in between makes this look once more than it must.
+            Ok(self.fjall.seqno() != before)
         })
+    }
+
+    /// How many sorted runs a read has to look at on top of the levels below.
+    pub(crate) fn level0_runs(&self) -> usize {
+        self.data.tree.l0_run_count()
+    }
+
+    pub(crate) fn tables(&self) -> usize {
+        self.data.table_count()
     }
 
     /// Bytes of live tables.
     pub(crate) fn table_bytes(&self) -> u64 {
-        self.data.disk_space() + self.meta.disk_space()
+        self.data.disk_space()
     }
 
-    /// Whether a write, a flush or a compaction has failed. May wait for a sync.
-    pub(crate) fn has_failed(&self) -> bool {
-        // Writes out nothing: every commit leaves fjall's own buffer empty.
-        guarded(|| Ok(self.fjall.persist(PersistMode::Buffer)?)).is_err()
-    }
-
-    /// Moves everything from memory to tables, so that tests see both.
-    #[cfg(test)]
-    pub(crate) fn flush(&self) {
-        self.data.rotate_memtable_and_wait().unwrap();
-        self.meta.rotate_memtable_and_wait().unwrap();
+    pub(crate) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot { fjall: self.fjall.snapshot(), data: &self.data }
     }
 }
 
-fn owned_row(row: fjall::Guard) -> Result<(Bytes, Bytes), Failure> {
-    let (key, value) = row.into_inner()?;
-    // Copied, because the original keeps a whole block of the cache alive.
-    Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)))
+impl Snapshot<'_> {
+    pub(crate) fn value_of(&self, key: &[u8]) -> Result<Option<Slice>, Failure> {
+        Ok(self.fjall.get(self.data, key)?)
+    }
+
+    /// Rows with `from <= key < to`; `from` must be below `to`.
+    pub(crate) fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+    ) -> impl DoubleEndedIterator<Item = Result<(Slice, Slice), Failure>> + use<> {
+        let to = to.min(&FED_KEY);
+        let range = self.fjall.range(self.data, from.min(to)..to);
+        range.map(|row| row.into_inner().map_err(Failure::from))
+    }
+
+    /// All rows.
+    pub(crate) fn rows(&self) -> impl DoubleEndedIterator<Item = Result<(Slice, Slice), Failure>> + use<> {
+        self.range(&[], &FED_KEY)
+    }
+}
+
+fn readable(value: &[u8]) -> Result<Stamp, Failure> {
+    Stamp::from_bytes(value)
+        .ok_or_else(|| Failure::Other("the row with the last commit is not readable".into()))
+}
+
+/// Part of the disk format of folders made from now on; fjall keeps it with the keyspace.
+fn keyspace_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
 }
 
 /// fjall asserts where it meets damage that it does not expect. That must end in a failure with a name, not in a
 /// thread that is gone and batches that are never answered.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Failure::Other(panic_text(&*panic))))
 }
 
@@ -219,69 +246,4 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("a broken assertion ({})", text.unwrap_or_default().replace('\n', " "))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use record::kv::{Row, StoreShardId};
-
-    use super::*;
-
-    fn ops(range: std::ops::Range<u32>, step: usize, value: Option<&str>) -> Batch {
-        let op = |n: u32| (format!("key-{n:04}"), value.map(|value| format!("{value}-{n}")));
-        Batch { store_shard: StoreShardId(0), number: 0, term: 0, ops: range.step_by(step).map(op).collect() }
-    }
-
-    /// Rows in tables, in sealed memtables and in the active one, with deletes and overwrites between them.
-    #[test]
-    fn reads_merge_memory_and_tables() {
-        let dir = tempfile::tempdir().unwrap();
-        let tuning = Tuning::new(0, 0, 1);
-        let mut database = Database::open(dir.path(), tuning).unwrap();
-        let mut model = BTreeMap::new();
-        let rounds = [
-            ops(0..300, 1, Some("first")),
-            ops(0..300, 3, None),
-            ops(100..400, 2, Some("second")),
-            ops(250..260, 1, None),
-            ops(255..300, 5, Some("third")),
-        ];
-        for (number, batch) in (1..).zip(rounds) {
-            for op in &batch.ops {
-                match op.value {
-                    Some(value) => {
-                        model.insert(Bytes::copy_from_slice(op.key), Bytes::copy_from_slice(value))
-                    }
-                    None => model.remove(op.key),
-                };
-            }
-            database.commit(Stamp { number, tag: 9 }, [&batch].into_iter(), PersistMode::SyncData).unwrap();
-            match number % 3 {
-                0 => database.flush(),
-                1 => {
-                    drop(database);
-                    database = Database::open(dir.path(), tuning).unwrap();
-                }
-                _ => {}
-            }
-            assert_eq!(database.last_stamp().unwrap(), Some(Stamp { number, tag: 9 }));
-            let row = |(key, value): (&Bytes, &Bytes)| Row { key: key.clone(), value: value.clone() };
-            let (from, to) = (Bytes::from("key-0050"), Bytes::from("key-0290"));
-            let expected: Vec<Row> = model.range(from.clone()..to.clone()).map(row).collect();
-            let query = |reverse| Query::Range {
-                from: from.clone(),
-                to: to.clone(),
-                reverse,
-                rows_max: 1_000,
-                bytes_max: 1 << 20,
-            };
-            let mut rows = database.read(&[query(false), query(true)]).unwrap();
-            rows[1].rows.reverse();
-            assert_eq!(rows[0].rows, expected);
-            assert_eq!(rows[1].rows, expected);
-            assert_eq!(database.for_each_row(|_, _| {}).unwrap(), model.len() as u64);
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! lock             held while a process uses the folder; names the process
 //! manifest.json    format version, store shards, slots, term
 //! shard-NN/        one fjall database per store shard
+//! shard-NN.log/    the log of this shard, which holds what the database does not have yet
 //! shard-NN.mark    the last commit that this shard is known to have acknowledged
 //! damaged/         what `repair` put aside
 //! ```
@@ -21,8 +22,11 @@ use wire::ids::SLOTS;
 use crate::error::OpenError;
 use crate::options::valid_store_shards;
 
-/// Version of the folder's layout and of everything in it that is not a record.
-pub const FORMAT_VERSION: u32 = 1;
+/// Version of the folder's layout and of everything in it that is not a record. Version 1 had no log: fjall's journal
+/// was the commit point. A folder of version 1 is brought to this one when it is opened.
+pub const FORMAT_VERSION: u32 = 2;
+/// The version without a log.
+pub(crate) const FORMAT_WITHOUT_LOG: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_BYTES_MAX: u64 = 64 * 1024;
@@ -108,6 +112,10 @@ impl Folder {
 
     pub(crate) fn shard_dir(&self, shard: StoreShardId) -> PathBuf {
         self.dir.join(format!("shard-{:02}", shard.0))
+    }
+
+    pub(crate) fn log_dir(&self, shard: StoreShardId) -> PathBuf {
+        self.dir.join(format!("shard-{:02}.log", shard.0))
     }
 
     pub(crate) fn mark_path(&self, shard: StoreShardId) -> PathBuf {

@@ -1,7 +1,7 @@
-//! Reads fjall's journals without fjall.
+//! Reads fjall's journals without fjall: for folders of format 1, where they were the commit point.
 //!
 //! fjall 3.1.13 cuts a journal off at the first thing it cannot read, on disk and without an error, or refuses to open
-//! at all; which of the two depends on where the damage lies. So each start looks first, and lets fjall at a shard
+//! at all; which of the two depends on where the damage lies. So the start that upgrades such a folder looks first, and lets fjall at a shard
 //! only if all that it would cut off is a commit that was never acknowledged. `repair` takes its decision from the
 //! same look.
 //!
@@ -82,21 +82,7 @@ pub(crate) enum Verdict {
 impl JournalScan {
     /// Reads every journal in `dir`. A folder that does not exist has none.
     pub(crate) fn of(dir: &Path, tag: u64) -> io::Result<Self> {
-        let mut paths = Vec::new();
-        let entries = match fs::read_dir(dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            Err(e) => return Err(e),
-        };
-        for entry in entries {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "jnl") {
-                let stem = path.file_stem().and_then(|stem| stem.to_str());
-                let id = stem.and_then(|stem| stem.parse::<u64>().ok());
-                paths.push((id.ok_or_else(|| io::Error::other("a journal's name is not a number"))?, path));
-            }
-        }
-        paths.sort();
+        let paths = paths(dir)?;
         let files = paths.into_iter().map(|(id, path)| FileScan::of(id, path, tag));
         Ok(Self { files: files.collect::<io::Result<_>>()? })
     }
@@ -147,6 +133,34 @@ impl JournalScan {
         }
         Verdict::Sound
     }
+}
+
+/// Removes all journals but the newest. Only where everything that they hold is in tables: fjall itself would do so when it
+/// next flushes a memtable, and it never does.
+pub(crate) fn remove_sealed(dir: &Path) -> io::Result<()> {
+    let mut paths = paths(dir)?;
+    paths.pop();
+    paths.iter().try_for_each(|(_, path)| fs::remove_file(path))
+}
+
+/// Journals with their numbers, oldest first.
+fn paths(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut paths = Vec::new();
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(paths),
+        Err(e) => return Err(e),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jnl") {
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            let id = stem.and_then(|stem| stem.parse::<u64>().ok());
+            paths.push((id.ok_or_else(|| io::Error::other("a journal's name is not a number"))?, path));
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 impl FileScan {

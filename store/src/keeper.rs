@@ -1,8 +1,4 @@
-//! The keeper: a thread that lets the marks trail the commits, and notices a database that failed behind a commit's
-//! back.
-//!
-//! A flush can fail while a commit waits for it; fjall then lets the commit wait forever, and no answer would ever say
-//! so. The keeper asks the database itself and poisons the store.
+//! The keeper: a thread that lets the marks trail the commits.
 
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -10,9 +6,7 @@ use std::time::Duration;
 
 use record::kv::StoreShardId;
 
-use crate::database::Database;
 use crate::mark::Mark;
-use crate::poison::Poison;
 use crate::stats::ShardCounters;
 
 /// How far a mark may trail in time while commits go on: a sync per store shard and interval at most.
@@ -78,22 +72,10 @@ impl KeeperSignal {
 pub(crate) struct Kept {
     pub shard: StoreShardId,
     pub mark: Mark,
-    pub database: Database,
     pub counters: Arc<ShardCounters>,
-    /// Group commits at the last look.
-    groups_before: u64,
 }
 
 impl Kept {
-    pub(crate) fn new(
-        shard: StoreShardId,
-        mark: Mark,
-        database: Database,
-        counters: Arc<ShardCounters>,
-    ) -> Self {
-        Self { shard, mark, database, counters, groups_before: 0 }
-    }
-
     fn raise_mark(&mut self) {
         let last = self.counters.last_commit.load(Relaxed);
         if last <= self.mark.number() {
@@ -105,23 +87,11 @@ impl Kept {
             Err(e) => tracing::warn!(store_shard = self.shard.0, error = %e, "a mark could not be written"),
         }
     }
-
-    /// Asks only when nothing has moved since the last look, because asking may wait for a sync.
-    fn watch(&mut self, poison: &Poison) {
-        let groups = self.counters.groups.load(Relaxed);
-        let stands_still = std::mem::replace(&mut self.groups_before, groups) == groups;
-        if stands_still && !poison.is_set() && self.database.has_failed() {
-            poison.set(format!("store shard {}: a flush or a compaction failed", self.shard.0));
-        }
-    }
 }
 
-pub(crate) fn run(signal: &KeeperSignal, mut shards: Vec<Kept>, poison: &Poison) {
+pub(crate) fn run(signal: &KeeperSignal, mut shards: Vec<Kept>) {
     while signal.wait() {
-        for kept in &mut shards {
-            kept.raise_mark();
-            kept.watch(poison);
-        }
+        shards.iter_mut().for_each(Kept::raise_mark);
     }
     shards.iter_mut().for_each(Kept::raise_mark);
 }

@@ -16,7 +16,7 @@ use record::kv::{Batch, CommitOutcome, Query, Rows, StoreShardId};
 use crate::answer::StoreAnswer;
 use crate::options::valid_store_shards;
 use crate::query::{collect_range, one_row};
-use crate::store::checked_bytes;
+use crate::store::check_term;
 
 /// All store shards of one simulated node; it outlives the node's crashes as a disk does.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl MemoryStore {
     /// # Panics
     /// As the store on disk: if the batch breaks the contract.
     pub fn submit(&mut self, from_shard: u16, batch: Batch) {
-        checked_bytes(&batch, self.term);
+        check_term(&batch, self.term);
         self.shard_mut(batch.store_shard).pending.push_back((from_shard, batch));
     }
 

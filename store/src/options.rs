@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::OpenError;
+use crate::table::TABLES;
 
-/// Most store shards of one data folder; each costs a database, a committer and two workers of its own.
+/// Most store shards of one data folder; each costs a database and three threads of its own.
 pub const STORE_SHARDS_MAX: u16 = 64;
 /// Most threads of the read pool.
 pub const READ_THREADS_MAX: usize = 64;
@@ -24,12 +25,10 @@ pub const LOAD_QUEUE_MAX: usize = 16_384;
 /// Number of the highest shard that can be answered, plus one.
 pub const ANSWERED_SHARDS_MAX: u16 = 1_024;
 
-/// Journal files that fjall makes are this long from the start, but sparse: they take space as they fill.
-pub(crate) const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
-/// Memtables that fjall lets stand at a time per keyspace before it makes the committer wait: one active, four sealed.
-const MEMTABLES: u64 = 5;
-const MEMTABLE_BYTES_MIN: u64 = 1024 * 1024;
-const MEMTABLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Rows in memory that are moved to fjall at once.
+const FREEZE_BYTES: std::ops::RangeInclusive<u64> = 16 * 1024..=64 * 1024 * 1024;
+/// Length of a log segment once a store shard is busy; about four of them fill between two feeds.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1024 * 1024..=16 * 1024 * 1024;
 /// Cached descriptors of table files, over all store shards.
 const TABLE_FILES_MAX: usize = 3_600;
 const TABLE_FILES_PER_SHARD: std::ops::RangeInclusive<usize> = 32..=900;
@@ -37,7 +36,7 @@ const TABLE_FILES_PER_SHARD: std::ops::RangeInclusive<usize> = 32..=900;
 /// How many bytes an unprivileged writer may still use on the file system of this folder.
 pub type FreeSpace = Arc<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
 
-/// Where the store's own threads (and fjall's, which inherit it) may run.
+/// Where the store's own threads may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
     /// Wherever the operating system likes.
@@ -57,14 +56,16 @@ pub struct StoreOptions {
     pub store_shards_if_new: u16,
     /// Below this much free space batches are answered `Full`, in bytes.
     ///
-    /// The floor is room for what the store writes after it has stopped taking batches: memtables that are flushed
-    /// (up to `write_buffer_bytes`) and a compaction that writes its output before it drops its input (up to some
-    /// hundred MiB in a large store). If that room is missing, fjall poisons itself, the node stops, and starts again
-    /// once there is space; nothing acknowledged is lost either way. A test on a small image sets both lower.
+    /// The floor is room for what the store writes after it has stopped taking batches: the next log segments, and a
+    /// compaction that writes its output before it drops its input (up to some hundred MiB in a large store). Rows
+    /// that are in memory and not yet in tables are counted on top of it. If that room is missing, the store poisons
+    /// itself, the node stops, and starts again once there is space; nothing acknowledged is lost either way. A test
+    /// on a small image sets both lower.
     pub free_floor_bytes: u64,
     /// Block cache over all store shards, in bytes.
     pub cache_bytes: u64,
-    /// Roughly the most that memtables may take over all store shards, in bytes. Fixed when the folder is made.
+    /// Roughly the most that rows which are not yet in tables may take over all store shards, in bytes. The log on
+    /// disk is up to four times as long.
     pub write_buffer_bytes: u64,
     /// Threads that answer loads, `1..=`[`READ_THREADS_MAX`].
     pub read_threads: usize,
@@ -146,22 +147,22 @@ fn free_space_of_file_system(dir: &Path) -> io::Result<u64> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tuning {
     pub cache_bytes: u64,
-    pub memtable_bytes: u64,
-    /// The keyspace that holds the last commit's number gets little, but enough that it is not flushed all the time.
-    pub memtable_bytes_meta: u64,
+    /// Rows in memory that are moved to fjall at once.
+    pub freeze_bytes: u64,
+    pub segment_bytes: u64,
     pub table_files_max: usize,
 }
 
 impl Tuning {
     pub(crate) fn new(cache_bytes: u64, write_buffer_bytes: u64, store_shards: u16) -> Self {
         let shards = u64::from(store_shards);
-        let memtable_bytes =
-            (write_buffer_bytes / (shards * MEMTABLES)).clamp(MEMTABLE_BYTES_MIN, MEMTABLE_BYTES_MAX);
+        let freeze_bytes = write_buffer_bytes / (shards * TABLES);
+        let freeze_bytes = freeze_bytes.clamp(*FREEZE_BYTES.start(), *FREEZE_BYTES.end());
         let files = TABLE_FILES_MAX / usize::from(store_shards);
         Self {
             cache_bytes: cache_bytes / shards,
-            memtable_bytes,
-            memtable_bytes_meta: (memtable_bytes / 8).max(MEMTABLE_BYTES_MIN),
+            freeze_bytes,
+            segment_bytes: (freeze_bytes / 2).clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end()),
             table_files_max: files.clamp(*TABLE_FILES_PER_SHARD.start(), *TABLE_FILES_PER_SHARD.end()),
         }
     }
@@ -172,11 +173,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memtables_stay_within_their_budget() {
+    fn rows_in_memory_stay_within_their_budget() {
         let tuning = Tuning::new(0, 256 << 20, 4);
-        assert!(tuning.memtable_bytes * MEMTABLES * 4 <= 256 << 20);
-        assert_eq!(Tuning::new(0, 0, 64).memtable_bytes, MEMTABLE_BYTES_MIN);
-        assert_eq!(Tuning::new(0, u64::MAX, 1).memtable_bytes, MEMTABLE_BYTES_MAX);
+        assert!(tuning.freeze_bytes * TABLES * 4 <= 256 << 20);
+        assert_eq!(Tuning::new(0, 0, 64).freeze_bytes, *FREEZE_BYTES.start());
+        assert_eq!(Tuning::new(0, u64::MAX, 1).freeze_bytes, *FREEZE_BYTES.end());
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use crate::answer::{Answers, LoadRequest, StoreAnswer};
-use crate::database::Database;
 use crate::queue::Queue;
 use crate::stats::{ReadCounters, micros};
+use crate::view::View;
 
 pub(crate) struct Reader {
-    pub databases: Arc<[Database]>,
+    pub views: Arc<[View]>,
     pub counters: Arc<ReadCounters>,
     pub answers: Arc<dyn Answers>,
 }
@@ -26,12 +26,12 @@ impl Reader {
 
     fn handle_load(&self, request: &LoadRequest) -> StoreAnswer {
         let begun = Instant::now();
-        let read = self.databases[usize::from(request.store_shard.0)].read(&request.queries);
+        let read = self.views[usize::from(request.store_shard.0)].read(&request.queries);
         let elapsed_us = micros(begun.elapsed());
         let counters = &self.counters;
         counters.loads.fetch_add(1, Relaxed);
         counters.queries.fetch_add(request.queries.len() as u64, Relaxed);
-        counters.load_us_sum.fetch_add(elapsed_us, Relaxed);
+        counters.load.add(elapsed_us);
         counters.load_us_max.fetch_max(elapsed_us, Relaxed);
         match read {
             Ok(rows) => {

@@ -1,22 +1,22 @@
 //! Makes a store that does not open open again, if nothing acknowledged is lost by it.
 //!
-//! A power cut can leave the commit that was being written so that fjall refuses to open. `repair` puts the damaged
-//! journal aside and cuts it off behind the last whole commit. It refuses when whole commits lie behind the damage, or
-//! when what is left would be behind the mark: then the store has lost what it acknowledged, and a backup is needed.
+//! A mark that is lost is made anew. What a power cut does to the log needs no repair: the commit that was being written
+//! is left out at the next start. In a folder of format 1 it can leave that commit so that fjall refuses to open;
+//! `repair` then puts the damaged journal aside and cuts it off behind the last whole commit. It refuses when whole
+//! commits lie behind the damage, or when what is left would be behind the mark: then the store has lost what it
+//! acknowledged, and a backup is needed.
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use record::kv::StoreShardId;
-
 use crate::error::OpenError;
-use crate::folder::{Folder, Manifest, sync_folder};
-use crate::journal::{FileScan, JournalScan, Verdict};
+use crate::folder::{Folder, sync_folder};
+use crate::journal::{FileScan, Verdict};
 use crate::mark::{Mark, Marked};
 use crate::options::Tuning;
-use crate::shard_open::{last_stamp, marked, open_database, scan_journals};
+use crate::shard_open::ShardPlace;
 
 /// What a repair did and did not do, one line each, beginning with the store shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn repair(dir: &Path) -> Result<RepairReport, OpenError> {
     let manifest = folder.read_manifest()?.ok_or_else(|| OpenError::NoManifest { dir: dir.to_owned() })?;
     let mut report = RepairReport { store_shards: manifest.store_shards, ..RepairReport::default() };
     for shard in manifest.shards() {
-        let shard_repair = ShardRepair { folder: &folder, manifest: &manifest, shard };
+        let shard_repair = ShardRepair(ShardPlace { folder: &folder, manifest: &manifest, shard });
         match shard_repair.run() {
             Ok(done) => report.repaired.extend(done.map(|line| format!("store shard {}: {line}", shard.0))),
             Err(Refusal(why)) => report.refused.push(format!("store shard {}: {why}", shard.0)),
@@ -78,32 +78,35 @@ impl From<io::Error> for Refusal {
     }
 }
 
-struct ShardRepair<'a> {
-    folder: &'a Folder,
-    manifest: &'a Manifest,
-    shard: StoreShardId,
-}
+struct ShardRepair<'a>(ShardPlace<'a>);
 
 impl ShardRepair<'_> {
     /// What was done, or `None` if there was nothing to do.
     fn run(&self) -> Result<Option<String>, Refusal> {
-        let scan = scan_journals(self.folder, self.manifest, self.shard)?;
-        let marked = marked(self.folder, self.shard)?;
-        if let (Marked::At(mark), Some(last)) = (marked, scan.last_commit())
+        if self.0.has_log() {
+            return self.mend_if_it_opens();
+        }
+        let scan = self.0.scan_journals()?;
+        if let (Marked::At(mark), Some(last)) = (self.0.marked()?, scan.last_commit())
             && last < mark
         {
             return Err(behind(last, mark));
         }
         match scan.verdict() {
             Verdict::Inner(what) => Err(Refusal(format!("{what}; restore the folder from a backup"))),
-            Verdict::LastCommit(what) => self.cut(newest(&scan), &what).map(Some),
-            Verdict::Sound => {
-                let last = self.opens(&scan).map_err(|Refusal(what)| {
-                    Refusal(format!("{what}; it cannot be repaired: restore the folder from a backup"))
-                })?;
-                self.mend_mark(marked, last)
+            Verdict::LastCommit(what) => {
+                let newest = scan.files.last().expect("only a journal can be damaged");
+                self.cut(newest, &what).map(Some)
             }
+            Verdict::Sound => self.mend_if_it_opens(),
         }
+    }
+
+    fn mend_if_it_opens(&self) -> Result<Option<String>, Refusal> {
+        let last = self.opens().map_err(|Refusal(what)| {
+            Refusal(format!("{what}; it cannot be repaired: restore the folder from a backup"))
+        })?;
+        self.mend_mark(last)
     }
 
     /// Cuts the newest journal off behind its last whole commit, or leaves everything as it was.
@@ -125,13 +128,13 @@ impl ShardRepair<'_> {
 
     /// Copies a journal to where nothing will change it, and never over an older copy.
     fn put_aside(&self, file: &FileScan) -> Result<PathBuf, Refusal> {
-        let damaged = self.folder.damaged_dir();
+        let damaged = self.0.folder.damaged_dir();
         fs::create_dir_all(&damaged)?;
         for copy in 1_u32.. {
-            let aside = damaged.join(format!("shard-{:02}-{}-{copy}.jnl", self.shard.0, file.id));
+            let aside = damaged.join(format!("shard-{:02}-{}-{copy}.jnl", self.0.shard.0, file.id));
             if !aside.try_exists()? {
                 copy_synced(&file.path, &aside)?;
-                sync_folder(self.folder.dir())?;
+                sync_folder(self.0.folder.dir())?;
                 return Ok(aside);
             }
         }
@@ -140,43 +143,42 @@ impl ShardRepair<'_> {
 
     /// Looks at everything again after a cut.
     fn reopens(&self) -> Result<Option<String>, Refusal> {
-        let scan = scan_journals(self.folder, self.manifest, self.shard)?;
-        let last = self.opens(&scan)?;
-        self.mend_mark(marked(self.folder, self.shard)?, last)
+        let last = self.opens()?;
+        self.mend_mark(last)
     }
 
     /// The number of the last commit, if the store shard opens and is not behind its mark.
-    fn opens(&self, scan: &JournalScan) -> Result<u64, Refusal> {
-        if !self.folder.shard_dir(self.shard).join("version").exists() {
-            return if self.manifest.complete {
-                Err(Refusal("its folder is missing or empty".to_owned()))
-            } else {
+    fn opens(&self) -> Result<u64, Refusal> {
+        if !self.0.database_exists()? {
+            let first_start = !self.0.manifest.complete;
+            return if first_start {
                 Ok(0)
+            } else {
+                Err(Refusal("its folder is missing or empty".to_owned()))
             };
         }
-        let database = open_database(self.folder, self.shard, scan, Tuning::new(0, 0, 1))?;
-        let last = last_stamp(self.folder, self.manifest, self.shard, &database)?.number;
-        match marked(self.folder, self.shard)? {
-            Marked::At(mark) if mark > last => Err(behind(last, mark)),
-            _ => Ok(last),
+        let marked = self.0.marked()?;
+        let found = self.0.find(marked, Tuning::new(0, 0, 1)).map_err(|e| match e {
+            OpenError::Damaged { what, .. } => Refusal(what),
+            other => other.into(),
+        })?;
+        match marked {
+            Marked::At(mark) if mark > found.last => Err(behind(found.last, mark)),
+            _ => Ok(found.last),
         }
     }
 
     /// A mark that is gone can be made again, because the store shard itself is whole.
-    fn mend_mark(&self, marked: Marked, last: u64) -> Result<Option<String>, Refusal> {
-        match marked {
+    fn mend_mark(&self, last: u64) -> Result<Option<String>, Refusal> {
+        match self.0.marked()? {
             Marked::At(_) => Ok(None),
-            Marked::Missing if !self.manifest.complete => Ok(None),
+            Marked::Missing if !self.0.manifest.complete => Ok(None),
             Marked::Missing | Marked::Damaged => {
-                Mark::create(&self.folder.mark_path(self.shard), last)?;
+                Mark::create(&self.0.folder.mark_path(self.0.shard), last)?;
                 Ok(Some(format!("its mark was not readable and is now at commit {last}")))
             }
         }
     }
-}
-
-fn newest(scan: &JournalScan) -> &FileScan {
-    scan.files.last().expect("only a journal can be damaged")
 }
 
 fn behind(last: u64, mark: u64) -> Refusal {

@@ -9,7 +9,7 @@ use crate::options::FreeSpace;
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// While there is none, a shorter time, so that writing goes on soon after space returns.
 const ASK_EVERY_WHEN_FULL: Duration = Duration::from_millis(20);
-/// A committed byte takes space in the journal and again in a table.
+/// A committed byte takes space in the log and again in a table.
 const DISK_BYTES_PER_BYTE: u64 = 2;
 
 pub(crate) struct SpaceFloor {
@@ -30,21 +30,21 @@ impl SpaceFloor {
         Self { dir, free_space, floor_bytes, asked: None }
     }
 
-    /// Whether these bytes may be written.
-    pub(crate) fn has_room_for(&mut self, bytes: u64) -> bool {
+    /// Whether these bytes may be written, when `unfed_bytes` of rows have yet to go from memory to tables.
+    pub(crate) fn has_room_for(&mut self, bytes: u64, unfed_bytes: u64) -> bool {
         let now = Instant::now();
         if let Some(asked) = &self.asked {
             let age = now.saturating_duration_since(asked.at);
-            if asked.free_bytes < self.floor_bytes {
+            if asked.free_bytes < self.floor_bytes.saturating_add(unfed_bytes) {
                 if age < ASK_EVERY_WHEN_FULL {
                     return false;
                 }
-            } else if age < ASK_EVERY && self.fits(asked, bytes) {
+            } else if age < ASK_EVERY && self.fits(asked, bytes, unfed_bytes) {
                 return true;
             }
         }
         self.ask(now);
-        self.asked.as_ref().is_none_or(|asked| self.fits(asked, bytes))
+        self.asked.as_ref().is_none_or(|asked| self.fits(asked, bytes, unfed_bytes))
     }
 
     pub(crate) fn on_written(&mut self, bytes: u64) {
@@ -53,9 +53,9 @@ impl SpaceFloor {
         }
     }
 
-    fn fits(&self, asked: &Asked, bytes: u64) -> bool {
+    fn fits(&self, asked: &Asked, bytes: u64, unfed_bytes: u64) -> bool {
         let taken = (asked.written_since_bytes + bytes).saturating_mul(DISK_BYTES_PER_BYTE);
-        asked.free_bytes.saturating_sub(taken) >= self.floor_bytes
+        asked.free_bytes.saturating_sub(taken) >= self.floor_bytes.saturating_add(unfed_bytes)
     }
 
     /// If the file system does not say, writing goes on: a full disk is then found by the write that fails.

@@ -1,7 +1,12 @@
 //! Counters that the store's threads keep, and a snapshot of them for metrics.
 
+mod histogram;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+pub use histogram::{LATENCY_BOUNDS_US, LatencyHistogram, SIZE_BOUNDS, SizeHistogram};
+use histogram::{Latencies, Sizes};
 
 /// All counters since the store was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +26,15 @@ pub struct ShardStats {
     /// Keys and values.
     pub bytes: u64,
     pub group_batches_max: u64,
+    /// Changes per group commit.
+    pub group_ops: SizeHistogram,
     pub commit_us_sum: u64,
     pub commit_us_max: u64,
+    /// From the moment a group is taken until its rows can be read, and the part of it that is the sync.
+    pub commit: LatencyHistogram,
+    pub fsync: LatencyHistogram,
+    /// Commits that had to wait because rows came faster than they could be moved to tables.
+    pub waits: u64,
     /// Batches answered so.
     pub fenced: u64,
     pub full: u64,
@@ -34,7 +46,21 @@ pub struct ShardStats {
     /// The last commit, and the mark that trails it.
     pub last_commit: u64,
     pub marked: u64,
-    /// Live tables on disk. Journals come on top (up to 128 MiB or so), and tables that are not unlinked yet.
+    /// Rows that are in memory and the log only.
+    pub memory_bytes: u64,
+    /// Log segments on disk, those that are kept for later use included.
+    pub log_bytes: u64,
+    /// Times that rows were moved from memory to tables, how many rows, and how long it took in all.
+    pub feeds: u64,
+    pub fed_rows: u64,
+    pub feed_us_sum: u64,
+    /// Merges of tables, and how long they took in all.
+    pub compactions: u64,
+    pub compaction_us_sum: u64,
+    /// Sorted runs in the first level: a read looks at each.
+    pub level0_runs: u64,
+    pub tables: u64,
+    /// Live tables on disk. The log comes on top, and tables that are not unlinked yet.
     pub table_bytes: u64,
 }
 
@@ -46,6 +72,7 @@ pub struct ReadStats {
     pub rows: u64,
     pub load_us_sum: u64,
     pub load_us_max: u64,
+    pub load: LatencyHistogram,
     pub failed: u64,
     /// Loads given back because the queue was full.
     pub refused: u64,
@@ -53,7 +80,7 @@ pub struct ReadStats {
     pub queued: u64,
 }
 
-/// Written by one committer (and `refused` by the shards), read by whoever asks.
+/// Written by a store shard's own threads (and `refused` by the shards), read by whoever asks.
 #[derive(Debug, Default)]
 pub(crate) struct ShardCounters {
     pub groups: AtomicU64,
@@ -61,8 +88,17 @@ pub(crate) struct ShardCounters {
     pub ops: AtomicU64,
     pub bytes: AtomicU64,
     pub group_batches_max: AtomicU64,
-    pub commit_us_sum: AtomicU64,
+    pub group_ops: Sizes,
     pub commit_us_max: AtomicU64,
+    pub commit: Latencies,
+    pub fsync: Latencies,
+    pub waits: AtomicU64,
+    pub log_bytes: AtomicU64,
+    pub feeds: AtomicU64,
+    pub fed_rows: AtomicU64,
+    pub feed_us_sum: AtomicU64,
+    pub compactions: AtomicU64,
+    pub compaction_us_sum: AtomicU64,
     pub fenced: AtomicU64,
     pub full: AtomicU64,
     pub unknown: AtomicU64,
@@ -79,8 +115,18 @@ impl ShardCounters {
             ops: self.ops.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             group_batches_max: self.group_batches_max.load(Relaxed),
-            commit_us_sum: self.commit_us_sum.load(Relaxed),
+            group_ops: self.group_ops.snapshot(),
+            commit_us_sum: self.commit.snapshot().sum_us,
             commit_us_max: self.commit_us_max.load(Relaxed),
+            commit: self.commit.snapshot(),
+            fsync: self.fsync.snapshot(),
+            waits: self.waits.load(Relaxed),
+            log_bytes: self.log_bytes.load(Relaxed),
+            feeds: self.feeds.load(Relaxed),
+            fed_rows: self.fed_rows.load(Relaxed),
+            feed_us_sum: self.feed_us_sum.load(Relaxed),
+            compactions: self.compactions.load(Relaxed),
+            compaction_us_sum: self.compaction_us_sum.load(Relaxed),
             fenced: self.fenced.load(Relaxed),
             full: self.full.load(Relaxed),
             unknown: self.unknown.load(Relaxed),
@@ -88,6 +134,9 @@ impl ShardCounters {
             queued: 0,
             last_commit: self.last_commit.load(Relaxed),
             marked: self.marked.load(Relaxed),
+            memory_bytes: 0,
+            level0_runs: 0,
+            tables: 0,
             table_bytes: 0,
         }
     }
@@ -98,8 +147,8 @@ pub(crate) struct ReadCounters {
     pub loads: AtomicU64,
     pub queries: AtomicU64,
     pub rows: AtomicU64,
-    pub load_us_sum: AtomicU64,
     pub load_us_max: AtomicU64,
+    pub load: Latencies,
     pub failed: AtomicU64,
     pub refused: AtomicU64,
 }
@@ -110,8 +159,9 @@ impl ReadCounters {
             loads: self.loads.load(Relaxed),
             queries: self.queries.load(Relaxed),
             rows: self.rows.load(Relaxed),
-            load_us_sum: self.load_us_sum.load(Relaxed),
+            load_us_sum: self.load.snapshot().sum_us,
             load_us_max: self.load_us_max.load(Relaxed),
+            load: self.load.snapshot(),
             failed: self.failed.load(Relaxed),
             refused: self.refused.load(Relaxed),
             queued: 0,

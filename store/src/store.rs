@@ -1,31 +1,24 @@
 //! The store of one node: a data folder with its committers, its readers and its marks.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use record::kv::{Batch, KEY_LEN_MAX, Query, Rows, StoreShardId, VALUE_LEN_MAX};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use record::kv::{Batch, Query, Rows, StoreShardId};
 
 use crate::answer::{Answers, LoadRequest};
-use crate::committer::{Committer, Submitted};
-use crate::database::Database;
+use crate::committer::Submitted;
+use crate::compactor::CompactorSignal;
 use crate::error::OpenError;
-use crate::folder::{Folder, Manifest};
-use crate::keeper::{self, KeeperSignal, Kept};
-use crate::mark::Mark;
-use crate::options::{
-    ANSWERED_SHARDS_MAX, COMMIT_QUEUE_BATCHES_MAX, COMMIT_QUEUE_BYTES_MAX, LOAD_QUEUE_MAX, Placement,
-    StoreOptions,
-};
+use crate::folder::{FORMAT_VERSION, Folder, Manifest};
+use crate::keeper::KeeperSignal;
+use crate::opening::Opening;
+use crate::options::{ANSWERED_SHARDS_MAX, StoreOptions};
 use crate::poison::Poison;
 use crate::queue::{Queue, Refused};
-use crate::reader::Reader;
-use crate::shard_open::{OpenShard, open_shard};
-use crate::space::SpaceFloor;
 use crate::stats::{ReadCounters, ShardCounters, StoreStats};
+use crate::view::View;
 
 /// A batch that was not taken, and why.
 #[derive(Debug)]
@@ -72,16 +65,28 @@ pub struct Store {
     keeper: Arc<KeeperSignal>,
     poison: Arc<Poison>,
     /// Gone once the store is closed.
-    databases: RwLock<Option<Arc<[Database]>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    views: RwLock<Option<Arc<[View]>>>,
+    compactors: Vec<Arc<CompactorSignal>>,
+    threads: Mutex<Threads>,
     /// Held until everything else is gone.
     folder: Mutex<Option<Arc<Folder>>>,
 }
 
 /// What the shards see of one committer.
-struct Line {
-    queue: Arc<Queue<Submitted>>,
-    counters: Arc<ShardCounters>,
+pub(crate) struct Line {
+    pub queue: Arc<Queue<Submitted>>,
+    pub counters: Arc<ShardCounters>,
+}
+
+/// In the order in which they end: nobody is gone while another one still needs it.
+#[derive(Default)]
+pub(crate) struct Threads {
+    /// Committers and readers.
+    pub serving: Vec<JoinHandle<()>>,
+    pub feeders: Vec<JoinHandle<()>>,
+    pub compactors: Vec<JoinHandle<()>>,
+    /// After the committers, so that the marks are of the last commits.
+    pub keeper: Vec<JoinHandle<()>>,
 }
 
 impl Store {
@@ -100,11 +105,34 @@ impl Store {
         folder.write_manifest(&manifest)?;
         let mut opening = Opening::start(&options, &folder, manifest, &answers);
         let opened = opening.wait()?;
-        if !manifest.complete {
+        if !manifest.complete || manifest.format != FORMAT_VERSION {
             manifest.complete = true;
+            manifest.format = FORMAT_VERSION;
             folder.write_manifest(&manifest)?;
         }
         Ok(opening.finish(&options, folder, manifest, opened, answers))
+    }
+
+    pub(crate) fn new(
+        (manifest, folder): (Manifest, Arc<Folder>),
+        committers: Vec<Line>,
+        (loads, read_counters): (Arc<Queue<LoadRequest>>, Arc<ReadCounters>),
+        (keeper, poison): (Arc<KeeperSignal>, Arc<Poison>),
+        (views, compactors): (Arc<[View]>, Vec<Arc<CompactorSignal>>),
+        threads: Threads,
+    ) -> Self {
+        Self {
+            manifest,
+            committers: committers.into(),
+            loads,
+            read_counters,
+            keeper,
+            poison,
+            views: RwLock::new(Some(views)),
+            compactors,
+            threads: Mutex::new(threads),
+            folder: Mutex::new(Some(folder)),
+        }
     }
 
     /// Under which the shards write from now on. No store that was opened before on this folder has it.
@@ -123,11 +151,11 @@ impl Store {
     /// Gives the batch back if the queue is at its bound, or the store is closed.
     ///
     /// # Panics
-    /// If the batch breaks the contract: a store shard that does not exist, a term that was never given, a key that is
-    /// empty or longer than [`KEY_LEN_MAX`], a value longer than [`VALUE_LEN_MAX`].
+    /// If the batch breaks the contract: a store shard that does not exist, a term that was never given.
     pub fn submit(&self, from_shard: u16, batch: Batch) -> Result<(), SubmitRefused> {
         assert!(from_shard < ANSWERED_SHARDS_MAX, "shard {from_shard} cannot be answered");
-        let bytes = checked_bytes(&batch, self.manifest.term);
+        check_term(&batch, self.manifest.term);
+        let bytes = batch.ops.as_bytes().len();
         let line = &self.committers[usize::from(batch.store_shard.0)];
         line.queue.push(Submitted { from_shard, batch, bytes }, bytes).map_err(|(submitted, refused)| {
             line.counters.refused.fetch_add(1, Relaxed);
@@ -158,14 +186,13 @@ impl Store {
     /// # Errors
     /// In words, if rows cannot be read or the store is closed.
     pub fn read(&self, store_shard: StoreShardId, queries: &[Query]) -> Result<Vec<Rows>, String> {
-        let databases = self.databases();
-        let databases = databases.ok_or_else(|| "the store is closed".to_owned())?;
-        let read = databases[usize::from(store_shard.0)].read(queries);
+        let views = self.views().ok_or_else(|| "the store is closed".to_owned())?;
+        let read = views[usize::from(store_shard.0)].read(queries);
         read.map_err(|failure| format!("store shard {}: {}", store_shard.0, failure.into_text()))
     }
 
     /// Why no batch will be committed any more, if so. The node must stop: at its next start it finds out what is on
-    /// disk. Look at it once a second or so, because a commit that waits for a flush that failed is never answered.
+    /// disk. Look at it once a second or so: an idle store can find out too that it cannot go on.
     pub fn poisoned(&self) -> Option<String> {
         self.poison.reason()
     }
@@ -176,10 +203,14 @@ impl Store {
             shards: self.committers.iter().map(|line| line.counters.snapshot()).collect(),
             reads: self.read_counters.snapshot(),
         };
-        let databases = self.databases();
+        let views = self.views();
         for (index, shard) in stats.shards.iter_mut().enumerate() {
             shard.queued = self.committers[index].queue.len() as u64;
-            shard.table_bytes = databases.as_ref().map_or(0, |databases| databases[index].table_bytes());
+            let Some(View { database, table }) = views.as_ref().map(|views| &views[index]) else { continue };
+            shard.memory_bytes = table.bytes();
+            shard.table_bytes = database.table_bytes();
+            shard.tables = database.tables() as u64;
+            shard.level0_runs = database.level0_runs() as u64;
         }
         stats.reads.queued = self.loads.len() as u64;
         stats
@@ -193,35 +224,43 @@ impl Store {
     /// nothing that was answered.
     pub fn close(&self, bound: Duration) -> Result<(), CloseError> {
         let deadline = Instant::now() + bound;
-        for line in &self.committers {
-            line.queue.close();
-        }
-        self.loads.close();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        // The keeper is the last in the list and ends last, so that the marks are of the last commits.
-        while let Some(busy) = threads.iter().position(|thread| !thread.is_finished()) {
-            if busy + 1 == threads.len() {
-                self.keeper.close();
-            }
-            if Instant::now() >= deadline {
-                let name = threads[busy].thread().name().unwrap_or("a thread").to_owned();
-                return Err(CloseError(name));
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        for thread in threads.drain(..) {
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
-        }
-        *self.databases.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.committers.iter().for_each(|line| line.queue.close());
+        self.loads.close();
+        // A merge of tables is the longest there is to wait for, so it is told at once.
+        self.compactors.iter().for_each(|signal| signal.close());
+        end(&mut threads.serving, deadline)?;
+        let views = self.views();
+        views.iter().flat_map(|views| views.iter()).for_each(|view| view.table.close());
+        drop(views);
+        end(&mut threads.feeders, deadline)?;
+        self.keeper.close();
+        end(&mut threads.keeper, deadline)?;
+        end(&mut threads.compactors, deadline)?;
+        *self.views.write().unwrap_or_else(PoisonError::into_inner) = None;
         *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 
-    fn databases(&self) -> Option<Arc<[Database]>> {
-        self.databases.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn views(&self) -> Option<Arc<[View]>> {
+        self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Waits for threads that were told to end.
+fn end(threads: &mut Vec<JoinHandle<()>>, deadline: Instant) -> Result<(), CloseError> {
+    while let Some(busy) = threads.iter().find(|thread| !thread.is_finished()) {
+        if Instant::now() >= deadline {
+            return Err(CloseError(busy.thread().name().unwrap_or("a thread").to_owned()));
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    for thread in threads.drain(..) {
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Store {
@@ -236,190 +275,8 @@ impl Drop for Store {
     }
 }
 
-/// Keys and values of a batch, which must keep the contract.
-pub(crate) fn checked_bytes(batch: &Batch, term: u64) -> usize {
+/// # Panics
+/// If the batch names a term that was never given.
+pub(crate) fn check_term(batch: &Batch, term: u64) {
     assert!(batch.term <= term, "term {} was never given, the store is at {term}", batch.term);
-    let mut bytes = 0;
-    for op in &batch.ops {
-        assert!(!op.key.is_empty() && op.key.len() <= KEY_LEN_MAX, "a key of {} bytes", op.key.len());
-        let value_len = op.value.map_or(0, <[u8]>::len);
-        assert!(value_len <= VALUE_LEN_MAX, "a value of {value_len} bytes");
-        bytes += op.key.len() + value_len;
-    }
-    bytes
-}
-
-/// A store whose committer threads are opening their store shards, all at once.
-///
-/// Each thread opens its own, so that fjall's workers inherit where it may run.
-struct Opening {
-    committers: Vec<Line>,
-    threads: Vec<JoinHandle<()>>,
-    results: Vec<Receiver<Result<Opened, OpenError>>>,
-    keeper: Arc<KeeperSignal>,
-    poison: Arc<Poison>,
-}
-
-struct Opened {
-    database: Database,
-    mark: Mark,
-}
-
-impl Opening {
-    fn start(
-        options: &StoreOptions,
-        folder: &Arc<Folder>,
-        manifest: Manifest,
-        answers: &Arc<dyn Answers>,
-    ) -> Self {
-        let mut opening = Self {
-            committers: Vec::new(),
-            threads: Vec::new(),
-            results: Vec::new(),
-            keeper: Arc::default(),
-            poison: Arc::default(),
-        };
-        for shard in manifest.shards() {
-            let queue = Arc::new(Queue::new(COMMIT_QUEUE_BATCHES_MAX, COMMIT_QUEUE_BYTES_MAX));
-            let counters: Arc<ShardCounters> = Arc::default();
-            let (sender, result) = channel();
-            let body = {
-                let (options, folder, answers) = (options.clone(), folder.clone(), answers.clone());
-                let (queue, counters) = (queue.clone(), counters.clone());
-                let (keeper, poison) = (opening.keeper.clone(), opening.poison.clone());
-                move || {
-                    let opened = place(&options.placement).and_then(|()| {
-                        open_shard(&folder, &manifest, shard, options.tuning(manifest.store_shards))
-                    });
-                    let OpenShard { database, mark, stamp } = match opened {
-                        Ok(opened) => opened,
-                        Err(e) => return drop(sender.send(Err(e))),
-                    };
-                    counters.last_commit.store(stamp.number, Relaxed);
-                    counters.marked.store(mark.number(), Relaxed);
-                    let committer = Committer {
-                        shard,
-                        database: database.clone(),
-                        term: manifest.term,
-                        stamp,
-                        space: SpaceFloor::new(
-                            options.dir.clone(),
-                            options.free_space.clone(),
-                            options.free_floor_bytes,
-                        ),
-                        poison,
-                        counters,
-                        keeper,
-                        answers,
-                        #[cfg(feature = "fault-injection")]
-                        fault: options.fault,
-                    };
-                    // A failed start has no receiver any more, and its queue is closed: the committer ends at once.
-                    drop(sender.send(Ok(Opened { database, mark })));
-                    drop((sender, folder, options));
-                    committer.run(&queue);
-                }
-            };
-            opening.threads.push(spawn(format!("store-{:02}", shard.0), body));
-            opening.committers.push(Line { queue, counters });
-            opening.results.push(result);
-        }
-        opening
-    }
-
-    /// All store shards, or the first error after every thread has ended.
-    fn wait(&mut self) -> Result<Vec<Opened>, OpenError> {
-        let results = std::mem::take(&mut self.results);
-        let results = results.into_iter().map(|result| result.recv());
-        let mut opened = Vec::new();
-        let mut error = None;
-        for (shard, result) in results.enumerate() {
-            match result {
-                Ok(Ok(shard)) => opened.push(shard),
-                Ok(Err(e)) => error = error.or(Some(e)),
-                Err(_) => panic!("the thread that opens store shard {shard} is gone"),
-            }
-        }
-        let Some(error) = error else { return Ok(opened) };
-        drop(opened);
-        for line in &self.committers {
-            line.queue.close();
-        }
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-        Err(error)
-    }
-
-    fn finish(
-        mut self,
-        options: &StoreOptions,
-        folder: Arc<Folder>,
-        manifest: Manifest,
-        opened: Vec<Opened>,
-        answers: Arc<dyn Answers>,
-    ) -> Store {
-        let loads = Arc::new(Queue::new(LOAD_QUEUE_MAX, usize::MAX));
-        let read_counters: Arc<ReadCounters> = Arc::default();
-        let databases: Arc<[Database]> = opened.iter().map(|opened| opened.database.clone()).collect();
-        for reader in 0..options.read_threads {
-            let body = Reader {
-                databases: databases.clone(),
-                counters: read_counters.clone(),
-                answers: answers.clone(),
-            };
-            let (loads, placement) = (loads.clone(), options.placement.clone());
-            self.threads.push(spawn(format!("store-read-{reader:02}"), move || {
-                place_or_warn(&placement);
-                body.run(&loads);
-            }));
-        }
-        let kept = manifest.shards().zip(opened).zip(&self.committers);
-        let kept: Vec<_> = kept
-            .map(|((shard, opened), line)| {
-                Kept::new(shard, opened.mark, opened.database, line.counters.clone())
-            })
-            .collect();
-        let (signal, poison) = (self.keeper.clone(), self.poison.clone());
-        let placement = options.placement.clone();
-        self.threads.push(spawn("store-keeper".to_owned(), move || {
-            place_or_warn(&placement);
-            keeper::run(&signal, kept, &poison);
-        }));
-        Store {
-            manifest,
-            committers: self.committers.into(),
-            loads,
-            read_counters,
-            keeper: self.keeper,
-            poison: self.poison,
-            databases: RwLock::new(Some(databases)),
-            threads: Mutex::new(self.threads),
-            folder: Mutex::new(Some(folder)),
-        }
-    }
-}
-
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    thread::Builder::new().name(name).spawn(body).expect("the operating system gives the store its threads")
-}
-
-/// Binds the current thread, and the threads that it starts later.
-fn place(placement: &Placement) -> Result<(), OpenError> {
-    let Placement::Within(processors) = placement else { return Ok(()) };
-    let wrong = |what: String| OpenError::Option(format!("processors for the store: {what}"));
-    let mut set = CpuSet::new();
-    for processor in processors {
-        if *processor >= CpuSet::MAX_CPU {
-            return Err(wrong(format!("{processor} is not the number of one")));
-        }
-        set.set(*processor);
-    }
-    sched_setaffinity(None, &set).map_err(|e| wrong(format!("{processors:?}: {e}")))
-}
-
-fn place_or_warn(placement: &Placement) {
-    if let Err(e) = place(placement) {
-        tracing::warn!(error = %e, "a thread runs where it should not");
-    }
 }

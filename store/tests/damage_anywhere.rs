@@ -1,4 +1,4 @@
-//! Damage at any place of a journal: a store that opens holds everything it acknowledged, and one that was refused is
+//! Damage at any place of a log: a store that opens holds everything it acknowledged, and one that was refused is
 //! as it was.
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use common::journal::{self, copy_folder, mark, set_mark, used};
+use common::log::{self, copy_folder, mark, set_mark, used};
 use common::{open, options, try_open};
 use proptest::prelude::*;
 use store::repair;
@@ -35,14 +35,14 @@ fn damage() -> impl Strategy<Value = Damage> {
 
 fn inflict(dir: &Path, damage: Damage, at: u64) {
     match damage {
-        Damage::Flip { mask } => journal::flip(dir, at, mask),
-        Damage::Zeros { len } => journal::zero(dir, at, len),
+        Damage::Flip { mask } => log::flip(dir, at, mask),
+        Damage::Zeros { len } => log::zero(dir, at, len),
         Damage::Noise { len } => {
             for offset in 0..len as u64 {
-                journal::flip(dir, at + offset, (at + offset) as u8 | 1);
+                log::flip(dir, at + offset, (at + offset) as u8 | 1);
             }
         }
-        Damage::Cut => journal::truncate(dir, at),
+        Damage::Cut => log::truncate(dir, at),
     }
 }
 

@@ -1,12 +1,15 @@
-//! The store on disk and the one in memory answer the same: random batches, reads and reopens.
+//! The store on disk and the one in memory answer the same: random batches, reads and reopens, while rows move from
+//! the log to tables.
 
 mod common;
 
+use std::path::Path;
+
 use bytes::Bytes;
-use common::{Change, Opened, PATIENCE, options, try_open};
+use common::{Change, Opened, PATIENCE, try_open};
 use proptest::prelude::*;
 use store::record::kv::{Batch, CommitOutcome, Query, StoreShardId};
-use store::{MemoryStore, StoreAnswer};
+use store::{MemoryStore, StoreAnswer, StoreOptions};
 
 const STORE_SHARDS: u16 = 2;
 
@@ -56,6 +59,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// With so little memory that rows are moved to tables all the time.
+fn options(dir: &Path) -> StoreOptions {
+    StoreOptions { write_buffer_bytes: 0, ..common::options(dir) }
+}
+
 struct Pair {
     dir: tempfile::TempDir,
     disk: Option<Opened>,
@@ -66,7 +74,7 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Some(common::open(dir.path()));
+        let disk = Some(try_open(options(dir.path())).unwrap());
         Self { dir, disk, memory: MemoryStore::new(STORE_SHARDS), number: 0 }
     }
 

@@ -1,7 +1,7 @@
 //! An inbox that waits for answers, and short ways to say what the tests say often.
 #![allow(dead_code)]
 
-pub mod journal;
+pub mod log;
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};

@@ -1,0 +1,114 @@
+//! The compactor of one store shard: a thread that keeps fjall's tables in shape after each feed.
+//!
+//! fjall's own workers are not used: one of two that has nothing to do passes the order to compact to the other one
+//! and back again for as long as that one is busy, and with one of them nobody would compact again when a feed has to
+//! wait.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use record::kv::StoreShardId;
+use rustix::process::{getpriority_process, setpriority_process};
+
+use crate::database::Database;
+use crate::poison::Poison;
+use crate::stats::{ShardCounters, micros};
+use crate::table::Table;
+
+/// How much the compactor yields to the threads that somebody waits for, as in `nice`.
+const NICENESS: i32 = 5;
+
+#[derive(Debug, Default)]
+pub(crate) struct CompactorSignal {
+    state: Mutex<State>,
+    wanted: Condvar,
+    progress: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wanted: bool,
+    closing: bool,
+}
+
+impl CompactorSignal {
+    pub(crate) fn wake(&self) {
+        self.lock().wanted = true;
+        self.wanted.notify_one();
+    }
+
+    /// The thread ends after the merge that it is at.
+    pub(crate) fn close(&self) {
+        self.lock().closing = true;
+        self.wanted.notify_one();
+    }
+
+    /// Waits until tables were merged, or for so long.
+    pub(crate) fn wait_for_progress(&self, bound: Duration) {
+        let mut state = self.lock();
+        state.wanted = true;
+        self.wanted.notify_one();
+        let _ = self.progress.wait_timeout(state, bound).expect("no holder of the signal's lock panics");
+    }
+
+    /// False when it is time to end.
+    fn wait(&self) -> bool {
+        let state = self.lock();
+        let waited = self.wanted.wait_while(state, |state| !state.wanted && !state.closing);
+        let mut state = waited.expect("no holder of the signal's lock panics");
+        state.wanted = false;
+        !state.closing
+    }
+
+    fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of the signal's lock panics")
+    }
+}
+
+pub(crate) struct Compactor {
+    pub shard: StoreShardId,
+    pub database: Database,
+    pub table: Arc<Table>,
+    pub signal: Arc<CompactorSignal>,
+    pub poison: Arc<Poison>,
+    pub counters: Arc<ShardCounters>,
+}
+
+impl Compactor {
+    /// Until the signal is closed or something fails.
+    pub(crate) fn run(self) {
+        yield_to_others();
+        while self.signal.wait() {
+            while !self.signal.is_closing() {
+                let begun = Instant::now();
+                match self.database.compact() {
+                    Ok(true) => {
+                        self.counters.compactions.fetch_add(1, Relaxed);
+                        self.counters.compaction_us_sum.fetch_add(micros(begun.elapsed()), Relaxed);
+                        self.signal.progress.notify_one();
+                    }
+                    Ok(false) => break,
+                    Err(failure) => {
+                        let what = failure.into_text();
+                        self.poison.set(format!("store shard {}: a compaction failed: {what}", self.shard.0));
+                        self.table.fail();
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The priority is the thread's own on Linux. Without the right to change it, nothing is lost but smoothness.
+fn yield_to_others() {
+    let lowered = getpriority_process(None).and_then(|now| setpriority_process(None, now + NICENESS));
+    if let Err(e) = lowered {
+        tracing::debug!(error = %e, "the compactor runs at normal priority");
+    }
+}
