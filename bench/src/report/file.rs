@@ -16,7 +16,7 @@ pub struct Outputs {
     #[arg(long)]
     pub json: bool,
     /// Save the report as JSON, for `show` and `compare`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "out", value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Write the report as one HTML file with plots.
     #[arg(long, value_name = "FILE")]
@@ -35,23 +35,29 @@ pub struct Outputs {
 impl Outputs {
     /// Writes all that was asked for. Figures that are no numbers are left out, with a warning in the report.
     pub fn write(&self, mut report: Report) -> anyhow::Result<()> {
+        self.write_files(&mut report)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print!("{}", report.text());
+        }
+        Ok(())
+    }
+
+    /// The same without what is printed.
+    pub fn write_files(&self, report: &mut Report) -> anyhow::Result<()> {
         report.prune();
         if let Some(path) = &self.save {
-            save(&report, path)?;
+            save(report, path)?;
         }
         if let Some(path) = &self.html {
             write(path, &report.html())?;
         }
         if let Some(path) = &self.svg {
-            let Some(svg) = self.plot.standalone(&report, self.plot_run.as_deref()) else {
+            let Some(svg) = self.plot.standalone(report, self.plot_run.as_deref()) else {
                 bail!("the report has nothing for this plot");
             };
             write(path, &svg)?;
-        }
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
-        } else {
-            print!("{}", report.text());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Every figure of a run over its rounds, in the order in which reports show them.
 
-use super::model::{Report, Run, Spread, Subject};
+use super::model::{Report, Round, Run, Spread, Subject};
 use super::unit::{self, Unit};
 
 /// Quantiles that reports show of each latency.
@@ -42,8 +42,22 @@ impl Run {
     /// One figure by its key.
     pub fn measure(&self, key: &str) -> Option<Measure> {
         let name = unit::parse(key);
-        let spread = self.spread(key)?.scaled(f64::from(name.scale));
+        let spread = match key.split_once('/') {
+            Some((whole, _)) => self.part_spread(whole, key),
+            None => self.spread(key),
+        };
+        let spread = spread?.scaled(f64::from(name.scale));
         Some(Measure { key: key.to_string(), label: name.label(), unit: name.unit, spread })
+    }
+
+    /// A part that a round does not have was nothing in it.
+    fn part_spread(&self, whole: &str, key: &str) -> Option<Spread> {
+        self.spread(key)?;
+        let of = |round: &Round| match round.values.get(key) {
+            Some(value) => Some(*value),
+            None => round.values.contains_key(whole).then_some(0.0),
+        };
+        Spread::of(self.rounds.iter().filter_map(of))
     }
 
     fn values(&self) -> Vec<Measure> {
@@ -56,7 +70,12 @@ impl Run {
     fn latencies(&self) -> Vec<Measure> {
         let mut measures = Vec::new();
         for name in self.latency_names() {
+            let samples = self.samples_min(&name) as f64;
             for (quantile, short) in QUANTILES {
+                // Without a sample beyond it, it is the maximum under another name.
+                if quantile < 1.0 && samples * (1.0 - quantile) < 1.0 - 1e-9 {
+                    continue;
+                }
                 let Some(spread) = self.latency_spread_ns(&name, quantile) else { continue };
                 let label = format!("{} {short}", name.replace('_', " "));
                 measures.push(Measure {
@@ -68,6 +87,12 @@ impl Run {
             }
         }
         measures
+    }
+
+    /// Of the round that has the fewest samples of a latency, but some.
+    pub fn samples_min(&self, latency: &str) -> u64 {
+        let curves = self.rounds.iter().filter_map(|round| round.latencies.get(latency));
+        curves.map(|curve| curve.count).filter(|count| *count > 0).min().unwrap_or(0)
     }
 
     /// Sorted.
@@ -144,6 +169,8 @@ fn equal_parameters(run: &Run, relay: &Run) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::fixture;
+    use crate::report::model::{LatencyCurve, Quantile};
 
     fn run(subject: Subject, parameters: &[(&str, &str)]) -> Run {
         let parameters = parameters.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
@@ -170,6 +197,36 @@ mod tests {
         assert!(report.relay_of(&idle).is_none());
         assert!(report.relay_of(&wide).is_none(), "a relay has no relay");
         assert!(report.relay_of(&rate).is_none(), "no relay was driven at a rate");
+    }
+
+    #[test]
+    fn a_part_that_a_round_lacks_was_nothing_in_it() {
+        let values = |values: &[(&str, f64)]| fixture::values(values);
+        let round = |values| Round { values, ..Round::default() };
+        let rounds = vec![
+            round(values(&[("cpu_ns", 10.0), ("cpu_ns/a", 4.0), ("cpu_ns/b", 6.0)])),
+            round(values(&[("cpu_ns", 5.0), ("cpu_ns/a", 5.0)])),
+            round(values(&[("other", 1.0)])),
+        ];
+        let run = Run { rounds, ..Run::default() };
+        assert_eq!(run.measure("cpu_ns/b").unwrap().spread, Spread { median: 3.0, low: 0.0, high: 6.0 });
+        assert_eq!(run.measure("cpu_ns/a").unwrap().spread.median, 4.5);
+        assert_eq!(run.measure("cpu_ns/c"), None);
+    }
+
+    #[test]
+    fn quantiles_without_a_sample_beyond_them_are_not_shown() {
+        let labels = |count: u64| -> Vec<String> {
+            let point = Quantile { quantile: 1.0, ns: 7 };
+            let curve = LatencyCurve { count, points: vec![point], ..LatencyCurve::default() };
+            let round = Round { latencies: [("ack".to_string(), curve)].into(), ..Round::default() };
+            let run = Run { rounds: vec![round], ..Run::default() };
+            run.measures().into_iter().map(|measure| measure.label).collect()
+        };
+        assert_eq!(labels(1_000), ["ack p50", "ack p99", "ack p99.9", "ack max"]);
+        assert_eq!(labels(999), ["ack p50", "ack p99", "ack max"]);
+        assert_eq!(labels(1), ["ack max"]);
+        assert!(labels(0).is_empty());
     }
 
     #[test]

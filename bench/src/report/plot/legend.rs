@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::lines::Stroke;
+use super::lines::{Stroke, Weight};
 use super::{Drawing, LINE, TEXT, fitted, px, text_px};
 
 /// A sign with its name.
@@ -15,7 +15,7 @@ pub struct Entry {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Sign {
-    Line(Stroke),
+    Line(Stroke, Weight),
     Box,
 }
 
@@ -25,7 +25,7 @@ impl Sign {
     /// From the left of the sign to its name.
     fn px(self) -> f64 {
         match self {
-            Sign::Line(_) => LINE_SIGN + 6.0,
+            Sign::Line(..) => LINE_SIGN + 6.0,
             Sign::Box => 20.0,
         }
     }
@@ -56,8 +56,8 @@ fn draw_entry(entry: &Entry, label: &str, x: f64, y: f64) -> Markup {
     let middle = y + LINE / 2.0;
     html! {
         @match entry.sign {
-            Sign::Line(stroke) => {
-                line class=(format!("line {} c{}", stroke.class(), entry.color)) x1=(px(x + 1.0)) x2=(px(x + LINE_SIGN - 1.0)) y1=(px(middle)) y2=(px(middle)) {}
+            Sign::Line(stroke, weight) => {
+                line class=(format!("line {} {} c{}", stroke.class(), weight.class(), entry.color)) x1=(px(x + 1.0)) x2=(px(x + LINE_SIGN - 1.0)) y1=(px(middle)) y2=(px(middle)) {}
             }
             Sign::Box => {
                 rect class=(format!("bar c{}", entry.color)) x=(px(x)) y=(px(middle - 5.5)) width="14" height="11" rx="2" {}

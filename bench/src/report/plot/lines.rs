@@ -51,6 +51,29 @@ pub struct Level {
     pub y: f64,
 }
 
+/// How a line is drawn. A broad one lies below: one that coincides with it can still be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Weight {
+    Normal,
+    Broad,
+}
+
+impl Weight {
+    /// The first of several lines of the same stroke is broad.
+    fn of(series: &[Series], index: usize) -> Self {
+        let mut alike = (0..series.len()).filter(|other| series[*other].stroke == series[index].stroke);
+        let first = alike.next() == Some(index);
+        if first && alike.next().is_some() { Self::Broad } else { Self::Normal }
+    }
+
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Weight::Normal => "normal",
+            Weight::Broad => "broad",
+        }
+    }
+}
+
 impl Stroke {
     pub(super) fn class(self) -> &'static str {
         match self {
@@ -74,12 +97,14 @@ impl Lines {
         let series: Vec<Series> =
             self.series.iter().map(Series::drawable).filter(|series| !series.points.is_empty()).collect();
         let levels: Vec<&Level> = self.levels.iter().filter(|level| drawable(level.y).is_some()).collect();
-        let entry = |series: &Series| Entry {
+        let weights: Vec<Weight> = (0..series.len()).map(|index| Weight::of(&series, index)).collect();
+        let entry = |(series, weight): (&Series, &Weight)| Entry {
             label: series.label.clone(),
             color: series.color,
-            sign: Sign::Line(series.stroke),
+            sign: Sign::Line(series.stroke, *weight),
         };
-        let legend = legend::draw(&series.iter().map(entry).collect::<Vec<_>>(), width.px());
+        let entries: Vec<Entry> = series.iter().zip(&weights).map(entry).collect();
+        let legend = legend::draw(&entries, width.px());
         let frame = self.frame(&series, &levels, width, legend.height);
         let height = frame.bottom + Frame::BELOW;
         let content = html! {
@@ -92,7 +117,7 @@ impl Lines {
             }
             @for level in levels { (level.draw(&frame)) }
             @for line in &series { (line.draw_band(&frame)) }
-            @for line in &series { (line.draw_line(&frame)) }
+            @for (line, weight) in series.iter().zip(&weights) { (line.draw_line(&frame, *weight)) }
             @if width == Width::Wide {
                 @for line in &series { (line.draw_hints(&frame)) }
             }
@@ -139,12 +164,12 @@ impl Series {
         }
     }
 
-    fn draw_line(&self, frame: &Frame) -> Markup {
+    fn draw_line(&self, frame: &Frame, weight: Weight) -> Markup {
         /// Lines of more points are drawn without dots.
         const DOTS_MAX: usize = 12;
         html! {
             @if self.points.len() > 1 {
-                path class=(format!("line {} c{}", self.stroke.class(), self.color)) d=(path(frame, self.points.iter().map(|point| (point.x, point.y)))) {}
+                path class=(format!("line {} {} c{}", self.stroke.class(), weight.class(), self.color)) d=(path(frame, self.points.iter().map(|point| (point.x, point.y)))) {}
             }
             @if self.points.len() <= DOTS_MAX {
                 @for point in &self.points {

@@ -90,7 +90,7 @@ const COLORS_OF_CURVES: [usize; 7] = [0, 2, 1, 5, 3, 7, 6];
 fn curve_points(run: &Run, name: &str) -> Vec<Point> {
     let curves =
         || run.rounds.iter().filter_map(|round| round.latencies.get(name)).filter(|curve| curve.count > 0);
-    let samples = curves().map(|curve| curve.count).min().unwrap_or(0) as f64;
+    let samples = run.samples_min(name) as f64;
     let quantiles: BTreeSet<u64> =
         curves().flat_map(|curve| &curve.points).map(|point| point.quantile.to_bits()).collect();
     let quantiles = quantiles

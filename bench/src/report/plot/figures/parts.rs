@@ -30,7 +30,7 @@ fn thread_card(name: &str, runs: &[(&Run, Vec<Measure>)]) -> Card {
     let colors = colors(stacked.iter().flat_map(|(_, parts)| parts));
     let group = |(run, parts): &(&Run, Vec<Measure>)| Group {
         label: run.name.clone(),
-        bars: vec![stack(parts, &colors)],
+        bars: vec![stack(run.measure(name), parts, &colors)],
     };
     let title = format!("{}, by thread", capitalized(&unit::parse(name).label()));
     let bars = Bars {
@@ -119,7 +119,8 @@ fn part(measure: &Measure) -> String {
     measure.key.split_once('/').map_or(String::new(), |(_, part)| part.to_string())
 }
 
-fn stack(parts: &[Measure], colors: &BTreeMap<String, usize>) -> Bar {
+/// Labelled with the whole: medians of parts need not add up to it.
+fn stack(whole: Option<Measure>, parts: &[Measure], colors: &BTreeMap<String, usize>) -> Bar {
     let sum: f64 = parts.iter().map(|measure| measure.spread.median).sum();
     let segment = |measure: &Measure| {
         let hint =
@@ -128,5 +129,5 @@ fn stack(parts: &[Measure], colors: &BTreeMap<String, usize>) -> Bar {
     };
     let mut segments: Vec<Segment> = parts.iter().map(segment).collect();
     segments.sort_by_key(|segment| segment.color);
-    Bar { segments, range: None, label: parts[0].unit.show(sum) }
+    Bar { segments, range: None, label: parts[0].unit.show(whole.map_or(sum, |whole| whole.spread.median)) }
 }
