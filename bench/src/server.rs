@@ -169,10 +169,12 @@ impl Server {
     pub fn commits(&self) -> Option<Commits> {
         let (program, data) = (self.started.as_ref()?.0.get_program(), self.data.as_ref()?);
         let output = Command::new(program).args(["stats", "--json", "--data"]).arg(data).output().ok()?;
-        let counters: std::collections::BTreeMap<String, u64> =
-            serde_json::from_slice(&output.stdout).ok()?;
-        let counter = |name: &str| counters.get(name).copied();
-        Some(Commits { count: counter("store.groups")?, bytes: counter("store.bytes")? })
+        let figures: std::collections::BTreeMap<String, f64> = serde_json::from_slice(&output.stdout).ok()?;
+        let count = |name: &str| figures.get(name).map(|value| *value as u64);
+        Some(Commits {
+            count: count("ringtalk_store_commits_total")?,
+            bytes: count("ringtalk_store_committed_bytes_total")?,
+        })
     }
 
     /// Bytes of all files in the data folder, where it is known.

@@ -129,6 +129,7 @@ impl Core {
     // ---- to clients ------------------------------------------------------------------------------------------------
 
     pub fn send(&mut self, connection: ConnectionId, frame: Bytes, class: SendClass) {
+        self.counters.frames_out += 1;
         self.effects.push(Effect::Send { connection, frame, class });
     }
 

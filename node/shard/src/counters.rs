@@ -56,6 +56,8 @@ counters! {
     unauthenticated Level "connections_unauthenticated";
     /// Whole frames received.
     frames_in Total "frames_received";
+    /// Whole frames queued for clients.
+    frames_out Total "frames_sent";
     /// Messages accepted: on disk, each counted once, and acknowledged.
     messages Total "messages_accepted";
     /// Sends that repeated one taken before, answered as the first time.

@@ -32,7 +32,6 @@ const RING: &[Row] = &[
         ring.bytes_received
     }),
     row("sent", Unit::Bytes, "Bytes sent to clients, as they went to the sockets.", |ring| ring.bytes_sent),
-    row("frames_sent", Unit::None, "Whole frames queued for clients.", |ring| ring.frames_sent),
     row("sends", Unit::None, "Gathered sends handed to the kernel.", |ring| ring.sends),
     row("sends_short", Unit::None, "Sends of which the kernel took a part only.", |ring| ring.sends_short),
     row("receives_starved", Unit::None, "Receives that waited for a free buffer.", |ring| ring.starved),

@@ -87,8 +87,6 @@ pub struct Counters {
     pub bytes_received: u64,
     pub bytes_sent: u64,
     pub frames_received: u64,
-    /// Frames queued for their connections.
-    pub frames_sent: u64,
     pub sends: u64,
     pub sends_short: u64,
     /// Receives that found no free buffer.

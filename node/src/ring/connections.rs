@@ -142,7 +142,6 @@ impl Connections {
         let output = connection.output.get_or_insert_with(|| self.pool.output());
         match (output.queue(frame.into(), priority, &self.limits, &mut self.pool), priority) {
             (Room::Taken, _) => {
-                self.counters.frames_sent += 1;
                 self.touch(id.index);
                 Sent::Queued
             }
