@@ -4,7 +4,7 @@ pub mod command;
 mod compare;
 mod file;
 #[cfg(test)]
-pub(crate) mod fixture;
+mod fixture;
 mod html;
 mod measure;
 pub mod model;
