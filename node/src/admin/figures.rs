@@ -30,7 +30,6 @@ fn summed(families: &[Family]) -> BTreeMap<String, f64> {
 fn values(kind: Kind, value: &Value) -> Vec<(&'static str, f64)> {
     let suffix = match kind {
         Kind::Counter => "_total",
-        Kind::Info => "_info",
         Kind::Gauge | Kind::Histogram => "",
     };
     match value {

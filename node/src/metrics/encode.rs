@@ -40,7 +40,6 @@ fn encode_family(family: &Family, encoder: &mut DescriptorEncoder) -> fmt::Resul
         Kind::Counter => MetricType::Counter,
         Kind::Gauge => MetricType::Gauge,
         Kind::Histogram => MetricType::Histogram,
-        Kind::Info => MetricType::Info,
     };
     let mut metric = encoder.encode_descriptor(&family.name, family.help, unit.as_ref(), kind)?;
     family.samples.iter().try_for_each(|sample| encode_sample(family.kind, sample, &mut metric))
@@ -48,9 +47,7 @@ fn encode_family(family: &Family, encoder: &mut DescriptorEncoder) -> fmt::Resul
 
 fn encode_sample(kind: Kind, sample: &Sample, metric: &mut MetricEncoder) -> fmt::Result {
     let labels = labels(sample);
-    if kind == Kind::Info {
-        metric.encode_info(&labels)
-    } else if labels.is_empty() {
+    if labels.is_empty() {
         encode_value(kind, &sample.value, metric)
     } else {
         encode_value(kind, &sample.value, &mut metric.encode_family(&labels)?)
@@ -95,7 +92,6 @@ mod tests {
         [50, 1_000, 5_000_000].iter().for_each(|value| histogram.record(*value));
         let value = Value::Histogram { histogram, per_unit: 1e6 };
         families.begin(Kind::Histogram, "wait", Unit::Seconds, "Waiting.").add(&[("shard", "1")], value);
-        families.begin(Kind::Info, "build", Unit::None, "Which one.").add(&[("version", "1")], 1);
         let expected = r#"# HELP ringtalk_frames Frames.
 # TYPE ringtalk_frames counter
 ringtalk_frames_total{shard="0",odd="a\"b\\c\nd"} 7
@@ -115,9 +111,6 @@ ringtalk_wait_seconds_count{shard="1"} 3
 ringtalk_wait_seconds_bucket{le="0.0001",shard="1"} 1
 ringtalk_wait_seconds_bucket{le="0.001",shard="1"} 2
 ringtalk_wait_seconds_bucket{le="+Inf",shard="1"} 3
-# HELP ringtalk_build Which one.
-# TYPE ringtalk_build info
-ringtalk_build_info{version="1"} 1
 # EOF
 "#;
         assert_eq!(encode(&families.list), expected);

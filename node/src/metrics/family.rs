@@ -11,8 +11,6 @@ pub enum Kind {
     Counter,
     Gauge,
     Histogram,
-    /// Always 1: its labels tell.
-    Info,
 }
 
 /// The base unit; part of the name.
@@ -45,7 +43,7 @@ pub struct Sample {
 /// Figures of one name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Family {
-    /// Without the unit, and without `_total`, `_info` and the like.
+    /// Without the unit, and without `_total` and the like.
     pub name: Cow<'static, str>,
     pub help: &'static str,
     pub kind: Kind,

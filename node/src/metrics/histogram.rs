@@ -19,6 +19,14 @@ impl Histogram {
         Self { bounds, counts: [0; BOUNDS_MAX + 1], sum: 0 }
     }
 
+    /// One that was counted elsewhere: a count per bound and one above, not cumulative.
+    pub fn counted(bounds: &'static [u64], counts: &[u64], sum: u64) -> Self {
+        assert_eq!(counts.len(), bounds.len() + 1);
+        let mut histogram = Self { sum, ..Self::new(bounds) };
+        histogram.counts[..counts.len()].copy_from_slice(counts);
+        histogram
+    }
+
     pub fn record(&mut self, value: u64) {
         let place = self.bounds.partition_point(|bound| *bound < value);
         self.counts[place] += 1;

@@ -10,7 +10,7 @@ use super::family::{Families, Kind, Unit};
 
 pub(super) fn add(families: &mut Families) {
     families
-        .begin(Kind::Info, "build", Unit::None, "The program that runs.")
+        .begin(Kind::Gauge, "build_info", Unit::None, "Always 1; the labels tell which program runs.")
         .add(&[("version", env!("CARGO_PKG_VERSION")), ("architecture", std::env::consts::ARCH)], 1);
     let used = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = used.tv_sec as f64 + used.tv_nsec as f64 * 1e-9;

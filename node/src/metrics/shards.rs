@@ -9,6 +9,10 @@ use crate::ring::{CloseReason, Counters};
 
 type Shards = [Option<Box<ShardSnapshot>>];
 
+/// Figures of the shard that stand in a family with a label, or in a histogram, as well.
+const SHOWN_BELOW: [&str; 5] =
+    ["lane_without_credit", "batches", "conversations_cached", "lists_cached", "outbox_changes"];
+
 /// A counter of the ring.
 struct Row {
     name: &'static str,
@@ -223,7 +227,7 @@ pub(super) fn add(families: &mut Families, shards: &Shards) {
     for (number, shard) in shards.iter().enumerate() {
         family.add(&[("shard", &number.to_string())], u64::from(shard.is_some()));
     }
-    for figure in shard::FIGURES {
+    for figure in shard::FIGURES.iter().filter(|figure| !SHOWN_BELOW.contains(&figure.name)) {
         let kind = match figure.kind {
             FigureKind::Total => Kind::Counter,
             FigureKind::Level => Kind::Gauge,
@@ -287,6 +291,8 @@ mod tests {
         };
         assert_eq!(samples("ringtalk_shard_up"), ["0", "1"]);
         assert_eq!(samples("ringtalk_messages_accepted"), ["0"]);
+        let names: Vec<_> = shard::FIGURES.iter().map(|figure| figure.name).collect();
+        assert!(SHOWN_BELOW.iter().all(|name| names.contains(name)), "one has another name now");
         assert_eq!(samples("ringtalk_refusals").len(), wire::Refusal::ALL.len());
     }
 }

@@ -1,8 +1,9 @@
 //! Figures of the store, by store shard, and of its readers.
 
-use store::{ShardStats, StoreStats};
+use store::{LATENCY_BOUNDS_US, LatencyHistogram, SIZE_BOUNDS, ShardStats, StoreStats};
 
-use super::family::{Families, Kind, Unit};
+use super::Histogram;
+use super::family::{Families, Kind, Unit, Value};
 use super::snapshot::StoreView;
 
 /// A figure of one store shard.
@@ -11,36 +12,89 @@ struct Row {
     name: &'static str,
     unit: Unit,
     help: &'static str,
-    value: fn(&ShardStats) -> u64,
+    value: fn(&ShardStats) -> Value,
 }
 
-const fn row(kind: Kind, name: &'static str, help: &'static str, value: fn(&ShardStats) -> u64) -> Row {
-    Row { kind, name, unit: Unit::None, help, value }
+const fn counter(name: &'static str, help: &'static str, value: fn(&ShardStats) -> Value) -> Row {
+    Row { kind: Kind::Counter, name, unit: Unit::None, help, value }
+}
+
+const fn gauge(name: &'static str, help: &'static str, value: fn(&ShardStats) -> Value) -> Row {
+    Row { kind: Kind::Gauge, ..counter(name, help, value) }
+}
+
+const fn bytes(name: &'static str, help: &'static str, value: fn(&ShardStats) -> Value) -> Row {
+    Row { unit: Unit::Bytes, ..gauge(name, help, value) }
 }
 
 const ROWS: &[Row] = &[
-    row(Kind::Counter, "store_commits", "Group commits: one sync each.", |shard| shard.groups),
-    row(Kind::Counter, "store_batches", "Batches of shards on disk.", |shard| shard.batches),
-    row(Kind::Counter, "store_operations", "Operations on disk.", |shard| shard.ops),
+    counter("store_commits", "Group commits: one sync each.", |shard| shard.groups.into()),
+    counter("store_batches", "Batches of shards on disk.", |shard| shard.batches.into()),
+    counter("store_operations", "Operations on disk.", |shard| shard.ops.into()),
     Row {
         kind: Kind::Counter,
-        name: "store_committed",
-        unit: Unit::Bytes,
-        help: "Keys and values on disk.",
-        value: |shard| shard.bytes,
+        ..bytes("store_committed", "Keys and values on disk.", |shard| shard.bytes.into())
     },
-    row(Kind::Gauge, "store_queued_batches", "Batches that wait for their committer.", |shard| shard.queued),
-    row(Kind::Gauge, "store_unmarked_commits", "Commits that the mark trails behind.", |shard| {
-        shard.last_commit.saturating_sub(shard.marked)
-    }),
     Row {
-        kind: Kind::Gauge,
-        name: "store_tables",
-        unit: Unit::Bytes,
-        help: "Live tables on disk; journals come on top.",
-        value: |shard| shard.table_bytes,
+        kind: Kind::Histogram,
+        ..counter("store_commit_operations", "Operations of a group commit.", |shard| Value::Histogram {
+            histogram: Histogram::counted(&SIZE_BOUNDS, &shard.group_ops.counts, shard.group_ops.sum),
+            per_unit: 1.0,
+        })
+    },
+    Row {
+        kind: Kind::Histogram,
+        unit: Unit::Seconds,
+        ..counter("store_commit", "From taking a group until its rows can be read.", |shard| {
+            latency(&shard.commit)
+        })
+    },
+    Row {
+        kind: Kind::Histogram,
+        unit: Unit::Seconds,
+        ..counter("store_sync", "The part of a commit that waits for the disk.", |shard| {
+            latency(&shard.fsync)
+        })
+    },
+    counter(
+        "store_commits_held_up",
+        "Commits that waited since rows came faster than tables are made.",
+        |shard| shard.waits.into(),
+    ),
+    gauge("store_queued_batches", "Batches that wait for their committer.", |shard| shard.queued.into()),
+    gauge("store_unmarked_commits", "Commits that the mark trails behind.", |shard| {
+        shard.last_commit.saturating_sub(shard.marked).into()
+    }),
+    bytes("store_unfed", "Rows that are in memory and in the log only.", |shard| shard.memory_bytes.into()),
+    bytes("store_log", "Log segments on disk, those kept for later use included.", |shard| {
+        shard.log_bytes.into()
+    }),
+    bytes("store_tables", "Live tables on disk; the log comes on top.", |shard| shard.table_bytes.into()),
+    gauge("store_table_files", "Live tables on disk.", |shard| shard.tables.into()),
+    gauge("store_level0_runs", "Sorted runs in the first level: a read looks at each.", |shard| {
+        shard.level0_runs.into()
+    }),
+    counter("store_feeds", "Times that rows were moved from memory to tables.", |shard| shard.feeds.into()),
+    counter("store_fed_rows", "Rows moved from memory to tables.", |shard| shard.fed_rows.into()),
+    Row {
+        unit: Unit::Seconds,
+        ..counter("store_feeding", "Time spent moving rows to tables.", |shard| seconds(shard.feed_us_sum))
+    },
+    counter("store_compactions", "Merges of tables.", |shard| shard.compactions.into()),
+    Row {
+        unit: Unit::Seconds,
+        ..counter("store_compacting", "Time spent merging tables.", |shard| seconds(shard.compaction_us_sum))
     },
 ];
+
+fn seconds(us: u64) -> Value {
+    Value::Real(us as f64 / 1e6)
+}
+
+fn latency(latency: &LatencyHistogram) -> Value {
+    let histogram = Histogram::counted(&LATENCY_BOUNDS_US, &latency.counts, latency.sum_us);
+    Value::Histogram { histogram, per_unit: 1e6 }
+}
 
 type Reason = (&'static str, fn(&ShardStats) -> u64);
 
@@ -87,4 +141,6 @@ fn add_reads(families: &mut Families, stats: &StoreStats) {
     families
         .begin(Kind::Gauge, "store_queued_loads", Unit::None, "Reads that wait for a reader.")
         .add(&[], reads.queued);
+    let help = "A read, without its wait in the queue.";
+    families.begin(Kind::Histogram, "store_load", Unit::Seconds, help).add(&[], latency(&reads.load));
 }
