@@ -11,5 +11,6 @@ pub mod scenario;
 pub mod server;
 pub mod storm;
 pub mod sweep;
+pub mod table;
 pub mod tls;
 pub mod usage;

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bench::limit::{self, relay};
 use bench::machine;
-use bench::report::{Outputs, command};
 use bench::report::model::Run;
+use bench::report::{Outputs, command};
 use bench::scenario::{direct, idle, login_storm, reconnect_storm, sessions, stored};
-use bench::sweep;
+use bench::{sweep, table};
 use clap::{Args, Parser, Subcommand};
 
 /// Load generator for a Ringtalk node. Without --connect it starts a node of its own, on a fresh data folder, and stops it.
@@ -35,6 +35,8 @@ enum Task {
     Stored(Reported<stored::Options>),
     /// The highest rate whose latency stays under a bound
     Sweep(Reported<sweep::Options>),
+    /// All that must be reached, with node and relay side by side: about twelve minutes
+    Table(table::Options),
     /// The physical limits of this machine: raw relay, fdatasync, mesh, encryption
     Limit(Reported<limit::Options>),
     /// A saved report again: as text, JSON, HTML or one plot
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
         Task::Sessions(task) => task.report(sessions::run),
         Task::Stored(task) => task.report(stored::run),
         Task::Sweep(task) => task.report(sweep::run),
+        Task::Table(options) => table::run(&options),
         Task::Limit(task) => task.report(limit::run),
         Task::Show(task) => task.run(),
         Task::Compare(task) => task.run(),

@@ -87,11 +87,14 @@ impl Scenario for Direct {
             ("bytes", pairs.crowd.bytes.to_string()),
             ("tls", self.tls.to_string()),
         ];
+        let sessions = pairs.crowd.pairs * 2 + pairs.crowd.idle;
+        let mut crowd = String::new();
         if pairs.crowd.idle > 0 {
-            parameters.push(("sessions", (pairs.crowd.pairs * 2 + pairs.crowd.idle).to_string()));
+            parameters.push(("sessions", sessions.to_string()));
+            crowd = format!(", {sessions} sessions");
         }
         Run {
-            name: format!("{subject}direct, {protection}, {how}"),
+            name: format!("{subject}direct, {protection}, {how}{crowd}"),
             scenario: "direct".to_owned(),
             subject: pairs.subject,
             parameters: parameters.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
@@ -128,4 +131,30 @@ pub fn run(options: &Options) -> Result<Vec<Run>> {
     let mode = options.rate.map_or(Mode::Window(options.window), |rate| Mode::Rate(rate.into()));
     let direct = Direct { pairs, mode, length: options.rounds.length(), tls: options.node.tls };
     interleave(&mut [Box::new(direct)], options.rounds.rounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(values: &[(&str, f64)]) -> Round {
+        let mut round = Round::default();
+        round.values.insert("quiet_after_round".to_owned(), 1.0);
+        round.values.extend(values.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+        round
+    }
+
+    #[test]
+    fn a_load_without_time_to_spare_is_doubted_in_a_closed_loop_only() {
+        let busy = round(&[("load_cpu_share", 0.97)]);
+        assert!(doubt(Mode::Window(1), &busy).is_some_and(|text| text.contains("bottleneck")));
+        assert_eq!(doubt(Mode::Rate(10.0), &busy), None);
+        assert_eq!(doubt(Mode::Window(1), &round(&[("load_cpu_share", 0.90)])), None);
+    }
+
+    #[test]
+    fn what_was_not_sent_and_what_was_not_waited_for_is_told() {
+        assert!(doubt(Mode::Rate(10.0), &round(&[("unsent_messages", 1.0)])).is_some());
+        assert!(doubt(Mode::Window(1), &round(&[("quiet_after_round", 0.0)])).is_some());
+    }
 }

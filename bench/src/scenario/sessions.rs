@@ -42,7 +42,13 @@ pub fn measure(
         let pairs = node_pairs(node, crowd, rounds.warm_up())?;
         scenarios.push(Box::new(Direct { pairs, mode: MODE, length: rounds.length(), tls: node.tls }));
     }
-    interleave(&mut scenarios, rounds.rounds)
+    let mut runs = interleave(&mut scenarios, rounds.rounds)?;
+    for (run, count) in runs.iter_mut().zip(sessions) {
+        run.scenario = "sessions".to_owned();
+        // Also where the pairs alone are as many.
+        run.parameters.insert("sessions".to_owned(), count.to_string());
+    }
+    Ok(runs)
 }
 
 pub fn run(options: &Options) -> Result<Vec<Run>> {

@@ -1,0 +1,134 @@
+//! What the rows need, measured in groups: the rounds of a group are interleaved.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Options, Row};
+use crate::driver::{Entrance, Pace};
+use crate::limit::relay::RelayStart;
+use crate::limit::relay_pairs;
+use crate::limit::sync::{FileKind, Sync, SyncOptions};
+use crate::options::RoundOptions;
+use crate::pairs::{Crowd, Mode, Span};
+use crate::report::model::{Round, Run};
+use crate::scenario::direct::{Direct, SharedPairs, node_pairs};
+use crate::scenario::login_storm::LoginStorm;
+use crate::scenario::{self, Scenario, interleave};
+use crate::server::parse_cores;
+
+/// Bytes of text per message in every row.
+const TEXT_BYTES: u32 = 128;
+/// Bytes of an append where the node does not tell how large its commits are.
+const COMMIT_BYTES_UNKNOWN: f64 = 16.0 * 1_024.0;
+/// The scenario of the round at half the top rate.
+pub(super) const HALF_RATE: &str = "half-rate";
+
+/// The rows of [`messages`].
+pub(super) const MESSAGES: [Row; 5] =
+    [Row::CpuPlain, Row::CpuTls, Row::CpuOne, Row::AckLatency, Row::DeliveryLatency];
+
+fn crowd(options: &Options) -> Crowd {
+    Crowd { pairs: options.pairs, idle: 0, bytes: TEXT_BYTES }
+}
+
+fn rounds(options: &Options) -> RoundOptions {
+    RoundOptions { seconds: options.seconds, rounds: options.rounds, warm_up_ms: options.warm_up_ms }
+}
+
+/// Node and relay, plain and TLS, in the closed loop; then the plain node at half its top rate beside the disk.
+pub(super) fn messages(options: &Options) -> Result<Vec<Run>> {
+    let rounds = rounds(options);
+    let node = |tls: bool| node_pairs(&options.node.with_tls(tls), crowd(options), rounds.warm_up());
+    let relay = |tls: bool| {
+        let core = *parse_cores(&options.node.server_cores)?.first().context("a core of the server")?;
+        relay_pairs(&RelayStart { program: None, core, tls }, crowd(options))
+    };
+    let length = rounds.length();
+    let direct = |pairs: &SharedPairs, tls: bool, window: u16| -> Box<dyn Scenario> {
+        Box::new(Direct { pairs: pairs.clone(), mode: Mode::Window(window), length, tls })
+    };
+    let plain = node(false)?;
+    let mut scenarios = vec![direct(&plain, false, 16)];
+    if options.wants(&[Row::CpuTls]) {
+        scenarios.push(direct(&node(true)?, true, 16));
+        scenarios.push(direct(&relay(true)?, true, 16));
+    }
+    if options.wants(&[Row::CpuPlain, Row::CpuTls, Row::CpuOne]) {
+        let relay = relay(false)?;
+        scenarios.push(direct(&relay, false, 16));
+        if options.wants(&[Row::CpuOne]) {
+            scenarios.push(direct(&plain, false, 1));
+            scenarios.push(direct(&relay, false, 1));
+        }
+    }
+    let mut runs = interleave(&mut scenarios, rounds.rounds)?;
+    drop(scenarios);
+    if options.wants(&[Row::AckLatency, Row::DeliveryLatency]) {
+        let top = runs[0].median("acked_per_s").context("a rate in the closed loop")?;
+        runs.extend(half_rate(options, plain, top / 2.0)?);
+    }
+    Ok(runs)
+}
+
+/// The node at a rate, and appends of as many bytes as its commits have, in turn. Both write over bytes that are there: the
+/// quickest kind of append is the strictest bound.
+fn half_rate(options: &Options, pairs: SharedPairs, rate: f64) -> Result<Vec<Run>> {
+    let length = rounds(options).length();
+    let trial = pairs.borrow_mut().round(Mode::Rate(rate), Span::Time(Duration::from_secs(1)))?;
+    let bytes = trial.values.get("bytes_per_commit").copied().unwrap_or(COMMIT_BYTES_UNKNOWN);
+    let folder = pairs.borrow().server.data.clone().unwrap_or_else(std::env::temp_dir);
+    let sync = SyncOptions { bytes: bytes.max(1.0) as usize, file: FileKind::Overwritten, per_s: None };
+    let mut scenarios: Vec<Box<dyn Scenario>> = vec![
+        Box::new(HalfRate(Direct { pairs, mode: Mode::Rate(rate), length, tls: false })),
+        Box::new(Sync::new(&folder, sync, length)?),
+    ];
+    interleave(&mut scenarios, options.rounds)
+}
+
+/// `direct` under a name of its own.
+#[derive(Debug)]
+struct HalfRate(Direct);
+
+impl Scenario for HalfRate {
+    fn describe(&self) -> Run {
+        let run = self.0.describe();
+        Run { name: format!("half the top rate: {}", run.name), scenario: HALF_RATE.to_owned(), ..run }
+    }
+
+    fn round(&mut self) -> Result<Round> {
+        self.0.round()
+    }
+
+    fn doubt(&self, round: &Round) -> Option<String> {
+        self.0.doubt(round)
+    }
+}
+
+/// One round: memory does not vary from one to the next.
+pub(super) fn idle(options: &Options, tls: bool) -> Result<Run> {
+    eprintln!("idle: {} sessions, {}", options.sessions, if tls { "TLS" } else { "plain" });
+    scenario::idle::measure(&options.node.with_tls(tls), options.sessions)
+}
+
+pub(super) fn logins(options: &Options) -> Result<Vec<Run>> {
+    let mut scenarios: Vec<Box<dyn Scenario>> = Vec::new();
+    for (row, tls, entrance) in
+        [(Row::LoginTickets, false, Entrance::Resume), (Row::LoginWhole, true, Entrance::LogIn)]
+    {
+        if options.wants(&[row]) {
+            let node = options.node.with_tls(tls);
+            scenarios.push(Box::new(LoginStorm::new(&node, options.logins, entrance, Pace::default())?));
+        }
+    }
+    interleave(&mut scenarios, options.rounds)
+}
+
+pub(super) fn sessions(options: &Options) -> Result<Vec<Run>> {
+    let counts = [options.few, options.sessions];
+    scenario::sessions::measure(&options.node.with_tls(false), crowd(options), counts, &rounds(options))
+}
+
+pub(super) fn stored(options: &Options) -> Result<Vec<Run>> {
+    scenario::stored::measure(&options.node.with_tls(false), crowd(options), options.messages)
+}
