@@ -12,6 +12,7 @@ use crate::message::{
     Range, RegisterTerms, Resumed, Send, Sent, Summary, UserFound, Welcome,
 };
 use crate::refusal::Refusal;
+use crate::template;
 
 pub type Builder = FlatBufferBuilder<'static>;
 
@@ -35,6 +36,13 @@ impl Default for Encoder {
 impl Encoder {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Writes fields with default values too, for [`crate::template`].
+    pub(crate) fn with_all_fields() -> Self {
+        let mut encoder = Self::default();
+        encoder.builder.force_defaults(true);
+        encoder
     }
 
     /// A frame with this id; `finish` builds the body's root table.
@@ -236,17 +244,12 @@ impl Encoder {
     }
 
     pub fn sent(&mut self, request: u32, sent: &Sent) -> Bytes {
-        self.event::<body::Sent>(request, |b| {
-            let args = fb::SentArgs {
-                conversation: Some(&sent.conversation.into()),
-                counter: sent.counter,
-                seq: sent.place.seq,
-                ord: sent.place.ord,
-                time_ms: sent.time_ms,
-                epoch: sent.epoch,
-            };
-            fb::Sent::create(b, &args)
-        })
+        Bytes::copy_from_slice(&template::sent(request, sent))
+    }
+
+    /// Appends a frame of [`template::SENT_FRAME_LEN`] bytes.
+    pub fn sent_into(&mut self, out: &mut Vec<u8>, request: u32, sent: &Sent) {
+        out.extend_from_slice(&template::sent(request, sent));
     }
 
     /// At most [`crate::limits::PULL_ENTRIES_MAX`] entries and [`crate::limits::PULL_BYTES_MAX`] bytes (the entry that
@@ -303,12 +306,20 @@ impl Encoder {
     }
 
     pub fn message(&mut self, conversation: ConversationId, epoch: u32, entry: &EntryView<'_>) -> Bytes {
-        self.event::<body::Message>(0, |b| {
-            let entry = put_entry(b, entry);
-            let args =
-                fb::MessageArgs { conversation: Some(&conversation.into()), epoch, entry: Some(entry) };
-            fb::Message::create(b, &args)
-        })
+        let mut out = Vec::with_capacity(template::message_frame_len(entry.body.len()));
+        template::message_into(&mut out, conversation, epoch, entry);
+        out.into()
+    }
+
+    /// Appends a frame of [`template::message_frame_len`] bytes.
+    pub fn message_into(
+        &mut self,
+        out: &mut Vec<u8>,
+        conversation: ConversationId,
+        epoch: u32,
+        entry: &EntryView<'_>,
+    ) {
+        template::message_into(out, conversation, epoch, entry);
     }
 
     pub fn head_moved(&mut self, moved: &HeadMoved) -> Bytes {

@@ -16,6 +16,7 @@ pub mod message;
 pub mod name;
 pub mod refusal;
 pub mod scram;
+pub mod template;
 pub mod ticket;
 pub mod verified;
 
