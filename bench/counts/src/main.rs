@@ -47,8 +47,14 @@ struct Options {
     planted: Option<Fault>,
 }
 
-fn main() -> Result<ExitCode> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    run(&Options::parse()).unwrap_or_else(|error| {
+        eprintln!("counts: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(options: &Options) -> Result<ExitCode> {
     let commands = if options.only.is_empty() { Command::ALL } else { &options.only };
     if options.check {
         return check();
