@@ -60,6 +60,18 @@ pub fn build(header: Header, owner: &[u8], body: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// The frames in a buffer of whole ones, without their length fields. What is left at the end and is not whole is not
+/// given.
+pub fn frames(buffer: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = buffer;
+    std::iter::from_fn(move || {
+        let (length, behind) = rest.split_first_chunk::<LENGTH_LEN>()?;
+        let (frame, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        rest = behind;
+        Some(frame)
+    })
+}
+
 /// Cuts a stream of bytes into frames. Used by clients; the node cuts in place in its receive buffers.
 #[derive(Debug, Default)]
 pub struct Splitter {
@@ -113,6 +125,8 @@ mod tests {
                 }
             }
             assert_eq!(frames, [a.slice(LENGTH_LEN..), b.slice(LENGTH_LEN..)]);
+            let whole = super::frames(&stream[..cut]).count();
+            assert_eq!(whole, usize::from(cut >= a.len()) + usize::from(cut == stream.len()));
             let (header, rest) = split(&frames[0]).expect("a whole header");
             assert_eq!((header, rest), (Header { id: 7, request: 9 }, &b"ownerbody"[..]));
         }

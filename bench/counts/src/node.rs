@@ -253,11 +253,13 @@ impl Node {
         self.effects.list = effects;
     }
 
-    fn on_send(&mut self, connection: ConnectionId, frame: &Bytes) {
+    fn on_send(&mut self, connection: ConnectionId, frames: &Bytes) {
         let client = *self.by_connection.get(&connection).expect("an open connection");
-        let event = wire::decode_event(&frame[wire::frame::LENGTH_LEN..]).expect("a whole event");
-        if event.request != 0 {
-            self.clients[client.0].answer = Some(event.event);
+        for frame in wire::frame::frames(frames) {
+            let event = wire::decode_event(frame).expect("a whole event");
+            if event.request != 0 {
+                self.clients[client.0].answer = Some(event.event);
+            }
         }
     }
 

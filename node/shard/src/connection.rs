@@ -30,6 +30,7 @@ use crate::placement::Load;
 use crate::stats::TableStats;
 use address::Addresses;
 use allowance::Cost;
+pub(crate) use forward::LocalSend;
 use state::{Connection, State, Step};
 use table::Table;
 use wheel::Wheel;
@@ -127,63 +128,69 @@ impl Connections {
     }
 
     /// A whole frame, without its length field.
-    pub(crate) fn handle_frame(&mut self, core: &mut Core, id: ConnectionId, frame: &[u8]) {
+    pub(crate) fn handle_frame<'a>(
+        &mut self,
+        core: &mut Core,
+        id: ConnectionId,
+        frame: &'a [u8],
+    ) -> Option<LocalSend<'a>> {
         core.counters.frames_in += 1;
         let Some(connection) = self.table.find(id) else {
             core.counters.late_frames += 1;
-            return;
+            return None;
         };
         let Some(phase) = connection.phase() else {
             core.counters.late_frames += 1;
-            return;
+            return None;
         };
         connection.heard_ms = core.now.mono_ms;
         if let Some(before) = connection.before() {
             before.frames += 1;
             if before.frames > FRAMES_BEFORE_LOGIN_MAX {
                 self.close(core, id, CloseReason::TooManyFailures, Some(Refusal::TooManyRequests));
-                return;
+                return None;
             }
         }
         match classify(frame, phase) {
-            Ok(incoming) => {
-                if let Err(no) = self.execute(core, id, phase, &incoming) {
-                    self.refuse(core, id, incoming.request, &no);
-                }
-            }
+            Ok(incoming) => match self.execute(core, id, phase, &incoming) {
+                Ok(local) => return local,
+                Err(no) => self.refuse(core, id, incoming.request, &no),
+            },
             Err(Misfit { refusal, request, detail }) => {
                 self.refuse(core, id, request, &No::with_detail(refusal, detail));
             }
         }
+        None
     }
 
-    fn execute(
+    fn execute<'a>(
         &mut self,
         core: &mut Core,
         id: ConnectionId,
         phase: ConnectionPhase,
-        incoming: &Incoming<'_>,
-    ) -> Result<(), No> {
+        incoming: &Incoming<'a>,
+    ) -> Result<Option<LocalSend<'a>>, No> {
         if phase != ConnectionPhase::LoggedIn {
             self.charge_before_login(core, id, incoming.command)?;
         }
         match incoming.command {
-            Command::Hello => self.hello(core, id, incoming),
-            Command::Ping => self.ping(core, id, incoming),
-            Command::WhereToConnect => self.where_to_connect(core, id, incoming),
-            Command::RegisterStart => self.register_start(core, id, incoming),
-            Command::Register => self.register(core, id, incoming),
-            Command::LoginStart => self.login_start(core, id, incoming),
-            Command::LoginProof => self.login_proof(core, id, incoming),
-            Command::Resume => self.resume(core, id, incoming),
+            Command::Hello => self.hello(core, id, incoming)?,
+            Command::Ping => self.ping(core, id, incoming)?,
+            Command::WhereToConnect => self.where_to_connect(core, id, incoming)?,
+            Command::RegisterStart => self.register_start(core, id, incoming)?,
+            Command::Register => self.register(core, id, incoming)?,
+            Command::LoginStart => self.login_start(core, id, incoming)?,
+            Command::LoginProof => self.login_proof(core, id, incoming)?,
+            Command::Resume => self.resume(core, id, incoming)?,
             Command::Logout
             | Command::FindUser
             | Command::NameUser
             | Command::Send
             | Command::Pull
             | Command::Mark
-            | Command::Sync => self.forward(core, id, incoming),
+            | Command::Sync => return self.forward(core, id, incoming),
         }
+        Ok(None)
     }
 
     /// Refuses a frame; one that does not verify counts against its connection.

@@ -14,19 +14,20 @@ mod pull;
 mod send;
 mod state;
 mod tail;
+mod turn;
 mod written;
 
 use std::collections::VecDeque;
 
 use ahash::AHashMap;
 use record::{Rows, StoreShardId};
-use wire::message::MarkKind;
+use wire::message::{MarkKind, Send};
 use wire::{ConversationId, Refusal, ShardAddress, Slot, UserId, Verified, body};
 
 use crate::cache::{Candidate, UseOrder};
 use crate::core::Core;
 use crate::limits::{CONVERSATIONS_CACHED_MAX, QUEUED_PER_KEY_MAX};
-use crate::mesh::Caller;
+use crate::mesh::{Caller, OwnedSend};
 use crate::stats::TableStats;
 
 use self::entry::EntryWriter;
@@ -35,6 +36,7 @@ use self::outbox::Outbox;
 use self::pull::{PullRange, Pulls};
 use self::state::Conversation;
 use self::tail::Tails;
+use self::turn::SpareTurns;
 pub(crate) use self::written::Written;
 
 /// What a load was for.
@@ -60,7 +62,7 @@ struct Waiting {
 /// A command on one conversation, its fields checked.
 #[derive(Debug)]
 enum LogCommand {
-    Send(Verified<body::Send>),
+    Send(OwnedSend),
     Pull(PullRange),
     Mark { kind: MarkKind, seq: u64 },
 }
@@ -124,12 +126,14 @@ struct Common {
     tails: Tails,
     pulls: Pulls,
     writer: EntryWriter,
+    spare: SpareTurns,
 }
 
 impl Common {
     /// The end of the turn looks at this conversation.
     fn touch(&mut self, core: &Core, conversation: &mut Conversation) {
-        if !std::mem::replace(&mut conversation.turn.touched, true) {
+        if conversation.turn.is_none() {
+            conversation.turn = Some(self.spare.take());
             self.touched.push(conversation.id);
         }
         conversation.stamp = core.stamp(conversation.id.slot());
@@ -178,6 +182,7 @@ impl Conversations {
                 tails: Tails::default(),
                 pulls: Pulls::new(core),
                 writer: EntryWriter::default(),
+                spare: SpareTurns::default(),
             },
         }
     }
@@ -187,16 +192,21 @@ impl Conversations {
         self.common.outbox.start(core);
     }
 
-    pub fn handle_send(
-        &mut self,
-        core: &mut Core,
-        caller: Caller,
-        conversation: ConversationId,
-        body: Verified<body::Send>,
-    ) {
-        match send::check(&body) {
-            Ok(()) => self.handle(core, caller, conversation, LogCommand::Send(body)),
-            Err(refused) => refused.tell(core, caller),
+    pub fn handle_send(&mut self, core: &mut Core, caller: Caller, id: ConversationId, send: Send<'_>) {
+        if let Err(refused) = send::check(&send) {
+            return refused.tell(core, caller);
+        }
+        // Nearly always the conversation is there and nothing waits: the send is carried out from where it lies.
+        match self.held.get_mut(&id) {
+            Some(held) if held.takes_send_of(caller.user) => {
+                held.used = self.order.tick();
+                let conversation = &mut held.conversation;
+                conversation.known[conversation.side(caller.user)] = true;
+                if let Err(refused) = send::run(core, &mut self.common, conversation, caller, send) {
+                    refused.tell(core, caller);
+                }
+            }
+            _ => self.handle(core, caller, id, LogCommand::Send(send.into())),
         }
     }
 
@@ -218,9 +228,9 @@ impl Conversations {
         core: &mut Core,
         caller: Caller,
         conversation: ConversationId,
-        body: Verified<body::Mark>,
+        kind: MarkKind,
+        seq: u64,
     ) {
-        let (kind, seq) = (body.view().kind(), body.view().seq());
         match mark::check(kind, seq) {
             Ok(()) => self.handle(core, caller, conversation, LogCommand::Mark { kind, seq }),
             Err(refused) => refused.tell(core, caller),
@@ -256,6 +266,13 @@ impl Conversations {
     /// A batch of this store shard was not written: what is in memory may build on it, so it is read anew when needed.
     pub fn forget(&mut self, core: &mut Core, store_shard: StoreShardId) {
         let Self { held, order, common, .. } = self;
+        for id in &common.touched {
+            let turn = held.get_mut(id).and_then(|held| held.conversation.turn.as_mut());
+            let turn = turn.filter(|_| core.store_shard(id.slot()) == store_shard);
+            if let Some(unanswered) = turn.and_then(|turn| turn.take_sent()) {
+                core.refuse_full(unanswered);
+            }
+        }
         // What is being read, or waits for its first entry, has no unwritten changes.
         held.retain(|id, held| {
             let keep = !matches!(held.phase, Phase::Ready) || core.store_shard(id.slot()) != store_shard;
@@ -320,7 +337,9 @@ impl Conversations {
                         Err(refused) => Err(refused),
                     }
                 }
-                LogCommand::Send(body) => send::run(core, &mut self.common, conversation, caller, body),
+                LogCommand::Send(send) => {
+                    send::run(core, &mut self.common, conversation, caller, send.borrowed())
+                }
                 LogCommand::Pull(range) => {
                     pull::run(core, &mut self.common.pulls, conversation, caller, *range)
                 }
@@ -386,11 +405,17 @@ impl Conversations {
 }
 
 impl Held {
+    /// A send of this user can be carried out at once.
+    fn takes_send_of(&self, user: UserId) -> bool {
+        let Self { phase: Phase::Ready, conversation, queue, .. } = self else { return false };
+        queue.is_empty() && conversation.id.has(user) && !introduce::is_needed(conversation, user)
+    }
+
     /// Nothing is lost when it leaves the memory.
     fn may_go(&self, core: &Core) -> bool {
         let conversation = &self.conversation;
         matches!(self.phase, Phase::Ready)
-            && !conversation.turn.touched
+            && conversation.turn.is_none()
             && core.is_committed(conversation.id.slot(), conversation.stamp)
     }
 }

@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use bytes::Bytes;
 use record::{Key, Query, Record, StoreShardId};
 use wire::encode::Encoder;
-use wire::{ConnectionId, Refusal, ShardAddress, Slot};
+use wire::{ConnectionId, Refusal, ShardAddress, Slot, frame};
 
 use crate::admin::AdminReply;
 use crate::bugs::{Bug, Bugs};
@@ -29,6 +29,12 @@ pub(crate) enum After {
     Answer {
         caller: Caller,
         frame: Bytes,
+    },
+    /// The answers of so many sends of one session: whole `Sent` frames.
+    Sent {
+        caller: Caller,
+        sends: u16,
+        frames: Bytes,
     },
     /// What a login step changed is on disk.
     Logins(crate::login::Written),
@@ -129,7 +135,7 @@ impl Core {
     // ---- to clients ------------------------------------------------------------------------------------------------
 
     pub fn send(&mut self, connection: ConnectionId, frame: Bytes, class: SendClass) {
-        self.counters.frames_out += 1;
+        self.counters.frames_out += frame::frames(&frame).count() as u64;
         self.effects.push(Effect::Send { connection, frame, class });
     }
 
@@ -242,6 +248,9 @@ impl Core {
     pub fn release(&mut self, after: After) -> Option<After> {
         match after {
             After::Answer { caller, frame } => self.answer(caller, frame),
+            After::Sent { caller, sends, frames } => {
+                self.control(caller.place.shard, MeshFrame::Sent { caller, sends, frames });
+            }
             After::Reply { token, reply } => self.reply(token, reply),
             After::Logins(_) | After::Conversation(_) | After::List(_) => return Some(after),
         }
@@ -253,6 +262,13 @@ impl Core {
         let refusal = Refusal::StorageFull;
         match after {
             After::Answer { caller, .. } => self.refuse_caller(caller, refusal, 0, FULL_RETRY_MS as u32),
+            After::Sent { caller, frames, .. } => {
+                for frame in frame::frames(&frames) {
+                    let (header, _) = frame::split(frame).expect("this shard built it");
+                    let caller = Caller { request: header.request, ..caller };
+                    self.refuse_caller(caller, refusal, 0, FULL_RETRY_MS as u32);
+                }
+            }
             After::Logins(written) => crate::login::refuse_full(self, written),
             After::Reply { token, .. } => {
                 let reply = AdminReply::Refused { reason: refusal.reason().into() };

@@ -94,7 +94,8 @@ pub enum CloseReason {
 /// What a shard wants done outside itself. Carried out in order.
 #[derive(Debug)]
 pub enum Effect {
-    /// A whole frame, length field included.
+    /// One or more whole frames back to back, length fields included. More than one are together no longer than
+    /// [`crate::limits::FRAMES_TOGETHER_BYTES_MAX`].
     Send {
         connection: ConnectionId,
         frame: Bytes,

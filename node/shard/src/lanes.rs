@@ -68,11 +68,11 @@ impl Lanes {
         true
     }
 
-    /// An answer came back.
-    pub fn end_forward(&mut self, from: ShardAddress) {
+    /// So many answers came back.
+    pub fn end_forwards(&mut self, from: ShardAddress, answers: u32) {
         let peer = &mut self.peers[from.shard as usize];
-        assert!(peer.forwards_in_flight > 0, "an answer belongs to a forward");
-        peer.forwards_in_flight -= 1;
+        assert!(peer.forwards_in_flight >= answers, "an answer belongs to a forward");
+        peer.forwards_in_flight -= answers;
     }
 
     /// Peers to tell what was taken from them. With `all`, also those below the step.

@@ -140,7 +140,11 @@ impl Shard {
             Input::Adopted { connection, transfer } => {
                 self.connections.handle_adopted(core, connection, *transfer)
             }
-            Input::Frame { connection, frame } => self.connections.handle_frame(core, connection, frame),
+            Input::Frame { connection, frame } => {
+                if let Some(local) = self.connections.handle_frame(core, connection, frame) {
+                    self.conversations.handle_send(core, local.caller, local.conversation, local.send);
+                }
+            }
             Input::FrameTooLong { connection, length } => {
                 self.connections.handle_frame_too_long(core, connection, length);
             }
@@ -189,9 +193,15 @@ impl Shard {
             MeshFrame::Forward { caller, command } => self.on_forward(caller, command),
             MeshFrame::Answer { caller, frame } => {
                 if from != core.address {
-                    core.lanes.end_forward(from);
+                    core.lanes.end_forwards(from, 1);
                 }
                 self.connections.handle_answer(core, caller, frame);
+            }
+            MeshFrame::Sent { caller, sends, frames } => {
+                if from != core.address {
+                    core.lanes.end_forwards(from, u32::from(sends));
+                }
+                self.connections.handle_sent(core, caller, sends, frames);
             }
             MeshFrame::Login { connection, reply_to, command } => {
                 self.logins.handle(core, connection, reply_to, command);
@@ -224,8 +234,8 @@ impl Shard {
             MeshFrame::ChangedDone { user, conversation, change } => {
                 self.conversations.handle_changed_done(core, user, conversation, change);
             }
-            MeshFrame::Push { connection, session, event } => {
-                self.connections.handle_push(core, connection, session, event);
+            MeshFrame::Push { connection, session, frames, messages } => {
+                self.connections.handle_push(core, connection, session, frames, messages);
             }
             MeshFrame::Credit { taken } => {
                 core.lanes.handle_credit(from, taken);
@@ -240,9 +250,13 @@ impl Shard {
         use mesh::HomeCommand as H;
         let core = &mut self.core;
         match command {
-            H::Send(conversation, body) => self.conversations.handle_send(core, caller, conversation, body),
+            H::Send(conversation, send) => {
+                self.conversations.handle_send(core, caller, conversation, send.borrowed());
+            }
             H::Pull(conversation, body) => self.conversations.handle_pull(core, caller, conversation, body),
-            H::Mark(conversation, body) => self.conversations.handle_mark(core, caller, conversation, body),
+            H::Mark(conversation, kind, seq) => {
+                self.conversations.handle_mark(core, caller, conversation, kind, seq);
+            }
             H::Sync(body) => self.lists.handle_sync(core, caller, body),
             H::FindUser(name) => self.logins.handle_find_user(core, caller, name),
             H::NameUser(user) => self.logins.handle_name_user(core, caller, user),

@@ -44,13 +44,14 @@ pub const REMEMBERED_SENDS_MAX: usize = 64;
 pub const REMEMBERED_DEVICES_MAX: usize = 128;
 /// Entries between two checkpoints: bounds the rebuild of a conversation after a restart.
 pub const CHECKPOINT_ENTRIES: u64 = 1_024;
-/// Entries of a conversation's tail kept in memory for pulls, and their bytes.
+/// A turn's entries leave a conversation's tail, kept in memory for pulls, when so many stand behind them or when the tail
+/// has more bytes.
 pub const TAIL_ENTRIES_MAX: usize = 64;
 pub const TAIL_BYTES_MAX: usize = 64 * 1024;
-/// The tails of all conversations of one shard together; the oldest entries leave first.
+/// The tails of all conversations of one shard together; the oldest turns leave first.
 pub const TAILS_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Entries of all tails, those that have left their tail included until they are met.
-pub const TAILS_ENTRIES_MAX: usize = 262_144;
+/// Turns of all tails, those that have left their tail included until they are met.
+pub const TAILS_TURNS_MAX: usize = 262_144;
 /// Conversations of one shard whose first send waits to hear whether the peer exists. More are refused `busy`.
 pub const INTRODUCTIONS_MAX: usize = 1_024;
 /// Rows of one read while a conversation's state is rebuilt, and the bytes that end it.
@@ -70,6 +71,8 @@ pub const LIST_ROWS: u32 = 4_096;
 pub const LIST_ENTRIES_CACHED_MAX: usize = 262_144;
 /// Conversations of sessions whose pushes found no room, by shard of the sessions. More: the session is told to sync.
 pub const MISSED_MAX: usize = 16_384;
+/// Bytes of frames that go to a session as one; a longer frame goes alone.
+pub const FRAMES_TOGETHER_BYTES_MAX: usize = 16 * 1024;
 /// Placements that are counted before their sessions exist.
 pub const PENDING_PLACEMENTS_MAX: usize = 65_536;
 /// How long one is counted.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use record::Digest;
+use wire::message::{BodyKind, MarkKind, Send};
 use wire::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, UserId, Verified, body};
 
 use crate::limits::DELIVERY_CREDIT_BYTES;
@@ -46,9 +47,9 @@ pub struct Caller {
 /// A command that is executed at a home. Bodies were verified where they came in.
 #[derive(Clone, Debug)]
 pub enum HomeCommand {
-    Send(ConversationId, Verified<body::Send>),
+    Send(ConversationId, OwnedSend),
     Pull(ConversationId, Verified<body::Pull>),
-    Mark(ConversationId, Verified<body::Mark>),
+    Mark(ConversationId, MarkKind, u64),
     Sync(Verified<body::Sync>),
     /// A name in its comparable form.
     FindUser(String),
@@ -56,6 +57,29 @@ pub enum HomeCommand {
     Logout {
         forget_ticket: bool,
     },
+}
+
+/// A send that outlives the buffer it came in.
+#[derive(Clone, Debug)]
+pub struct OwnedSend {
+    pub counter: u64,
+    pub previous: u64,
+    pub body_kind: BodyKind,
+    pub body: Bytes,
+}
+
+impl From<Send<'_>> for OwnedSend {
+    fn from(send: Send<'_>) -> Self {
+        let Send { counter, previous, body_kind, body } = send;
+        Self { counter, previous, body_kind, body: Bytes::copy_from_slice(body) }
+    }
+}
+
+impl OwnedSend {
+    pub fn borrowed(&self) -> Send<'_> {
+        let Self { counter, previous, body_kind, ref body } = *self;
+        Send { counter, previous, body_kind, body }
+    }
 }
 
 /// A conversation of a user changed, durably.
@@ -72,10 +96,13 @@ pub struct Changed {
     pub events: Arc<[PushEvent]>,
 }
 
-/// A whole frame for all sessions but the one that caused it and knows already.
+/// Whole frames for all sessions but the one that caused them and knows already.
 #[derive(Clone, Debug)]
 pub struct PushEvent {
-    pub frame: Bytes,
+    /// One or more, back to back.
+    pub frames: Bytes,
+    /// How many of them are messages.
+    pub messages: u32,
     pub except: Option<SessionId>,
 }
 
@@ -94,6 +121,9 @@ pub enum MeshFrame {
     Forward { caller: Caller, command: HomeCommand },
     /// Control lane. The answer of a forward, a whole frame for the client.
     Answer { caller: Caller, frame: Bytes },
+    /// Control lane. The answers of so many sends of one session, of which this caller made the first: whole `Sent` frames
+    /// back to back.
+    Sent { caller: Caller, sends: u16, frames: Bytes },
 
     /// Control lane. A step of login or registration on its way to the user's home. At most one per connection that has
     /// not logged in.
@@ -123,8 +153,9 @@ pub enum MeshFrame {
     Changed(Changed),
     /// Control lane: the user's list holds this change, on disk. At most one per `Changed`.
     ChangedDone { user: UserId, conversation: ConversationId, change: u64 },
-    /// Delivery lane, from a user's home to the shard of one of his sessions: a whole frame to push.
-    Push { connection: ConnectionId, session: SessionId, event: Bytes },
+    /// Delivery lane, from a user's home to the shard of one of his sessions: whole frames to push, so many of them
+    /// messages.
+    Push { connection: ConnectionId, session: SessionId, frames: Bytes, messages: u32 },
 
     /// Control lane, at most one per turn and peer: credits of the delivery frames taken, counted from the start.
     Credit { taken: u64 },
@@ -142,9 +173,9 @@ impl MeshFrame {
     /// Credits that it uses in the delivery lane. The receiver counts the same.
     pub fn credits(&self) -> u64 {
         let bytes = match self {
-            MeshFrame::Forward { command: HomeCommand::Send(_, body), .. } => body.len(),
-            MeshFrame::Changed(changed) => changed.events.iter().map(|event| event.frame.len()).sum(),
-            MeshFrame::Push { event, .. } => event.len(),
+            MeshFrame::Forward { command: HomeCommand::Send(_, send), .. } => send.body.len(),
+            MeshFrame::Changed(changed) => changed.events.iter().map(|event| event.frames.len()).sum(),
+            MeshFrame::Push { frames, .. } => frames.len(),
             _ => 0, // no longer than a name
         };
         1 + (bytes / DELIVERY_CREDIT_BYTES) as u64

@@ -447,13 +447,13 @@ impl World {
         }
     }
 
-    fn on_send(&mut self, connection: ConnectionId, frame: &Bytes) {
+    fn on_send(&mut self, connection: ConnectionId, frames: &Bytes) {
         let client =
             *self.by_connection.get(&connection).expect("nothing is sent to a connection that is gone");
         let state = self.client_mut(client);
         state.is_waiting = false;
-        let event = wire::decode_event(&frame[wire::frame::LENGTH_LEN..]).expect("a whole event");
-        state.events.push(event);
+        let events = wire::frame::frames(frames).map(|frame| wire::decode_event(frame).expect("an event"));
+        state.events.extend(events);
     }
 
     fn on_closed(&mut self, client: ClientId, reason: Option<CloseReason>) {

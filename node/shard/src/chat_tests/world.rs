@@ -221,9 +221,7 @@ impl World {
     ) -> u32 {
         let caller = self.caller(session, Command::Send);
         let send = wire::message::Send { counter, previous, body_kind: BodyKind::Text, body: text };
-        let frame = self.encoder.send(caller.request, chat, &send);
-        let body = Verified::<body::Send>::new(body_of(&frame, 16)).expect("a body");
-        self.at_home(chat, |unit| unit.conversations.handle_send(&mut unit.core, caller, chat, body));
+        self.at_home(chat, |unit| unit.conversations.handle_send(&mut unit.core, caller, chat, send));
         caller.request
     }
 
@@ -248,9 +246,7 @@ impl World {
         seq: u64,
     ) -> u32 {
         let caller = self.caller(session, Command::Mark);
-        let frame = self.encoder.mark(caller.request, chat, kind, seq);
-        let body = Verified::<body::Mark>::new(body_of(&frame, 16)).expect("a body");
-        self.at_home(chat, |unit| unit.conversations.handle_mark(&mut unit.core, caller, chat, body));
+        self.at_home(chat, |unit| unit.conversations.handle_mark(&mut unit.core, caller, chat, kind, seq));
         caller.request
     }
 
@@ -360,9 +356,11 @@ impl World {
         while let Some(frame) = unit.core.local.pop_front() {
             unit.on_mesh(unit.core.address, frame, &mut people);
         }
-        for (session, frame) in people.told {
-            let event = decode_event(&frame[wire::frame::LENGTH_LEN..]).expect("an event");
-            self.received.get_mut(&session).expect("a session").push((event.request, event.event));
+        for (session, frames) in people.told {
+            for frame in wire::frame::frames(&frames) {
+                let event = decode_event(frame).expect("an event");
+                self.received.get_mut(&session).expect("a session").push((event.request, event.event));
+            }
         }
         for effect in std::mem::take(&mut unit.core.effects) {
             match effect {
@@ -401,11 +399,12 @@ impl Unit {
         }
         match frame {
             MeshFrame::Answer { caller, frame } => people.told.push((caller.place.session, frame)),
-            MeshFrame::Push { connection, session, event } => {
+            MeshFrame::Sent { caller, frames, .. } => people.told.push((caller.place.session, frames)),
+            MeshFrame::Push { connection, session, frames, .. } => {
                 assert_eq!(connection.shard, core.address.shard);
                 let mut places = people.sessions.values().flatten();
                 if places.any(|place| (place.connection, place.session) == (connection, session)) {
-                    people.told.push((session, event));
+                    people.told.push((session, frames));
                 }
             }
             MeshFrame::Changed(changed) => {

@@ -5,9 +5,10 @@ use bytes::Bytes;
 use wire::command::Rate;
 use wire::frame;
 use wire::limits::WINDOW_MAX;
-use wire::{Command, ConnectionId, Event, Incoming, Refusal, ShardAddress};
+use wire::message::Send;
+use wire::{Command, ConnectionId, ConversationId, Event, Incoming, Refusal, ShardAddress};
 
-use super::home_command::home_command;
+use super::home_command::{conversation_of, home_command, send};
 use super::state::{Session, State};
 use super::{Connections, Costs, No};
 use crate::core::Core;
@@ -15,13 +16,22 @@ use crate::input::{CloseReason, SendClass};
 use crate::limits::{BUSY_RETRY_MS, COMMANDS_IN_FLIGHT_MAX, LONG_READS_IN_FLIGHT_MAX};
 use crate::mesh::{Caller, MeshFrame, SessionPlace};
 
+/// A send whose home is this very shard: carried out from the buffer it came in.
+#[derive(Debug)]
+pub(crate) struct LocalSend<'a> {
+    pub caller: Caller,
+    pub conversation: ConversationId,
+    pub send: Send<'a>,
+}
+
 impl Connections {
-    pub(super) fn forward(
+    /// Gives back what is to be carried out at once; everything else is on its way.
+    pub(super) fn forward<'a>(
         &mut self,
         core: &mut Core,
         id: ConnectionId,
-        incoming: &Incoming<'_>,
-    ) -> Result<(), No> {
+        incoming: &Incoming<'a>,
+    ) -> Result<Option<LocalSend<'a>>, No> {
         let State::LoggedIn(session) = &mut self.table.find(id).expect("it sent a command").state else {
             unreachable!("the phase was checked");
         };
@@ -30,12 +40,6 @@ impl Connections {
         }
         session.charge(core.now.mono_ms, &self.costs, incoming.command)?;
         session.check_room(incoming.command)?;
-        let (slot, command) = home_command(incoming, session.user)?;
-        let to = core.home(slot);
-        if !begin(core, to) {
-            return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS));
-        }
-        session.begin(incoming.command);
         let place = SessionPlace {
             shard: core.address,
             connection: id,
@@ -44,9 +48,40 @@ impl Connections {
         };
         let caller =
             Caller { user: session.user, place, request: incoming.request, command: incoming.command };
+        if incoming.command == Command::Send {
+            let conversation = conversation_of(incoming);
+            if core.is_home(conversation.slot()) {
+                let send = send(incoming.body)?;
+                session.begin(Command::Send);
+                return Ok(Some(LocalSend { caller, conversation, send }));
+            }
+        }
+        let (slot, command) = home_command(incoming, session.user)?;
+        let to = core.home(slot);
+        if !begin(core, to) {
+            return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS));
+        }
+        session.begin(incoming.command);
         let sent = core.deliver(to, MeshFrame::Forward { caller, command });
         assert!(sent.is_ok(), "there was a credit a moment ago");
-        Ok(())
+        Ok(None)
+    }
+
+    /// The answers of some sends. They are for a session that may be gone.
+    pub(crate) fn handle_sent(&mut self, core: &mut Core, caller: Caller, sends: u16, frames: Bytes) {
+        let id = caller.place.connection;
+        let session = self.table.find(id).and_then(|found| found.session(caller.place.session));
+        let Some(session) = session else {
+            core.counters.late_answers += u64::from(sends);
+            return;
+        };
+        session.in_flight -= sends;
+        session.sends -= sends;
+        let is_last = session.in_flight == 0;
+        core.send(id, frames, SendClass::Reply);
+        if core.stopping && is_last {
+            self.close(core, id, CloseReason::Stopping, None);
+        }
     }
 
     /// The answer of a command. It is for a session that may be gone.

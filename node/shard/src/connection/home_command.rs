@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wire::limits::MESSAGE_BODY_LEN_MAX;
-use wire::message::{BodyKind, MarkKind};
+use wire::message::{BodyKind, MarkKind, Send};
 use wire::{Command, ConversationId, Incoming, OwnerKey, Refusal, Slot, UserId, Verified, body, verified};
 
 use super::No;
@@ -14,7 +14,7 @@ pub(super) fn home_command(incoming: &Incoming<'_>, caller: UserId) -> Result<(S
     match incoming.command {
         Command::Send => {
             let conversation = conversation_of(incoming);
-            Ok((conversation.slot(), HomeCommand::Send(conversation, send(incoming.body)?)))
+            Ok((conversation.slot(), HomeCommand::Send(conversation, send(incoming.body)?.into())))
         }
         Command::Pull => {
             let conversation = conversation_of(incoming);
@@ -23,11 +23,11 @@ pub(super) fn home_command(incoming: &Incoming<'_>, caller: UserId) -> Result<(S
         }
         Command::Mark => {
             let conversation = conversation_of(incoming);
-            let body = Verified::<body::Mark>::new(Bytes::copy_from_slice(incoming.body))?;
-            if !MarkKind::ENUM_VALUES.contains(&body.view().kind()) {
+            let mark = verified::view::<body::Mark>(incoming.body)?;
+            if !MarkKind::ENUM_VALUES.contains(&mark.kind()) {
                 return Err(Refusal::BadField.into());
             }
-            Ok((conversation.slot(), HomeCommand::Mark(conversation, body)))
+            Ok((conversation.slot(), HomeCommand::Mark(conversation, mark.kind(), mark.seq())))
         }
         Command::Sync => {
             let body = Verified::new(Bytes::copy_from_slice(incoming.body))?;
@@ -57,27 +57,28 @@ pub(super) fn home_command(incoming: &Incoming<'_>, caller: UserId) -> Result<(S
     }
 }
 
-fn conversation_of(incoming: &Incoming<'_>) -> ConversationId {
+pub(super) fn conversation_of(incoming: &Incoming<'_>) -> ConversationId {
     match incoming.owner {
         OwnerKey::Conversation(conversation) => conversation,
         owner => unreachable!("a conversation's command has the key {owner:?}"),
     }
 }
 
-fn send(body: &[u8]) -> Result<Verified<body::Send>, No> {
-    let verified = Verified::<body::Send>::new(Bytes::copy_from_slice(body))?;
-    let send = verified.view();
-    let content = send.body().map(|content| content.bytes()).unwrap_or_default();
+/// A send in the buffer it came in, its fields checked.
+pub(super) fn send(body: &[u8]) -> Result<Send<'_>, No> {
+    let view = verified::view::<body::Send>(body)?;
+    let content = view.body().map(|content| content.bytes()).unwrap_or_default();
     if content.len() > MESSAGE_BODY_LEN_MAX {
         return Err(No::with_detail(Refusal::BodyTooLong, MESSAGE_BODY_LEN_MAX as u64));
     }
-    let is_readable = match send.body_kind() {
+    let is_readable = match view.body_kind() {
         BodyKind::Text => std::str::from_utf8(content).is_ok(),
         BodyKind::Opaque => true,
         _ => false,
     };
-    if !is_readable || send.counter() == 0 || send.previous() >= send.counter() {
+    if !is_readable || view.counter() == 0 || view.previous() >= view.counter() {
         return Err(Refusal::BadField.into());
     }
-    Ok(verified)
+    let (counter, previous, body_kind) = (view.counter(), view.previous(), view.body_kind());
+    Ok(Send { counter, previous, body_kind, body: content })
 }

@@ -10,23 +10,23 @@ use crate::core::Core;
 use crate::input::SendClass;
 
 impl Connections {
-    /// A whole frame from the user's home.
+    /// Whole frames from the user's home, so many of them messages.
     pub(crate) fn handle_push(
         &mut self,
         core: &mut Core,
         id: ConnectionId,
         session: SessionId,
-        event: Bytes,
+        frames: Bytes,
+        messages: u32,
     ) {
         match self.table.find(id).and_then(|found| found.session(session)) {
             Some(session) if !session.slow => {
                 core.counters.pushes += 1;
-                match frame::split(&event[LENGTH_LEN..]).map(|(header, _)| Event::from_id(header.id)) {
-                    Ok(Some(Event::Message)) => core.counters.deliveries += 1,
-                    Ok(Some(Event::SyncNeeded)) => core.counters.syncs_needed += 1,
-                    _ => {}
+                core.counters.deliveries += u64::from(messages);
+                if messages == 0 && is_sync_needed(&frames) {
+                    core.counters.syncs_needed += 1;
                 }
-                core.send(id, event, SendClass::Push);
+                core.send(id, frames, SendClass::Push);
             }
             _ => core.counters.pushes_dropped += 1,
         }
@@ -51,4 +51,9 @@ impl Connections {
             core.send(id, frame, SendClass::Notice);
         }
     }
+}
+
+fn is_sync_needed(frames: &[u8]) -> bool {
+    let header = frames.get(LENGTH_LEN..).and_then(|frame| frame::split(frame).ok());
+    header.is_some_and(|(header, _)| Event::from_id(header.id) == Some(Event::SyncNeeded))
 }

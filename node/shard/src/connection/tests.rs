@@ -563,7 +563,7 @@ fn a_slow_reader_is_told_to_sync_once_it_has_caught_up() {
     let push = |world: &mut World, session| {
         let event = event.clone();
         world.within(shard, |shard| {
-            shard.connections.handle_push(&mut shard.core, connection, session, event)
+            shard.connections.handle_push(&mut shard.core, connection, session, event, 0)
         });
     };
     push(&mut world, session);

@@ -6,7 +6,7 @@ use wire::message::{MarkKind, Marked};
 
 use crate::bugs::Bug;
 use crate::core::{After, Core};
-use crate::mesh::{Caller, PushEvent};
+use crate::mesh::Caller;
 
 use super::state::Conversation;
 use super::{Common, Refused};
@@ -36,12 +36,14 @@ pub(super) fn run(
         if let Some(refused) = common.write_refusal(core, conversation) {
             return Err(refused);
         }
-        conversation.marks[side] = after;
-        conversation.turn.marked[side] = true;
-        let frame = core.encoder.marked(0, &marked(conversation, side, kind));
-        conversation.turn.events.push(PushEvent { frame, except: Some(caller.place.session) });
         common.touch(core, conversation);
+        conversation.marks[side] = after;
+        let frame = core.encoder.marked(0, &marked(conversation, side, kind));
+        let turn = conversation.turn();
+        turn.marked[side] = true;
+        turn.add_event(Some(caller.place.session), 0, |out| out.extend_from_slice(&frame));
     }
+    conversation.flush_sent(core);
     let frame = core.encoder.marked(caller.request, &marked(conversation, side, kind));
     let (slot, stamp) = (conversation.id.slot(), conversation.stamp);
     core.after(slot, stamp, After::Answer { caller, frame });

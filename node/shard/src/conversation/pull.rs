@@ -83,7 +83,7 @@ pub(super) fn run(
 }
 
 fn is_in_tail(conversation: &Conversation, seq: u64) -> bool {
-    conversation.head.seq - seq < conversation.tail.len() as u64
+    conversation.tail.first().is_some_and(|first| first <= seq)
 }
 
 fn answer_from_tail(
@@ -95,11 +95,10 @@ fn answer_from_tail(
 ) {
     let mut budget = Budget::new(bytes_max);
     let mut entries = Vec::new();
-    for seq in covered.from..=covered.to {
-        if budget.is_spent() {
+    for entry in conversation.tail.entries_from(covered.from) {
+        if budget.is_spent() || entry.place.seq > covered.to {
             break;
         }
-        let entry = conversation.tail.entry(conversation.head.seq - seq).expect("the tail is dense");
         budget.spend(&entry);
         entries.push(entry);
     }

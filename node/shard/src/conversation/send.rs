@@ -2,13 +2,13 @@
 
 use record::{Key, RememberedSend};
 use wire::frame::LENGTH_LEN;
-use wire::message::{BodyKind, EntryKind, EntryView, Sent};
-use wire::{Refusal, Verified, body, limits};
+use wire::message::{BodyKind, EntryKind, EntryView, Send, Sent};
+use wire::{Refusal, limits};
 
 use crate::bugs::Bug;
 use crate::core::{After, Core};
 use crate::limits::CHECKPOINT_ENTRIES;
-use crate::mesh::{Caller, PushEvent};
+use crate::mesh::Caller;
 
 use super::dedupe::{Decision, Sender, body_hash};
 use super::state::Conversation;
@@ -18,14 +18,13 @@ use super::{Common, Refused, checkpoint};
 const _: () = assert!(limits::MESSAGE_BODY_LEN_MAX + 512 + LENGTH_LEN <= limits::FRAME_LEN_MAX);
 
 /// What can be said before the conversation is looked at.
-pub(super) fn check(body: &Verified<body::Send>) -> Result<(), Refused> {
-    let view = body.view();
-    let len = view.body().map_or(0, |body| body.len());
+pub(super) fn check(send: &Send<'_>) -> Result<(), Refused> {
+    let len = send.body.len();
     if len > limits::MESSAGE_BODY_LEN_MAX {
         return Err(Refused::with_detail(Refusal::BodyTooLong, limits::MESSAGE_BODY_LEN_MAX as u64));
     }
-    let known_kind = matches!(view.body_kind(), BodyKind::Text | BodyKind::Opaque);
-    if len == 0 || view.counter() == 0 || !known_kind {
+    let known_kind = matches!(send.body_kind, BodyKind::Text | BodyKind::Opaque);
+    if len == 0 || send.counter == 0 || !known_kind {
         return Err(Refused::new(Refusal::BadField));
     }
     Ok(())
@@ -36,14 +35,12 @@ pub(super) fn run(
     common: &mut Common,
     conversation: &mut Conversation,
     caller: Caller,
-    body: &Verified<body::Send>,
+    asked: Send<'_>,
 ) -> Result<(), Refused> {
-    let view = body.view();
-    let bytes = view.body().map_or(&[][..], |body| body.bytes());
-    core.bugs.waste(bytes);
-    let hash = body_hash(view.body_kind().0, bytes);
+    core.bugs.waste(asked.body);
+    let hash = body_hash(asked.body_kind.0, asked.body);
     let sender = Sender { side: conversation.side(caller.user), device: caller.place.device };
-    let decision = conversation.sends.decide(sender, view.counter(), view.previous(), hash);
+    let decision = conversation.sends.decide(sender, asked.counter, asked.previous, hash);
     let repeated = matches!(decision, Decision::Repeat(_));
     match with_bugs(core, decision) {
         Decision::Repeat(send) => {
@@ -60,63 +57,86 @@ pub(super) fn run(
     if let Some(refused) = common.write_refusal(core, conversation) {
         return Err(refused);
     }
-    conversation.time_ms = conversation.time_ms.max(core.now.wall_ms);
-    conversation.head.seq += 1;
-    conversation.head.ord += 1;
-    let place = conversation.head;
-    let entry = EntryView {
-        place: place.into(),
-        time_ms: conversation.time_ms,
-        sender: caller.user,
-        device: caller.place.device,
-        counter: view.counter(),
-        kind: EntryKind::Message,
-        body_kind: view.body_kind(),
-        body: bytes,
-    };
-    common.writer.put(core, conversation.id, &entry, hash);
-    let send = RememberedSend { counter: entry.counter, hash, place, time_ms: entry.time_ms };
-    let users = conversation.id.users();
+    let send = append(core, common, conversation, caller, asked, hash);
     // A repeat that gets here was let through by a planted bug.
     let gone = if repeated { None } else { conversation.sends.remember(sender, send) };
     if let Some(gone) = gone {
-        core.delete(&Key::Remembered(conversation.id, users[gone.side], gone.device));
+        let user = conversation.id.users()[gone.side];
+        core.delete(&Key::Remembered(conversation.id, user, gone.device));
     }
     // Who writes has read. Until the next checkpoint this mark is found again from the entry itself.
     let own = &mut conversation.marks[sender.side];
-    (own.delivered, own.read) = (place, place);
-    let frame = core.encoder.message(conversation.id, conversation.epoch, &entry);
-    common.tails.push(&mut conversation.tail, conversation.id, place.seq, frame.clone());
-    conversation.turn.events.push(PushEvent { frame, except: Some(caller.place.session) });
-    common.touch(core, conversation);
-    if place.seq.is_multiple_of(CHECKPOINT_ENTRIES) {
+    (own.delivered, own.read) = (send.place, send.place);
+    if send.place.seq.is_multiple_of(CHECKPOINT_ENTRIES) {
         checkpoint::put(core, conversation);
     }
-    answer(core, conversation, caller, send);
+    if core.bug(Bug::AckBeforeCommit) {
+        answer(core, conversation, caller, send);
+    } else {
+        let sent = sent(conversation, send);
+        conversation.add_sent(core, caller, |core, out| core.encoder.sent_into(out, caller.request, &sent));
+    }
     Ok(())
 }
 
-/// `Sent`, when the entry is on disk.
-fn answer(core: &mut Core, conversation: &Conversation, caller: Caller, send: RememberedSend) {
-    let sent = Sent {
+/// The entry: into the turn's batch, and for the sessions of both users.
+fn append(
+    core: &mut Core,
+    common: &mut Common,
+    conversation: &mut Conversation,
+    caller: Caller,
+    asked: Send<'_>,
+    hash: u64,
+) -> RememberedSend {
+    common.touch(core, conversation);
+    conversation.time_ms = conversation.time_ms.max(core.now.wall_ms);
+    conversation.head.seq += 1;
+    conversation.head.ord += 1;
+    let (id, epoch, place, time_ms) =
+        (conversation.id, conversation.epoch, conversation.head, conversation.time_ms);
+    let entry = EntryView {
+        place: place.into(),
+        time_ms,
+        sender: caller.user,
+        device: caller.place.device,
+        counter: asked.counter,
+        kind: EntryKind::Message,
+        body_kind: asked.body_kind,
+        body: asked.body,
+    };
+    common.writer.put(core, id, &entry, hash);
+    let turn = conversation.turn();
+    turn.entries += 1;
+    turn.add_event(Some(caller.place.session), 1, |out| core.encoder.message_into(out, id, epoch, &entry));
+    RememberedSend { counter: asked.counter, hash, place, time_ms }
+}
+
+fn sent(conversation: &Conversation, send: RememberedSend) -> Sent {
+    Sent {
         conversation: conversation.id,
         counter: send.counter,
         place: send.place.into(),
         time_ms: send.time_ms,
         epoch: conversation.epoch,
-    };
-    let frame = core.encoder.sent(caller.request, &sent);
+    }
+}
+
+/// `Sent` once more, when the entry is on disk.
+fn answer(core: &mut Core, conversation: &mut Conversation, caller: Caller, send: RememberedSend) {
+    let frame = core.encoder.sent(caller.request, &sent(conversation, send));
     if send.place <= conversation.committed || core.bug(Bug::AckBeforeCommit) {
         core.answer(caller, frame);
     } else {
+        conversation.flush_sent(core);
         core.after(conversation.id.slot(), conversation.stamp, After::Answer { caller, frame });
     }
 }
 
 /// The refusal says which sends were taken before: it leaves when those are on disk.
-fn refuse(core: &mut Core, conversation: &Conversation, caller: Caller, refusal: Refusal, detail: u64) {
+fn refuse(core: &mut Core, conversation: &mut Conversation, caller: Caller, refusal: Refusal, detail: u64) {
     core.counters.refused(refusal);
     let frame = core.encoder.refused(caller.request, refusal, detail, 0);
+    conversation.flush_sent(core);
     core.after(conversation.id.slot(), conversation.stamp, After::Answer { caller, frame });
 }
 

@@ -4,11 +4,10 @@ use record::{Digest, Marks, Place};
 use wire::{ConversationId, UserId};
 
 use crate::commits::Stamp;
-use crate::limits::{TAIL_BYTES_MAX, TAIL_ENTRIES_MAX};
-use crate::mesh::PushEvent;
 
 use super::dedupe::SendMemory;
 use super::tail::Tail;
+use super::turn::Turn;
 
 /// The epoch of a conversation that was never restored from a copy.
 pub(super) const FIRST_EPOCH: u32 = 1;
@@ -32,17 +31,8 @@ pub(super) struct Conversation {
     pub stamp: Stamp,
     /// Which of the two are known to exist.
     pub known: [bool; 2],
-    pub turn: Turn,
-}
-
-/// What changed in this turn and is written at its end.
-#[derive(Debug, Default)]
-pub(super) struct Turn {
-    /// Something did: the conversation is among those that the end of the turn looks at.
-    pub touched: bool,
-    /// The marks of the lower, the higher user moved by a `Mark`.
-    pub marked: [bool; 2],
-    pub events: Vec<PushEvent>,
+    /// There is one while the end of the turn is to look at the conversation.
+    pub turn: Option<Box<Turn>>,
 }
 
 impl Conversation {
@@ -58,8 +48,13 @@ impl Conversation {
             tail: Tail::default(),
             stamp: Stamp::default(),
             known: [false; 2],
-            turn: Turn::default(),
+            turn: None,
         }
+    }
+
+    /// What this turn adds.
+    pub fn turn(&mut self) -> &mut Turn {
+        self.turn.as_mut().expect("it was touched in this turn")
     }
 
     /// 0 for the lower user, 1 for the higher. `user` is one of the two.
@@ -86,12 +81,8 @@ impl Conversation {
             assert!(marks.delivered <= self.head, "a mark is of an entry that exists");
         }
         self.sends.check_invariants(self.head);
-        assert!(self.tail.len() <= TAIL_ENTRIES_MAX && self.tail.bytes() <= TAIL_BYTES_MAX);
-        for back in 0..self.tail.len() as u64 {
-            let entry = self.tail.entry(back).expect("within the tail");
-            assert_eq!(entry.place.seq, self.head.seq - back, "the tail is dense up to the head");
-        }
-        assert!(self.turn.touched || self.turn.events.is_empty());
+        let entries = self.turn.as_ref().map_or(0, |turn| turn.entries);
+        self.tail.check_invariants(self.head.seq - u64::from(entries));
     }
 }
 

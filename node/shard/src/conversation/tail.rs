@@ -3,31 +3,42 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use wire::ConversationId;
-use wire::frame::{HEADER_LEN, LENGTH_LEN};
 use wire::message::{EntryView, Place};
-use wire::{DeviceId, UserId, body, verified};
+use wire::{ConversationId, DeviceId, Event, UserId, body, frame, verified};
 
-use crate::limits::{TAIL_BYTES_MAX, TAIL_ENTRIES_MAX, TAILS_BYTES_MAX, TAILS_ENTRIES_MAX};
+use crate::limits::{TAIL_BYTES_MAX, TAIL_ENTRIES_MAX, TAILS_BYTES_MAX, TAILS_TURNS_MAX};
 use crate::stats::TableStats;
 
-/// The tail of one conversation: dense, up to its head. It is empty when the conversation has just been loaded.
+/// The tail of one conversation: dense, up to its head at the end of the last turn. It is empty when the conversation has
+/// just been loaded.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    /// Whole `Message` frames.
-    frames: VecDeque<Bytes>,
+    turns: VecDeque<TailTurn>,
+    entries: usize,
     bytes: usize,
 }
 
+/// The entries of one turn, between the other events of that turn.
+#[derive(Debug)]
+struct TailTurn {
+    /// Whole frames.
+    frames: Bytes,
+    first: u64,
+    entries: u32,
+}
+
 impl Tail {
-    /// The entry `back` places before the newest one (0 is the newest).
-    pub fn entry(&self, back: u64) -> Option<EntryView<'_>> {
-        let index = (self.frames.len() as u64).checked_sub(back + 1)?;
-        Some(entry_of(&self.frames[index as usize]))
+    /// The seq of the oldest entry in it.
+    pub fn first(&self) -> Option<u64> {
+        self.turns.front().map(|turn| turn.first)
     }
 
-    pub fn len(&self) -> usize {
-        self.frames.len()
+    /// The entries from this seq on, which is in it.
+    pub fn entries_from(&self, seq: u64) -> impl Iterator<Item = EntryView<'_>> {
+        let index = self.turns.partition_point(|turn| turn.first <= seq).saturating_sub(1);
+        let entries =
+            self.turns.range(index..).flat_map(|turn| frame::frames(&turn.frames).filter_map(entry_of));
+        entries.skip_while(move |entry| entry.place.seq < seq)
     }
 
     pub fn bytes(&self) -> usize {
@@ -35,18 +46,34 @@ impl Tail {
     }
 
     fn pop(&mut self) -> usize {
-        let len = self.frames.pop_front().map_or(0, |frame| frame.len());
-        self.bytes -= len;
-        len
+        let Some(turn) = self.turns.pop_front() else { return 0 };
+        self.entries -= turn.entries as usize;
+        self.bytes -= turn.frames.len();
+        turn.frames.len()
+    }
+
+    pub fn check_invariants(&self, head: u64) {
+        assert!(self.bytes <= TAIL_BYTES_MAX);
+        let mut next = head + 1 - self.entries as u64;
+        for turn in &self.turns {
+            assert_eq!(turn.first, next, "the tail is dense up to the head");
+            let entries = frame::frames(&turn.frames).filter_map(entry_of);
+            assert!(entries.map(|entry| entry.place.seq).eq(next..next + u64::from(turn.entries)));
+            next += u64::from(turn.entries);
+        }
+        assert_eq!(next, head + 1);
     }
 }
 
-/// Reads the entry of a `Message` frame that this shard built.
-fn entry_of(frame: &Bytes) -> EntryView<'_> {
-    let body = &frame[LENGTH_LEN + HEADER_LEN..];
+/// Reads the entry of a frame that this shard built, if it is a `Message`.
+fn entry_of(frame: &[u8]) -> Option<EntryView<'_>> {
+    let (header, body) = frame::split(frame).expect("this shard built it");
+    if Event::from_id(header.id) != Some(Event::Message) {
+        return None;
+    }
     let message = verified::view::<body::Message>(body).expect("this shard encoded it");
     let entry = message.entry().expect("a message has an entry");
-    EntryView {
+    Some(EntryView {
         place: Place { seq: entry.seq(), ord: entry.ord() },
         time_ms: entry.time_ms(),
         sender: UserId(entry.sender()),
@@ -55,37 +82,42 @@ fn entry_of(frame: &Bytes) -> EntryView<'_> {
         kind: entry.kind(),
         body_kind: entry.body_kind(),
         body: entry.body().map_or(&[], |body| body.bytes()),
-    }
+    })
 }
 
 /// What all tails of the shard hold together.
 #[derive(Debug, Default)]
 pub(super) struct Tails {
-    /// All entries in the order in which they came; some have left their tail already.
+    /// First entries of all turns in the order in which they came; some have left their tail already.
     order: VecDeque<(ConversationId, u64)>,
     bytes: usize,
 }
 
 impl Tails {
-    /// Appends the entry with this seq to its conversation's tail.
-    pub fn push(&mut self, tail: &mut Tail, conversation: ConversationId, seq: u64, frame: Bytes) {
-        tail.bytes += frame.len();
-        self.bytes += frame.len();
-        tail.frames.push_back(frame);
-        self.order.push_back((conversation, seq));
-        while tail.frames.len() > TAIL_ENTRIES_MAX || tail.bytes > TAIL_BYTES_MAX {
+    /// Appends a turn's frames to its conversation's tail: so many entries, from the seq `first` on.
+    pub fn push(
+        &mut self,
+        tail: &mut Tail,
+        conversation: ConversationId,
+        first: u64,
+        entries: u32,
+        frames: Bytes,
+    ) {
+        tail.bytes += frames.len();
+        self.bytes += frames.len();
+        tail.entries += entries as usize;
+        tail.turns.push_back(TailTurn { frames, first, entries });
+        self.order.push_back((conversation, first));
+        while tail.bytes > TAIL_BYTES_MAX
+            || tail.turns.front().is_some_and(|turn| tail.entries - turn.entries as usize >= TAIL_ENTRIES_MAX)
+        {
             self.bytes -= tail.pop();
         }
     }
 
-    pub fn table(&self) -> TableStats {
-        let bytes = Some(self.bytes as u64);
-        TableStats { bytes, ..TableStats::new("tail_entries", self.order.len(), TAILS_ENTRIES_MAX) }
-    }
-
-    /// What should be dropped next to stay within the bounds: this seq, if it still is the first of its tail.
+    /// What should be dropped next to stay within the bounds: this turn, if it still is the first of its tail.
     pub fn surplus(&mut self) -> Option<(ConversationId, u64)> {
-        if self.bytes > TAILS_BYTES_MAX || self.order.len() > TAILS_ENTRIES_MAX {
+        if self.bytes > TAILS_BYTES_MAX || self.order.len() > TAILS_TURNS_MAX {
             return self.order.pop_front();
         }
         None
@@ -98,6 +130,11 @@ impl Tails {
     /// The conversation leaves the memory.
     pub fn forget(&mut self, tail: &Tail) {
         self.bytes -= tail.bytes;
+    }
+
+    pub fn table(&self) -> TableStats {
+        let bytes = Some(self.bytes as u64);
+        TableStats { bytes, ..TableStats::new("tail_turns", self.order.len(), TAILS_TURNS_MAX) }
     }
 
     pub fn check_invariants(&self, bytes_of_all: usize) {

@@ -43,7 +43,7 @@ impl Conversations {
         while let Some((id, seq)) = self.common.tails.surplus() {
             let Some(held) = self.held.get_mut(&id) else { continue };
             let tail = &mut held.conversation.tail;
-            if held.conversation.head.seq + 1 == seq + tail.len() as u64 {
+            if tail.first() == Some(seq) {
                 self.common.tails.drop_first(tail);
             }
         }
@@ -68,7 +68,13 @@ fn close_turn(
 ) -> Written {
     let id = conversation.id;
     assert_eq!(conversation.stamp, core.stamp(id.slot()), "entries and what belongs to them share a batch");
-    let turn = std::mem::take(&mut conversation.turn);
+    conversation.flush_sent(core);
+    let mut turn = conversation.turn.take().expect("a touched conversation");
+    let (all, events) = turn.take_events();
+    if turn.entries > 0 {
+        let first = conversation.head.seq + 1 - u64::from(turn.entries);
+        common.tails.push(&mut conversation.tail, id, first, turn.entries, all);
+    }
     let mut changes = [0; 2];
     for (side, user) in id.users().into_iter().enumerate() {
         if turn.marked[side] {
@@ -80,6 +86,7 @@ fn close_turn(
             changes[side] = common.outbox.note(core, user, id, digest);
         }
     }
+    common.spare.put(turn);
     Written {
         conversation: id,
         epoch: conversation.epoch,
@@ -87,7 +94,7 @@ fn close_turn(
         time_ms: conversation.time_ms,
         marks: conversation.marks,
         changes,
-        events: turn.events.into(),
+        events,
     }
 }
 

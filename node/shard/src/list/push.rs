@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ahash::AHashMap;
-use bytes::Bytes;
 use record::Digest;
 use wire::message::{HeadMoved, MarkKind, Marked};
 use wire::{ConnectionId, ConversationId, SessionId, ShardAddress, UserId};
@@ -11,7 +10,7 @@ use wire::{ConnectionId, ConversationId, SessionId, ShardAddress, UserId};
 use crate::bugs::Bug;
 use crate::core::Core;
 use crate::limits::MISSED_MAX;
-use crate::mesh::{Changed, MeshFrame, SessionPlace};
+use crate::mesh::{Changed, MeshFrame, PushEvent, SessionPlace};
 
 /// One conversation of one session whose pushes found no room: told the head and the marks.
 #[derive(Debug)]
@@ -65,7 +64,7 @@ impl Pushes {
             // Without events the change came late: there was no room for them on the way here.
             let mut complete = !changed.events.is_empty();
             for event in changed.events.iter().filter(|event| event.except != Some(session.session)) {
-                complete = complete && push(core, session.shard, session, event.frame.clone());
+                complete = complete && push(core, session, event);
             }
             if !complete {
                 self.miss(core, session, changed);
@@ -119,8 +118,8 @@ impl Waiting {
     fn tell(&mut self, core: &mut Core, to: ShardAddress) {
         while let Some((connection, session)) = self.sync_needed.first_key_value() {
             let (session, connection) = (*session, *connection);
-            let event = core.encoder.sync_needed();
-            if core.deliver(to, MeshFrame::Push { connection, session, event }).is_err() {
+            let frames = core.encoder.sync_needed();
+            if core.deliver(to, MeshFrame::Push { connection, session, frames, messages: 0 }).is_err() {
                 return;
             }
             self.sync_needed.remove(&connection);
@@ -148,7 +147,7 @@ impl Missed {
             (peer, MarkKind::Read, others.read),
         ];
         while self.told <= marks.len() {
-            let event = match self.told.checked_sub(1).map(|index| marks[index]) {
+            let frames = match self.told.checked_sub(1).map(|index| marks[index]) {
                 None => Some(core.encoder.head_moved(&HeadMoved { conversation, epoch, head: head.into() })),
                 Some((.., mark)) if mark.seq == 0 => None,
                 Some((user, kind, mark)) => {
@@ -156,8 +155,8 @@ impl Missed {
                 }
             };
             let session = self.session;
-            if let Some(event) = event
-                && core.deliver(to, MeshFrame::Push { connection, session, event }).is_err()
+            if let Some(frames) = frames
+                && core.deliver(to, MeshFrame::Push { connection, session, frames, messages: 0 }).is_err()
             {
                 return false;
             }
@@ -167,9 +166,10 @@ impl Missed {
     }
 }
 
-fn push(core: &mut Core, to: ShardAddress, session: &SessionPlace, event: Bytes) -> bool {
-    let (connection, session) = (session.connection, session.session);
-    let pushed = core.deliver(to, MeshFrame::Push { connection, session, event });
+fn push(core: &mut Core, place: &SessionPlace, event: &PushEvent) -> bool {
+    let (connection, session) = (place.connection, place.session);
+    let (frames, messages) = (event.frames.clone(), event.messages);
+    let pushed = core.deliver(place.shard, MeshFrame::Push { connection, session, frames, messages });
     core.counters.pushes_missed += u64::from(pushed.is_err());
     pushed.is_ok()
 }

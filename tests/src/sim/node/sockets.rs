@@ -119,7 +119,17 @@ impl World {
         }
     }
 
-    pub(super) fn queue_frame(&mut self, connection: ConnectionId, frame: Bytes, class: SendClass) {
+    /// One or more whole frames.
+    pub(super) fn queue_frames(&mut self, connection: ConnectionId, frames: &Bytes, class: SendClass) {
+        let mut begin = 0;
+        for frame in wire::frame::frames(frames) {
+            let end = begin + wire::frame::LENGTH_LEN + frame.len();
+            self.queue_frame(connection, frames.slice(begin..end), class);
+            begin = end;
+        }
+    }
+
+    fn queue_frame(&mut self, connection: ConnectionId, frame: Bytes, class: SendClass) {
         let Some(link) = self.end_of(connection) else { return };
         self.trace.note(self.queue.now_us(), &[31, u64::from(link), class as u64], &frame, || {
             let event = wire::decode_event(&frame[wire::frame::LENGTH_LEN..]);

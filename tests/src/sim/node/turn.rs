@@ -154,7 +154,7 @@ impl World {
 
     fn carry_out_one(&mut self, shard: u16, effect: Effect) {
         match effect {
-            Effect::Send { connection, frame, class } => self.queue_frame(connection, frame, class),
+            Effect::Send { connection, frame, class } => self.queue_frames(connection, &frame, class),
             Effect::Close { connection, reason } => self.begin_close(connection, reason),
             Effect::Settle { connection } => self.settle(connection),
             Effect::HandOff { connection, to, transfer } => self.hand_off(connection, to, transfer),
@@ -239,7 +239,7 @@ fn kind(input: &Input<'_>) -> u64 {
 fn mesh_bytes(frame: &MeshFrame) -> Bytes {
     match frame {
         MeshFrame::Answer { frame, .. } => frame.clone(),
-        MeshFrame::Push { event, .. } => event.clone(),
+        MeshFrame::Sent { frames, .. } | MeshFrame::Push { frames, .. } => frames.clone(),
         MeshFrame::Changed(changed) => changed.change.to_le_bytes().to_vec().into(),
         MeshFrame::ChangedDone { change, .. } => change.to_le_bytes().to_vec().into(),
         MeshFrame::Credit { taken } => taken.to_le_bytes().to_vec().into(),
