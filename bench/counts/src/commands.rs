@@ -5,6 +5,7 @@ use wire::message::{MarkKind, Pull};
 
 use crate::fault::Fault;
 use crate::meter::Meter;
+use crate::node::ClientId;
 use crate::stage::{ENTRIES, PAIRS, Stage};
 
 /// Rounds before counting starts: tables and buffers have their size then.
@@ -242,38 +243,40 @@ impl Round<'_> {
         let logged_in = self.stage.log_in(client, &reader.name, reader.device);
         self.end();
         assert_eq!(logged_in.user, reader.user);
-        self.stage.pairs[self.number as usize % PAIRS].reader.client = client;
+        let pair = self.pair();
+        self.stage.pairs[pair].reader.client = client;
     }
 
     fn resume(&mut self) {
-        let reader = self.stage.pairs[self.pair()].reader.clone();
-        self.leave(reader.client);
-        let client = self.stage.greet(0);
-        self.begin();
-        let answer =
-            self.stage.ask(client, |encoder, request| encoder.resume(request, &reader.ticket, reader.uver));
-        self.end();
-        let EventBody::Resumed(resumed) = answer else { panic!("not resumed: {answer:?}") };
-        let pair = self.pair();
-        let reader = &mut self.stage.pairs[pair].reader;
-        (reader.client, reader.ticket) = (client, resumed.ticket);
+        let client = self.stage.pairs[self.pair()].reader.client;
+        self.leave(client);
+        self.come_back();
     }
 
     fn close(&mut self) {
-        let reader = self.stage.pairs[self.pair()].reader.clone();
+        let client = self.stage.pairs[self.pair()].reader.client;
         self.begin();
-        self.leave(reader.client);
+        self.leave(client);
         self.end();
+        self.is_counted = false;
+        self.come_back();
+    }
+
+    /// The reader of this pair resumes his session.
+    fn come_back(&mut self) {
+        let pair = self.pair();
         let client = self.stage.greet(0);
+        let reader = self.stage.pairs[pair].reader.clone();
+        self.begin();
         let answer =
             self.stage.ask(client, |encoder, request| encoder.resume(request, &reader.ticket, reader.uver));
+        self.end();
         let EventBody::Resumed(resumed) = answer else { panic!("not resumed: {answer:?}") };
-        let pair = self.pair();
         let reader = &mut self.stage.pairs[pair].reader;
         (reader.client, reader.ticket) = (client, resumed.ticket);
     }
 
-    fn leave(&mut self, client: crate::node::ClientId) {
+    fn leave(&mut self, client: ClientId) {
         self.stage.node.close(client);
         self.stage.node.run();
     }
