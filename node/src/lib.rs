@@ -1,8 +1,8 @@
 //! A node: the pure shards with everything around them.
 //!
-//! `ring` does the I/O of sockets and `mesh` carries frames between shards; `admin` is the operator's way in; `boot`
-//! puts it all together, from the options in `config`. What a node does with a message is none of this package's
-//! business: that is in the package `shard`.
+//! `ring` does the I/O of sockets and `mesh` carries frames between shards; `admin` is the operator's way in, `metrics`
+//! what the node tells of itself; `boot` puts it all together, from the options in `config`. What a node does with a
+//! message is none of this package's business: that is in the package `shard`.
 
 pub mod admin;
 pub mod boot;
