@@ -58,7 +58,7 @@ impl RelayDriver {
         let answer = self.frames.answer(frame)?;
         // Gone: its end is told next. Dropped: the overflow is.
         let _ = io.connections.send(partner, answer.message, Priority::Push);
-        let _ = io.connections.send(id, answer.sent, Priority::Reply);
+        let _ = io.connections.send(id, &answer.sent[..], Priority::Reply);
         Ok(())
     }
 }
