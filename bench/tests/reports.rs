@@ -62,6 +62,20 @@ fn a_saved_report_is_shown_in_every_form() {
 }
 
 #[test]
+fn several_reports_are_shown_as_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    save(folder.path(), "a.json", 3_000.0);
+    let mut report = load(&folder.path().join("a.json")).expect("a report");
+    report.commit = "0f00d5".into();
+    report.runs[0].name = "sweep".into();
+    fs::write(folder.path().join("b.json"), serde_json::to_string(&report).expect("json")).expect("written");
+    let shown = text(&bench(&["show", "a.json", "b.json"], folder.path()));
+    for part in ["\ndirect\n", "\nsweep\n", "warning: put together from runs of commits"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+}
+
+#[test]
 fn differences_are_no_error() {
     let folder = tempfile::tempdir().expect("folder");
     save(folder.path(), "a.json", 3_000.0);

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::model::Report;
 use super::{Outputs, compare, load};
 
-/// Shows a saved report again.
+/// Shows a saved report again, or several as one: such as the table, a sweep and the limits.
 #[derive(Args, Debug, Clone)]
 pub struct Show {
-    /// A report that `--save` wrote.
-    #[arg(value_name = "REPORT")]
-    report: PathBuf,
+    /// Reports that `--save` wrote.
+    #[arg(value_name = "REPORT", required = true)]
+    reports: Vec<PathBuf>,
     #[command(flatten)]
     outputs: Outputs,
 }
@@ -28,7 +29,10 @@ pub struct Compare {
 
 impl Show {
     pub fn run(&self) -> anyhow::Result<()> {
-        self.outputs.write(load(&self.report)?)
+        let mut reports =
+            self.reports.iter().map(|path| load(path)).collect::<anyhow::Result<Vec<_>>>()?.into_iter();
+        let first = reports.next().unwrap_or_default();
+        self.outputs.write(reports.fold(first, Report::with))
     }
 }
 

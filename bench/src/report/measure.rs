@@ -125,6 +125,37 @@ impl Spread {
 const HOW_DRIVEN: [&str; 2] = ["window", "rate"];
 
 impl Report {
+    /// This report with the runs, rows and warnings of another that it does not have itself. What keeps them from being one
+    /// is a warning.
+    #[must_use]
+    pub fn with(mut self, other: Report) -> Report {
+        if self.commit != other.commit {
+            self.warnings
+                .push(format!("put together from runs of commits {} and {}", self.commit, other.commit));
+        }
+        if self.machine != other.machine {
+            let machines = (self.machine.text(), other.machine.text());
+            self.warnings
+                .push(format!("put together from runs on two machines: {} / {}", machines.0, machines.1));
+        }
+        for warning in other.warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        for run in other.runs {
+            if self.run(&run.name).is_none() {
+                self.runs.push(run);
+            }
+        }
+        for row in other.table {
+            if !self.table.iter().any(|own| own.name == row.name) {
+                self.table.push(row);
+            }
+        }
+        self
+    }
+
     pub fn run(&self, name: &str) -> Option<&Run> {
         self.runs.iter().find(|run| run.name == name)
     }
@@ -197,6 +228,25 @@ mod tests {
         assert!(report.relay_of(&idle).is_none());
         assert!(report.relay_of(&wide).is_none(), "a relay has no relay");
         assert!(report.relay_of(&rate).is_none(), "no relay was driven at a rate");
+    }
+
+    #[test]
+    fn reports_are_put_together_with_a_warning_if_they_do_not_belong_together() {
+        let small = fixture::small();
+        assert_eq!(small.clone().with(small.clone()).text(), small.text());
+        let mut other = fixture::full();
+        other.machine.processors = 64;
+        other.commit = "0f00d5".into();
+        let both = small.clone().with(other.clone());
+        assert_eq!(
+            both.run("direct, plain, window 16").unwrap().rounds.len(),
+            3,
+            "the first report's run stays"
+        );
+        assert!(both.run("direct, TLS, window 16").is_some());
+        assert_eq!(both.table.len(), small.table.len() + other.table.len());
+        let warned = |words: &str| both.warnings.iter().any(|warning| warning.contains(words));
+        assert!(warned("0f00d5") && warned("two machines") && warned("the sources were changed"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Report {
 }
 
 /// Where it was measured.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     pub processor: String,
     pub processors: usize,

@@ -1,7 +1,5 @@
 //! Units: read from the names of figures, written so that a person can read them.
 
-use std::fmt;
-
 /// What a figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quantity {
@@ -182,20 +180,6 @@ fn grouped(value: f64) -> String {
         text.push(digit);
     }
     if value < 0.0 { format!("-{text}") } else { text }
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quantity = match self.quantity {
-            Quantity::Time => "time",
-            Quantity::Bytes => "bytes",
-            Quantity::Count => "count",
-        };
-        match &self.per {
-            Some(per) => write!(formatter, "{quantity} per {per}"),
-            None => formatter.write_str(quantity),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -82,8 +82,7 @@ impl Figure {
     pub fn standalone(self, report: &Report, words: Option<&str>) -> Option<String> {
         let cards = self.cards(report);
         let card = cards.iter().find(|card| words.is_none_or(|words| card.title.contains(words)))?;
-        let note =
-            format!("{}, medians of the rounds and their range, commit {}", self.about(), report.commit);
+        let note = format!("{}, medians and ranges, commit {}", self.about(), report.commit);
         Some(card.plot.standalone(&card.title, &note))
     }
 }

@@ -196,6 +196,50 @@ fn a_run_of_a_sweep_has_no_percentiles_of_its_own() {
 }
 
 #[test]
+fn figures_hold_what_belongs_to_them() {
+    let round = |disk: f64| Round {
+        values: fixture::values(&[
+            ("user_bytes_per_session", 600.0),
+            ("disk_bytes_per_session", disk),
+            ("server_cpu_ns_per_login", 50.0),
+            ("server_cpu_ns_per_login/core", 20.0),
+            ("server_cpu_ns_per_login/store", 30.0),
+        ]),
+        latencies: fixture::small().runs[0].rounds[0]
+            .latencies
+            .values()
+            .map(|curve| ("login".into(), curve.clone()))
+            .collect(),
+        series: ["logins_per_s", "server_cores_used"]
+            .map(|name| (name.into(), vec![SeriesPoint::default()]))
+            .into(),
+        ..Round::default()
+    };
+    let mut relay = round(7.0);
+    relay.values.retain(|name, _| !name.contains("store"));
+    let mut report = fixture::full();
+    report.runs = vec![
+        fixture::run(Subject::Node, "storm", &[], vec![round(9.0)]),
+        fixture::run(Subject::Relay, "relay", &[], vec![relay]),
+        report.runs.into_iter().find(|run| run.subject == Subject::Machine).unwrap(),
+    ];
+    let page = |figure: Figure| -> String {
+        figure.cards(&report).iter().map(|card| card.plot.svg(Width::Wide).into_string()).collect()
+    };
+    assert!(page(Figure::Memory).contains("600 B") && !page(Figure::Memory).contains("disk"));
+    assert!(page(Figure::Time).contains("logins") && !page(Figure::Time).contains("cores used"));
+    let threads = page(Figure::Threads);
+    let (core, store) = (threads.find(">core<").unwrap(), threads.find(">store<").unwrap());
+    assert!(core < store, "the thread of all runs comes first, though it is smaller");
+    let percentiles = Figure::Percentiles.cards(&report);
+    assert!(
+        !percentiles[0].plot.svg(Width::Wide).into_string().contains("fdatasync"),
+        "a login waits for no fdatasync"
+    );
+    assert_eq!(percentiles.last().unwrap().title, "fdatasync of the same bytes");
+}
+
+#[test]
 fn what_is_cut_has_an_ellipsis_and_fits() {
     assert_eq!(fitted("short", 100.0), "short");
     let cut = fitted("a rather long name of a run", 80.0);

@@ -28,7 +28,9 @@ fn run_card(report: &Report, run: &Run) -> Option<Card> {
     }
     let drawn = series.len();
     series.extend(report.relay_of(run).into_iter().flat_map(|relay| curves(relay, drawn)));
-    series.extend(fdatasync(report));
+    if run.latency_names().iter().any(|name| name == "ack") {
+        series.extend(fdatasync(report));
+    }
     Some(percentile_card(run.name.clone(), series))
 }
 
@@ -47,7 +49,12 @@ fn machine_card(report: &Report) -> Option<Card> {
         let stroke = if series.len() < COLORS_OF_CURVES.len() { Stroke::Solid } else { Stroke::Dashed };
         series.push(Series { label: run.name.clone(), color, stroke, ..curve });
     }
-    (!series.is_empty()).then(|| percentile_card("The machine".to_string(), series))
+    let title = match &series[..] {
+        [] => return None,
+        [single] => single.label.clone(),
+        _ => "The machine".to_string(),
+    };
+    Some(percentile_card(title, series))
 }
 
 fn percentile_card(title: String, series: Vec<Series>) -> Card {

@@ -6,7 +6,7 @@ use super::super::{Bar, Bars, COLORS, Group, Plot, Segment};
 use super::{Card, is_step};
 use crate::report::measure::{Measure, capitalized};
 use crate::report::model::{Report, Run};
-use crate::report::unit::{self, Quantity, Unit};
+use crate::report::unit::{self, Quantity};
 
 /// A plot for each time that has parts, such as server CPU per message and per login, over the runs that have it.
 pub fn threads(report: &Report) -> Vec<Card> {
@@ -52,13 +52,10 @@ fn whole(measure: &Measure) -> &str {
     measure.key.split('/').next().unwrap_or_default()
 }
 
-/// Everything that is bytes per session, over the runs that have it.
+/// Memory per session of every kind, over the runs that have it.
 pub fn memory(report: &Report) -> Option<Card> {
-    let per_session =
-        |unit: &Unit| unit.quantity == Quantity::Bytes && unit.per.as_deref() == Some("session");
-    let measures = |run: &Run| -> Vec<Measure> {
-        run.measures().into_iter().filter(|measure| per_session(&measure.unit)).collect()
-    };
+    let measures =
+        |run: &Run| -> Vec<Measure> { run.measures().into_iter().filter(is_memory_of_a_session).collect() };
     let runs: Vec<(&Run, Vec<Measure>)> =
         report.runs.iter().map(|run| (run, measures(run))).filter(|(_, found)| !found.is_empty()).collect();
     if runs.is_empty() {
@@ -92,16 +89,26 @@ pub fn memory(report: &Report) -> Option<Card> {
     Some(Card { title: "Memory per idle session".into(), note: String::new(), plot: Plot::Bars(bars) })
 }
 
-/// Colour by part, the largest parts first. All beyond the colours share the last one, as "other".
+/// Bytes per session that are not on disk.
+fn is_memory_of_a_session(measure: &Measure) -> bool {
+    let on_disk = ["disk_", "store_"].iter().any(|kind| measure.key.starts_with(kind));
+    let per_session = measure.unit.per.as_deref() == Some("session");
+    measure.unit.quantity == Quantity::Bytes && per_session && !on_disk
+}
+
+/// Colour by part: those of the most runs first, of them the largest. All beyond the colours share the last one, as "other".
 fn colors<'a>(parts: impl Iterator<Item = &'a Measure>) -> BTreeMap<String, usize> {
-    let mut largest: BTreeMap<String, f64> = BTreeMap::new();
+    let mut found: BTreeMap<String, (usize, f64)> = BTreeMap::new();
     for measure in parts {
-        let size = largest.entry(part(measure)).or_default();
-        *size = size.max(measure.spread.median);
+        let (runs, largest) = found.entry(part(measure)).or_default();
+        *runs += 1;
+        *largest = largest.max(measure.spread.median);
     }
-    let mut names: Vec<(String, f64)> = largest.into_iter().collect();
-    names.sort_by(|one, other| other.1.total_cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
-    let color = |(index, (name, _)): (usize, (String, f64))| (name, index.min(COLORS - 1));
+    let mut names: Vec<(String, (usize, f64))> = found.into_iter().collect();
+    names.sort_by(|(one, (runs, largest)), (other, (other_runs, other_largest))| {
+        other_runs.cmp(runs).then(other_largest.total_cmp(largest)).then_with(|| one.cmp(other))
+    });
+    let color = |(index, (name, _)): (usize, (String, _))| (name, index.min(COLORS - 1));
     names.into_iter().enumerate().map(color).collect()
 }
 

@@ -7,7 +7,7 @@ use super::{Card, is_step};
 use crate::report::model::{Report, Run, Spread, Subject};
 use crate::report::unit::{self, Name, Quantity, Unit};
 
-/// A plot for each run of the node and each unit that it has series of; rates come first.
+/// A plot of the rates of each run of the node, and one of its latencies.
 pub fn cards(report: &Report) -> Vec<Card> {
     let runs = report.runs.iter().filter(|run| run.subject == Subject::Node && !is_step(report, run));
     runs.flat_map(run_cards).collect()
@@ -21,6 +21,9 @@ fn run_cards(run: &Run) -> Vec<Card> {
     for key in keys {
         let name = unit::parse(key);
         let rate = name.unit.per.as_deref() == Some("s");
+        if !rate && name.unit != Unit::TIME {
+            continue;
+        }
         by_unit.entry((!rate, name.unit.clone())).or_default().push((key.clone(), name));
     }
     by_unit.into_iter().filter_map(|((_, unit), names)| card(run, &unit, &names)).collect()
@@ -53,14 +56,14 @@ fn card(run: &Run, unit: &Unit, names: &[(String, Name)]) -> Option<Card> {
     Some(Card { title: format!("{}: {of}", run.name), note: String::new(), plot: Plot::Lines(lines) })
 }
 
-/// What a unit is of.
+/// What several series of a unit are of.
 fn what(unit: &Unit) -> String {
-    match (unit.quantity, unit.per.as_deref()) {
-        (Quantity::Time, None) => "latency".to_string(),
-        (Quantity::Count, Some("s")) => "messages per second".to_string(),
-        (Quantity::Bytes, None) => "bytes".to_string(),
-        _ => unit.to_string(),
+    match unit.quantity {
+        Quantity::Time => "latency",
+        Quantity::Bytes => "bytes per second",
+        Quantity::Count => "messages per second",
     }
+    .to_string()
 }
 
 /// The rounds' points of the same number are one, with their range.
