@@ -16,18 +16,28 @@ use crate::scenario::direct::{CrowdOptions, Direct, SharedPairs, node_pairs};
 const QUANTILE: f64 = 0.99;
 /// The first rate tried is this part of what a closed loop reaches.
 const FIRST: f64 = 0.5;
+const BOUND_MS: f64 = 20.0;
+const STEPS: u32 = 12;
+const PRECISION: f64 = 5.0;
+
+/// What is searched for, and how long.
+#[derive(Args, Debug, Clone, Copy)]
+pub struct Search {
+    /// Bound of the delivery latency's 99th percentile, milliseconds
+    #[arg(long, default_value_t = BOUND_MS, value_name = "MS")]
+    bound_ms: f64,
+    /// Rates to try at most
+    #[arg(long, default_value_t = STEPS, value_parser = clap::value_parser!(u32).range(1..=100))]
+    steps: u32,
+    /// The search ends when the rate is known to so many percent
+    #[arg(long, default_value_t = PRECISION, value_name = "PERCENT")]
+    precision: f64,
+}
 
 #[derive(Args, Debug, Clone)]
 pub struct Options {
-    /// Bound of the delivery latency's 99th percentile, milliseconds
-    #[arg(long, default_value_t = 20.0, value_name = "MS")]
-    bound_ms: f64,
-    /// Rates to try at most
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=100))]
-    steps: u32,
-    /// The search ends when the rate is known to so many percent
-    #[arg(long, default_value_t = 5.0, value_name = "PERCENT")]
-    precision: f64,
+    #[command(flatten)]
+    search: Search,
     #[command(flatten)]
     crowd: CrowdOptions,
     #[command(flatten)]
@@ -83,18 +93,29 @@ impl Bisection {
     }
 }
 
+impl Default for Search {
+    fn default() -> Self {
+        Self { bound_ms: BOUND_MS, steps: STEPS, precision: PRECISION }
+    }
+}
+
 pub fn run(options: &Options) -> Result<Vec<Run>> {
     let pairs = node_pairs(&options.node, options.crowd.crowd(), options.rounds.warm_up())?;
-    let top = pairs.borrow_mut().round(Mode::Window(16), Span::Time(options.rounds.length()))?;
+    measure(&pairs, options.node.tls, &options.search, &options.rounds)
+}
+
+/// A run for each rate that was tried.
+pub fn measure(pairs: &SharedPairs, tls: bool, search: &Search, rounds: &RoundOptions) -> Result<Vec<Run>> {
+    let top = pairs.borrow_mut().round(Mode::Window(16), Span::Time(rounds.length()))?;
     let first = top.values.get("acked_per_s").copied().unwrap_or(0.0) * FIRST;
-    let mut bisection = Bisection::new(first.max(Bisection::LOWEST), options.precision / 100.0);
+    let mut bisection = Bisection::new(first.max(Bisection::LOWEST), search.precision / 100.0);
     let mut runs = Vec::new();
-    for _ in 0..options.steps {
+    for _ in 0..search.steps {
         let Some(rate) = bisection.next() else { break };
-        let run = attempt(&pairs, options, rate)?;
+        let run = attempt(pairs, tls, rate, search, rounds)?;
         let p99_ms = run.median_latency_ns("delivery", QUANTILE).unwrap_or(f64::INFINITY) / 1e6;
-        bisection.record(rate, p99_ms <= options.bound_ms);
-        eprintln!("sweep: {rate:.0}/s: p99 {p99_ms:.2} ms of {} ms", options.bound_ms);
+        bisection.record(rate, p99_ms <= search.bound_ms);
+        eprintln!("sweep: {rate:.0}/s: p99 {p99_ms:.2} ms of {} ms", search.bound_ms);
         runs.push(run);
     }
     mark_best(&mut runs, bisection.best());
@@ -102,14 +123,13 @@ pub fn run(options: &Options) -> Result<Vec<Run>> {
 }
 
 /// Several rounds at one rate.
-fn attempt(pairs: &SharedPairs, options: &Options, rate: f64) -> Result<Run> {
-    let (length, tls) = (options.rounds.length(), options.node.tls);
-    let mut direct = Direct { pairs: pairs.clone(), mode: Mode::Rate(rate), length, tls };
+fn attempt(pairs: &SharedPairs, tls: bool, rate: f64, search: &Search, rounds: &RoundOptions) -> Result<Run> {
+    let mut direct = Direct { pairs: pairs.clone(), mode: Mode::Rate(rate), length: rounds.length(), tls };
     let mut run = direct.describe();
-    run.name = format!("sweep, {}, {rate:.0}/s", options.node.protection());
+    run.name = format!("sweep, {}, {rate:.0}/s", if tls { "TLS" } else { "plain" });
     run.scenario = "sweep".to_owned();
-    run.parameters.insert("bound_us".to_owned(), format!("{:.0}", options.bound_ms * 1e3));
-    for _ in 0..options.rounds.rounds {
+    run.parameters.insert("bound_us".to_owned(), format!("{:.0}", search.bound_ms * 1e3));
+    for _ in 0..rounds.rounds {
         let round = direct.round()?;
         if overloaded(&round) {
             run.rounds.push(round);

@@ -7,6 +7,7 @@ pub mod relay;
 pub mod sync;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -80,8 +81,11 @@ pub fn run(options: &Options) -> Result<Vec<Run>> {
             match part {
                 Part::Relay => scenarios.extend(relays(options)?),
                 Part::Sync => scenarios.extend(syncs(options)?),
-                Part::Mesh => scenarios.extend(games(options)),
-                Part::Aead => scenarios.extend(aeads(options)?),
+                Part::Mesh => {
+                    scenarios
+                        .extend(games([options.server_core, options.load_core], options.rounds.length()));
+                }
+                Part::Aead => scenarios.extend(aeads(options.bytes, options.rounds.length())?),
             }
         }
     }
@@ -121,18 +125,19 @@ fn syncs(options: &Options) -> Result<Vec<Box<dyn Scenario>>> {
     FileKind::value_variants().iter().map(sync).collect()
 }
 
-fn games(options: &Options) -> Vec<Box<dyn Scenario>> {
-    let cores = Some([options.server_core, options.load_core]);
+/// Round trips between two cores.
+pub fn games(cores: [usize; 2], length: Duration) -> Vec<Box<dyn Scenario>> {
     let game = |(beside, balls)| -> Box<dyn Scenario> {
-        Box::new(Mesh { game: Game { cores, beside, balls }, length: options.rounds.length() })
+        Box::new(Mesh { game: Game { cores: Some(cores), beside, balls }, length })
     };
     [(Beside::Idle, 1), (Beside::Busy, 1), (Beside::Busy, MANY_BALLS)].map(game).into()
 }
 
-fn aeads(options: &Options) -> Result<Vec<Box<dyn Scenario>>> {
-    let frames = FrameLengths::of_text(options.bytes as usize).context("frames of that length")?;
+/// Encryption of the frames of a message with a text of so many bytes.
+pub fn aeads(text_len: u32, length: Duration) -> Result<Vec<Box<dyn Scenario>>> {
+    let frames = FrameLengths::of_text(text_len as usize).context("frames of that length")?;
     let aead = |cipher: &Cipher| -> Box<dyn Scenario> {
-        Box::new(Aead { cipher: *cipher, frames, text_len: options.bytes, length: options.rounds.length() })
+        Box::new(Aead { cipher: *cipher, frames, text_len, length })
     };
     Ok(Cipher::value_variants().iter().map(aead).collect())
 }

@@ -26,10 +26,18 @@ pub struct Options {
 
 /// A node whose users are all logged in.
 #[derive(Debug)]
-struct ReconnectStorm {
+pub struct ReconnectStorm {
     storm: Storm,
     pace: Pace,
     tls: bool,
+}
+
+impl ReconnectStorm {
+    pub fn new(node: &NodeOptions, sessions: u32, pace: Pace) -> Result<Self> {
+        let storm = Storm::new(node, sessions)?;
+        storm.server.wait_until_quiet()?;
+        Ok(Self { storm, pace, tls: node.tls })
+    }
 }
 
 impl Scenario for ReconnectStorm {
@@ -61,9 +69,7 @@ impl Scenario for ReconnectStorm {
 }
 
 pub fn run(options: &Options) -> Result<Vec<Run>> {
-    let storm = Storm::new(&options.node, options.sessions)?;
-    storm.server.wait_until_quiet()?;
     let pace = Pace { starting_max: options.starting as usize };
-    let scenario = ReconnectStorm { storm, pace, tls: options.node.tls };
-    interleave(&mut [Box::new(scenario)], options.rounds)
+    let storm = ReconnectStorm::new(&options.node, options.sessions, pace)?;
+    interleave(&mut [Box::new(storm)], options.rounds)
 }

@@ -7,15 +7,17 @@ use anyhow::{Context, Result};
 use super::{Options, Row};
 use crate::driver::{Entrance, Pace};
 use crate::limit::relay::RelayStart;
-use crate::limit::relay_pairs;
 use crate::limit::sync::{FileKind, Sync, SyncOptions};
+use crate::limit::{aeads, games, relay_pairs};
 use crate::options::RoundOptions;
 use crate::pairs::{Crowd, Mode, Span};
 use crate::report::model::{Round, Run};
 use crate::scenario::direct::{Direct, SharedPairs, node_pairs};
 use crate::scenario::login_storm::LoginStorm;
+use crate::scenario::reconnect_storm::ReconnectStorm;
 use crate::scenario::{self, Scenario, interleave};
 use crate::server::parse_cores;
+use crate::sweep::{self, Search};
 
 /// Bytes of text per message in every row.
 const TEXT_BYTES: u32 = 128;
@@ -131,4 +133,21 @@ pub(super) fn sessions(options: &Options) -> Result<Vec<Run>> {
 
 pub(super) fn stored(options: &Options) -> Result<Vec<Run>> {
     scenario::stored::measure(&options.node.with_tls(false), crowd(options), options.messages)
+}
+
+/// What belongs into a full report and into no row. Rounds are fewer and shorter.
+pub(super) fn beside(options: &Options) -> Result<Vec<Run>> {
+    let short = RoundOptions { seconds: 1, rounds: options.rounds.min(3), warm_up_ms: options.warm_up_ms };
+    let node = options.node.with_tls(false);
+    let pairs = node_pairs(&node, crowd(options), short.warm_up())?;
+    let rounds = RoundOptions { rounds: 1, seconds: 2, ..short };
+    let mut runs = sweep::measure(&pairs, false, &Search::default(), &rounds)?;
+    drop(pairs);
+    let core = *parse_cores(&node.server_cores)?.first().context("a core of the server")?;
+    let mut scenarios = games([core, node.load_core], short.length());
+    scenarios.extend(aeads(TEXT_BYTES, short.length())?);
+    let pace = Pace { starting_max: options.logins as usize };
+    scenarios.push(Box::new(ReconnectStorm::new(&node, options.logins, pace)?));
+    runs.extend(interleave(&mut scenarios, short.rounds)?);
+    Ok(runs)
 }

@@ -73,6 +73,9 @@ pub struct Options {
     /// Messages of stored
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
     messages: u64,
+    /// Also what no row needs and a report shows: a sweep, a reconnect storm, the mesh and encryption
+    #[arg(long)]
+    full: bool,
     #[command(flatten)]
     node: NodeOptions,
     #[command(flatten)]
@@ -117,6 +120,9 @@ fn measure(options: &Options) -> Result<Vec<Run>> {
     }
     if options.wants(&[Row::Stored]) {
         runs.extend(groups::stored(options)?);
+    }
+    if options.full {
+        runs.extend(groups::beside(options)?);
     }
     Ok(runs)
 }
