@@ -181,12 +181,16 @@ impl LogKeeper {
             (old, state.number + 1, state.newest_bytes)
         };
         let next = match &old {
-            Some(old) => Segment::recycle(&self.dir, self.id, old, number)?,
+            Some(old) => Segment::recycle(&self.dir, self.id, old, number),
             None => {
                 let bytes = (newest_bytes * 2).min(self.segment_bytes_max).max(SEGMENT_BYTES_MIN);
-                Segment::create(&self.dir, self.id, number, bytes)?
+                Segment::create(&self.dir, self.id, number, bytes)
             }
         };
+        let next = next.inspect_err(|_| {
+            // On a full disk half a segment would only be in the way.
+            let _ = segment::remove_part(&self.dir);
+        })?;
         let mut state = self.shared.lock();
         state.number = number;
         state.newest_bytes = next.len();

@@ -18,11 +18,15 @@ pub(crate) const DELETED: u16 = u16::MAX;
 /// One row: a key, and its value or `None` for a delete.
 pub(crate) type Row<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// Where a row lies, with the start of its key so that most comparisons need not look there.
+/// So much of a key is kept where comparisons find it without another look into memory. Keys of messages, lists and
+/// marks are shorter, and those of one conversation differ only at their end.
+const HEAD_BYTES: usize = 32;
+
+/// Where a row lies, and the start of its key.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// The first 16 bytes of the key as big-endian numbers, padded with zeros.
-    head: [u64; 2],
+    /// The first bytes of the key as big-endian numbers, padded with zeros.
+    head: Head,
     /// Where the key begins.
     at: u32,
     value_len: u16,
@@ -48,12 +52,14 @@ impl Place {
     }
 }
 
-fn head_of(key: &[u8]) -> [u64; 2] {
-    let mut padded = [0; 16];
-    let len = key.len().min(16);
+type Head = [u64; HEAD_BYTES / 8];
+
+fn head_of(key: &[u8]) -> Head {
+    let mut padded = [0; HEAD_BYTES];
+    let len = key.len().min(HEAD_BYTES);
     padded[..len].copy_from_slice(&key[..len]);
-    let head = u128::from_be_bytes(padded);
-    [(head >> 64) as u64, head as u64]
+    let (words, _) = padded.as_chunks::<8>();
+    std::array::from_fn(|word| u64::from_be_bytes(words[word]))
 }
 
 /// Rows in the order of their keys, each key once.
@@ -81,8 +87,8 @@ impl Run {
             return None;
         }
         // Later rows lie further behind, which makes an unstable sort stable.
-        places.sort_unstable_by(|a, b| compare(&bytes, *a, &bytes, *b).then(b.at.cmp(&a.at)));
-        places.dedup_by(|later, kept| compare(&bytes, *later, &bytes, *kept).is_eq());
+        places.sort_unstable_by(|a, b| compare(&bytes, a, &bytes, b).then(b.at.cmp(&a.at)));
+        places.dedup_by(|later, kept| compare(&bytes, later, &bytes, kept).is_eq());
         Some(Self { bytes, places })
     }
 
@@ -129,14 +135,24 @@ impl Run {
 
     fn lower_bound(&self, key: &[u8]) -> usize {
         let head = head_of(key);
+        let long = key.len() > HEAD_BYTES;
         self.places.partition_point(|place| {
-            place.head.cmp(&head).then_with(|| place.key(&self.bytes).cmp(key)).is_lt()
+            let behind = || match long || usize::from(place.key_len) > HEAD_BYTES {
+                true => place.key(&self.bytes).cmp(key),
+                false => usize::from(place.key_len).cmp(&key.len()),
+            };
+            place.head.cmp(&head).then_with(behind).is_lt()
         })
     }
 }
 
-fn compare(a_bytes: &[u8], a: Place, b_bytes: &[u8], b: Place) -> Ordering {
-    a.head.cmp(&b.head).then_with(|| a.key(a_bytes).cmp(b.key(b_bytes)))
+fn compare(a_bytes: &[u8], a: &Place, b_bytes: &[u8], b: &Place) -> Ordering {
+    // Keys that are all head and equal up to the padding differ by trailing zeros only.
+    let behind = || match usize::from(a.key_len.max(b.key_len)) > HEAD_BYTES {
+        true => a.key(a_bytes).cmp(b.key(b_bytes)),
+        false => a.key_len.cmp(&b.key_len),
+    };
+    a.head.cmp(&b.head).then_with(behind)
 }
 
 /// The rows of several runs in the order of their keys, each key once, as the latest run has it.
@@ -154,8 +170,8 @@ impl<'a> Merged<'a> {
         }
         let bytes = |run: u32| &runs[run as usize].bytes[..];
         // A stable sort, which finds the sorted stretches and merges them; the newest of equal keys stays in front.
-        places.sort_by(|(a_run, a), (b_run, b)| compare(bytes(*a_run), *a, bytes(*b_run), *b));
-        places.dedup_by(|(older, a), (newer, b)| compare(bytes(*older), *a, bytes(*newer), *b).is_eq());
+        places.sort_by(|(a_run, a), (b_run, b)| compare(bytes(*a_run), a, bytes(*b_run), b));
+        places.dedup_by(|(older, a), (newer, b)| compare(bytes(*older), a, bytes(*newer), b).is_eq());
         Self { runs, places }
     }
 
