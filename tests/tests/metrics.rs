@@ -80,7 +80,7 @@ fn figures_are_what_happened() {
     assert_eq!(count("ringtalk_connections_accepted_total", &[]), 2.0);
     assert_eq!(count("ringtalk_logins_total", &[]), 2.0);
     assert_eq!(count("ringtalk_table_entries", &[("table", "conversations")]), 1.0);
-    assert!(count("ringtalk_table_bytes", &[("table", "tail_entries")]) > 0.0);
+    assert!(count("ringtalk_table_bytes", &[("table", "tail_turns")]) > 0.0);
     // Each message was one commit at least: it was answered before the next was sent.
     assert!(count("ringtalk_commit_latency_seconds_count", &[]) >= MESSAGES as f64);
     assert!(count("ringtalk_commit_batch_operations_sum", &[]) >= MESSAGES as f64);

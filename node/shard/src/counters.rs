@@ -64,11 +64,11 @@ counters! {
     duplicates Total "messages_repeated";
     /// Messages sent to sessions, other devices of the sender included.
     deliveries Total "messages_delivered";
-    /// Events of all kinds sent to sessions that did not ask for them.
+    /// Pushes: what one turn has for a session that did not ask for it.
     pushes Total "pushes";
-    /// Events not sent since their session was gone or read too slowly; it is told to sync.
+    /// Pushes not sent since their session was gone or read too slowly; it is told to sync.
     pushes_dropped Total "pushes_dropped";
-    /// Events that found no room towards a session's shard; the session is told in short later.
+    /// Pushes that found no room towards a session's shard; the session is told in short later.
     pushes_missed Total "pushes_missed";
     /// Times that a session read so slowly that its events were dropped.
     slow_readers Total "slow_readers";
