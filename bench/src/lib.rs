@@ -6,6 +6,7 @@ pub mod machine;
 pub mod measure;
 pub mod options;
 pub mod pairs;
+mod program;
 pub mod report;
 pub mod scenario;
 pub mod server;

@@ -19,7 +19,7 @@ pub struct NodeOptions {
     /// TLS instead of plain TCP
     #[arg(long)]
     pub tls: bool,
-    /// The node's program [default: `ringtalk` beside this program]
+    /// The node's program [default: `ringtalk` beside this program; built first under `cargo run`]
     #[arg(long, value_name = "FILE")]
     pub node: Option<PathBuf>,
     /// One more argument for a node that is started; may be repeated, as in `--node-arg=--cache --node-arg=64`

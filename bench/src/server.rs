@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal};
 use rustix::thread::CpuSet;
 
 use crate::options::NodeOptions;
+use crate::program;
 use crate::usage::{self, Usage};
 
 /// How long a process may take to stop before it is killed.
@@ -94,7 +95,7 @@ impl Server {
     fn start_node(options: &NodeOptions, more: &[&str]) -> Result<Self> {
         let program = match &options.node {
             Some(path) => path.clone(),
-            None => beside_this_program()?,
+            None => program::node()?,
         };
         let folder = match options.data {
             Some(_) => None,
@@ -230,13 +231,4 @@ impl Drop for Server {
             stop(child);
         }
     }
-}
-
-fn beside_this_program() -> Result<PathBuf> {
-    let own = std::env::current_exe().context("this program's path")?;
-    let path = own.parent().unwrap_or(Path::new(".")).join("ringtalk");
-    if !path.exists() {
-        bail!("{} is not built: run `cargo build --release`, or give --node", path.display());
-    }
-    Ok(path)
 }
