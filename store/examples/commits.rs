@@ -226,7 +226,9 @@ fn main() {
     for _ in 0..rounds {
         let paths: [(&str, fn(&Path, u64, u64, u64) -> Outcome); 2] =
             [("log", through_log), ("fjall", through_fjall)];
-        for (name, path) in paths.into_iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
+        for (name, path) in
+            paths.into_iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name))
+        {
             let dir = tempfile::tempdir_in(std::env::var_os("BENCH_DIR").unwrap_or("/tmp".into())).unwrap();
             let outcome = path(dir.path(), messages, group, pairs);
             let sum: f64 = outcome.threads.values().sum();
