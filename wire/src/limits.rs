@@ -26,6 +26,14 @@ pub const SYNC_CHANGES_MAX: u32 = 1_024;
 pub const NAME_LEN_MAX: usize = 64;
 /// A device's or software's own name, in bytes of UTF-8.
 pub const LABEL_LEN_MAX: usize = 64;
+/// What somebody writes with his request to be a contact, in bytes of UTF-8.
+pub const CONTACT_TEXT_LEN_MAX: usize = 256;
+/// A user's remark on a contact, in bytes of UTF-8.
+pub const CONTACT_REMARK_LEN_MAX: usize = 128;
+/// The group that a user puts a contact in, in bytes of UTF-8.
+pub const CONTACT_GROUP_LEN_MAX: usize = 64;
+/// Rows in one `ContactsSynced`.
+pub const CONTACTS_SYNCED_MAX: u32 = 256;
 /// A SCRAM message or a ticket, in bytes.
 pub const LOGIN_FIELD_LEN_MAX: usize = 1_024;
 /// Highest seq of a log, which none reaches; a client takes a higher one for nonsense.
@@ -36,4 +44,9 @@ pub const CHALLENGE_MS_MAX: u64 = 60_000;
 const _: () =
     assert!(PULL_BYTES_MAX as usize + MESSAGE_BODY_LEN_MAX + PULL_ENTRIES_MAX as usize * 128 < FRAME_LEN_MAX);
 const _: () = assert!(MESSAGE_BODY_LEN_MAX + 4_096 < FRAME_LEN_MAX);
+const _: () = assert!(
+    CONTACTS_SYNCED_MAX as usize
+        * (CONTACT_TEXT_LEN_MAX + CONTACT_REMARK_LEN_MAX + CONTACT_GROUP_LEN_MAX + 128)
+        < FRAME_LEN_MAX
+);
 const _: () = assert!(BODY_TABLES_MAX > PULL_ENTRIES_MAX as usize * 2);

@@ -27,10 +27,16 @@ pub enum Table {
     Chunk = 9,
     /// user, conversation -> [`crate::OutboxEntry`]: a change that the user's home may not have yet
     Outbox = 10,
+    /// conversation -> [`crate::Relation`]: what its two users are to each other
+    Relation = 14,
+    /// user, other user -> [`crate::Contact`]: a row of the user's list of contacts
+    Contact = 15,
+    /// user, conversation -> [`crate::ContactOutboxEntry`]: a relation that the user's home may not know yet
+    ContactOutbox = 16,
 }
 
 impl Table {
-    pub const ALL: [Table; 10] = [
+    pub const ALL: [Table; 13] = [
         Table::SlotState,
         Table::Name,
         Table::Account,
@@ -41,6 +47,9 @@ impl Table {
         Table::Entry,
         Table::Chunk,
         Table::Outbox,
+        Table::Relation,
+        Table::Contact,
+        Table::ContactOutbox,
     ];
 
     pub fn from_number(number: u8) -> Option<Self> {
@@ -68,6 +77,11 @@ pub enum Key {
     Chunk(ConversationId, u64, u16),
     /// In the slot of the conversation, since it commits with its entry.
     Outbox(UserId, ConversationId),
+    Relation(ConversationId),
+    /// In the slot of the first user, whose list it is.
+    Contact(UserId, UserId),
+    /// In the slot of the conversation, since it commits with its relation.
+    ContactOutbox(UserId, ConversationId),
 }
 
 impl Key {
@@ -83,6 +97,9 @@ impl Key {
             Key::Entry(..) => Table::Entry,
             Key::Chunk(..) => Table::Chunk,
             Key::Outbox(..) => Table::Outbox,
+            Key::Relation(_) => Table::Relation,
+            Key::Contact(..) => Table::Contact,
+            Key::ContactOutbox(..) => Table::ContactOutbox,
         }
     }
 
@@ -90,13 +107,15 @@ impl Key {
         match self {
             Key::SlotState(slot) => *slot,
             Key::Name(name) => Slot::of_name(name),
-            Key::Account(user) | Key::List(user, _) => user.slot(),
+            Key::Account(user) | Key::List(user, _) | Key::Contact(user, _) => user.slot(),
             Key::Checkpoint(conversation)
             | Key::Remembered(conversation, ..)
             | Key::Marks(conversation, _)
             | Key::Entry(conversation, _)
             | Key::Chunk(conversation, ..)
-            | Key::Outbox(_, conversation) => conversation.slot(),
+            | Key::Outbox(_, conversation)
+            | Key::Relation(conversation)
+            | Key::ContactOutbox(_, conversation) => conversation.slot(),
         }
     }
 
@@ -113,11 +132,19 @@ impl Key {
             Key::SlotState(_) => {}
             Key::Name(name) => out.put_slice(name.as_bytes()),
             Key::Account(user) => out.put_u64(user.0),
-            Key::List(user, conversation) | Key::Outbox(user, conversation) => {
+            Key::List(user, conversation)
+            | Key::Outbox(user, conversation)
+            | Key::ContactOutbox(user, conversation) => {
                 out.put_u64(user.0);
                 put_conversation(out, *conversation);
             }
-            Key::Checkpoint(conversation) => put_conversation(out, *conversation),
+            Key::Contact(user, other) => {
+                out.put_u64(user.0);
+                out.put_u64(other.0);
+            }
+            Key::Checkpoint(conversation) | Key::Relation(conversation) => {
+                put_conversation(out, *conversation);
+            }
             Key::Remembered(conversation, user, device) => {
                 put_conversation(out, *conversation);
                 out.put_u64(user.0);
@@ -146,8 +173,8 @@ impl Key {
             Key::SlotState(_) => 0,
             Key::Name(name) => name.len(),
             Key::Account(_) => 8,
-            Key::List(..) | Key::Outbox(..) | Key::Marks(..) | Key::Entry(..) => 24,
-            Key::Checkpoint(_) => 16,
+            Key::List(..) | Key::Outbox(..) | Key::ContactOutbox(..) | Key::Marks(..) | Key::Entry(..) => 24,
+            Key::Checkpoint(_) | Key::Relation(_) | Key::Contact(..) => 16,
             Key::Remembered(..) => 28,
             Key::Chunk(..) => 26,
         };
@@ -164,6 +191,9 @@ impl Key {
             Table::Account => Key::Account(input.user()?),
             Table::List => Key::List(input.user()?, input.conversation()?),
             Table::Outbox => Key::Outbox(input.user()?, input.conversation()?),
+            Table::Relation => Key::Relation(input.conversation()?),
+            Table::Contact => Key::Contact(input.user()?, input.user()?),
+            Table::ContactOutbox => Key::ContactOutbox(input.user()?, input.conversation()?),
             Table::Checkpoint => Key::Checkpoint(input.conversation()?),
             Table::Remembered => {
                 Key::Remembered(input.conversation()?, input.user()?, DeviceId(input.u32()?))
@@ -194,7 +224,16 @@ pub fn name_range(slot: Slot, after: Option<&str>, before: Option<&str>) -> (Byt
 
 /// All list entries of a user.
 pub fn list_range(user: UserId) -> (Bytes, Bytes) {
-    let mut from = start(user.slot(), Table::List, 8);
+    user_range(user, Table::List)
+}
+
+/// All rows of a user's list of contacts.
+pub fn contact_range(user: UserId) -> (Bytes, Bytes) {
+    user_range(user, Table::Contact)
+}
+
+fn user_range(user: UserId, table: Table) -> (Bytes, Bytes) {
+    let mut from = start(user.slot(), table, 8);
     from.put_u64(user.0);
     let from = from.freeze();
     let to = end_of(&from);
@@ -308,6 +347,9 @@ mod tests {
             Key::Entry(chat, u64::MAX),
             Key::Chunk(chat, 3, 9),
             Key::Outbox(user, chat),
+            Key::Relation(chat),
+            Key::Contact(user, UserId(6 << 10 | 3)),
+            Key::ContactOutbox(user, chat),
         ];
         for key in keys {
             let bytes = key.bytes();

@@ -5,6 +5,7 @@ pub mod keys;
 pub mod kv;
 pub mod ops;
 pub mod records;
+pub mod relation;
 pub mod verify;
 
 pub use body::body_hash;
@@ -12,3 +13,6 @@ pub use keys::{Key, Table};
 pub use kv::{Batch, CommitOutcome, Query, Row, Rows, StoreShardId};
 pub use ops::{Op, Ops};
 pub use records::*;
+pub use relation::{
+    Act, CONTACTS_MAX, Contact, ContactOutboxEntry, ContactState, NotNow, Relation, Tie, View,
+};

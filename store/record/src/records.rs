@@ -65,6 +65,8 @@ macro_rules! record {
     };
 }
 
+pub(crate) use record;
+
 /// What a slot hands out.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
 pub struct SlotState {

@@ -5,6 +5,7 @@
 //! conversation and 16 per account.
 
 mod across;
+mod contacts;
 mod log;
 mod slot;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use self::slot::SlotCheck;
 use crate::keys::Key;
 use crate::kv::StoreShardId;
 use crate::records::*;
+use crate::relation::{CONTACTS_MAX, Contact, ContactOutboxEntry, Relation};
 
 /// Findings of one store shard's slots that are kept; the rest is counted.
 pub const FINDINGS_MAX: usize = 1_000;
@@ -105,6 +107,28 @@ impl Verifier {
                 let digest = read::<OutboxEntry>(value)?.digest;
                 across.add_outbox(user, conversation, &digest);
                 check_digest(&digest)
+            }
+            Key::Relation(conversation) => {
+                let relation = read::<Relation>(value)?;
+                if !conversation.is_valid() {
+                    return Err(format!("{conversation:?} cannot be"));
+                }
+                across.add_relation(conversation, &relation);
+                relation.check().map_err(|what| format!("{conversation:?}: {what}"))
+            }
+            Key::Contact(user, other) => {
+                let contact = read::<Contact>(value)?;
+                let conversation = ConversationId::private(user, other)
+                    .ok_or_else(|| format!("{other:?} as a contact of {user:?} cannot be"))?;
+                let listed = current.add_contact(user, &contact)?;
+                across.add_contact(user, conversation, &contact, listed >= CONTACTS_MAX);
+                contact.check().map_err(|what| format!("{other:?} as a contact of {user:?}: {what}"))
+            }
+            Key::ContactOutbox(user, conversation) => {
+                check_member(user, conversation)?;
+                let entry = read::<ContactOutboxEntry>(value)?;
+                across.add_contact_outbox(user, conversation, &entry);
+                Ok(())
             }
         }
     }

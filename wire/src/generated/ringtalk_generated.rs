@@ -447,6 +447,98 @@ impl<'a> ::flatbuffers::Verifiable for RangeKind {
 }
 
 impl ::flatbuffers::SimpleToVerifyInSlice for RangeKind {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_CONTACT_STATE: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_CONTACT_STATE: u8 = 3;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_CONTACT_STATE: [ContactState; 4] = [
+  ContactState::None,
+  ContactState::Requested,
+  ContactState::Asked,
+  ContactState::Contact,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct ContactState(pub u8);
+#[allow(non_upper_case_globals)]
+impl ContactState {
+  pub const None: Self = Self(0);
+  pub const Requested: Self = Self(1);
+  pub const Asked: Self = Self(2);
+  pub const Contact: Self = Self(3);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 3;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::None,
+    Self::Requested,
+    Self::Asked,
+    Self::Contact,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::None => Some("None"),
+      Self::Requested => Some("Requested"),
+      Self::Asked => Some("Asked"),
+      Self::Contact => Some("Contact"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for ContactState {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for ContactState {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for ContactState {
+    type Output = ContactState;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for ContactState {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for ContactState {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for ContactState {}
 // struct Conversation, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -5944,6 +6036,1430 @@ impl ::core::fmt::Debug for SyncNeeded<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
     let mut ds = f.debug_struct("SyncNeeded");
       ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum ContactOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Contact<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Contact<'a> {
+  type Inner = Contact<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Contact<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CVER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_STATE: ::flatbuffers::VOffsetT = 8;
+  pub const VT_BLOCKED: ::flatbuffers::VOffsetT = 10;
+  pub const VT_SINCE_MS: ::flatbuffers::VOffsetT = 12;
+  pub const VT_TEXT: ::flatbuffers::VOffsetT = 14;
+  pub const VT_REMARK: ::flatbuffers::VOffsetT = 16;
+  pub const VT_GROUP: ::flatbuffers::VOffsetT = 18;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Contact { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ContactArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Contact<'bldr>> {
+    let mut builder = ContactBuilder::new(_fbb);
+    builder.add_since_ms(args.since_ms);
+    builder.add_cver(args.cver);
+    builder.add_user(args.user);
+    if let Some(x) = args.group { builder.add_group(x); }
+    if let Some(x) = args.remark { builder.add_remark(x); }
+    if let Some(x) = args.text { builder.add_text(x); }
+    builder.add_blocked(args.blocked);
+    builder.add_state(args.state);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Contact::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn cver(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Contact::VT_CVER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn state(&self) -> ContactState {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ContactState>(Contact::VT_STATE, Some(ContactState::None)).unwrap()}
+  }
+  #[inline]
+  pub fn blocked(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Contact::VT_BLOCKED, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn since_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Contact::VT_SINCE_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn text(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Contact::VT_TEXT, None)}
+  }
+  #[inline]
+  pub fn remark(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Contact::VT_REMARK, None)}
+  }
+  #[inline]
+  pub fn group(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Contact::VT_GROUP, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Contact<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<u64>("cver", Self::VT_CVER, false)?
+     .visit_field::<ContactState>("state", Self::VT_STATE, false)?
+     .visit_field::<bool>("blocked", Self::VT_BLOCKED, false)?
+     .visit_field::<u64>("since_ms", Self::VT_SINCE_MS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("text", Self::VT_TEXT, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("remark", Self::VT_REMARK, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("group", Self::VT_GROUP, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ContactArgs<'a> {
+    pub user: u64,
+    pub cver: u64,
+    pub state: ContactState,
+    pub blocked: bool,
+    pub since_ms: u64,
+    pub text: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub remark: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub group: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for ContactArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ContactArgs {
+      user: 0,
+      cver: 0,
+      state: ContactState::None,
+      blocked: false,
+      since_ms: 0,
+      text: None,
+      remark: None,
+      group: None,
+    }
+  }
+}
+
+pub struct ContactBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ContactBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(Contact::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_cver(&mut self, cver: u64) {
+    self.fbb_.push_slot::<u64>(Contact::VT_CVER, cver, 0);
+  }
+  #[inline]
+  pub fn add_state(&mut self, state: ContactState) {
+    self.fbb_.push_slot::<ContactState>(Contact::VT_STATE, state, ContactState::None);
+  }
+  #[inline]
+  pub fn add_blocked(&mut self, blocked: bool) {
+    self.fbb_.push_slot::<bool>(Contact::VT_BLOCKED, blocked, false);
+  }
+  #[inline]
+  pub fn add_since_ms(&mut self, since_ms: u64) {
+    self.fbb_.push_slot::<u64>(Contact::VT_SINCE_MS, since_ms, 0);
+  }
+  #[inline]
+  pub fn add_text(&mut self, text: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Contact::VT_TEXT, text);
+  }
+  #[inline]
+  pub fn add_remark(&mut self, remark: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Contact::VT_REMARK, remark);
+  }
+  #[inline]
+  pub fn add_group(&mut self, group: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Contact::VT_GROUP, group);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ContactBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ContactBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Contact<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Contact<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Contact");
+      ds.field("user", &self.user());
+      ds.field("cver", &self.cver());
+      ds.field("state", &self.state());
+      ds.field("blocked", &self.blocked());
+      ds.field("since_ms", &self.since_ms());
+      ds.field("text", &self.text());
+      ds.field("remark", &self.remark());
+      ds.field("group", &self.group());
+      ds.finish()
+  }
+}
+pub enum ContactRequestOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ContactRequest<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ContactRequest<'a> {
+  type Inner = ContactRequest<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ContactRequest<'a> {
+  pub const VT_TEXT: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ContactRequest { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ContactRequestArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ContactRequest<'bldr>> {
+    let mut builder = ContactRequestBuilder::new(_fbb);
+    if let Some(x) = args.text { builder.add_text(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn text(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ContactRequest::VT_TEXT, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ContactRequest<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("text", Self::VT_TEXT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ContactRequestArgs<'a> {
+    pub text: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for ContactRequestArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ContactRequestArgs {
+      text: None,
+    }
+  }
+}
+
+pub struct ContactRequestBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ContactRequestBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_text(&mut self, text: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ContactRequest::VT_TEXT, text);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ContactRequestBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ContactRequestBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ContactRequest<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ContactRequest<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ContactRequest");
+      ds.field("text", &self.text());
+      ds.finish()
+  }
+}
+pub enum ContactAcceptOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ContactAccept<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ContactAccept<'a> {
+  type Inner = ContactAccept<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ContactAccept<'a> {
+  pub const VT_DUMMY: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ContactAccept { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ContactAcceptArgs
+  ) -> ::flatbuffers::WIPOffset<ContactAccept<'bldr>> {
+    let mut builder = ContactAcceptBuilder::new(_fbb);
+    builder.add_dummy(args.dummy);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn dummy(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(ContactAccept::VT_DUMMY, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ContactAccept<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("dummy", Self::VT_DUMMY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ContactAcceptArgs {
+    pub dummy: bool,
+}
+impl<'a> Default for ContactAcceptArgs {
+  #[inline]
+  fn default() -> Self {
+    ContactAcceptArgs {
+      dummy: false,
+    }
+  }
+}
+
+pub struct ContactAcceptBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ContactAcceptBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_dummy(&mut self, dummy: bool) {
+    self.fbb_.push_slot::<bool>(ContactAccept::VT_DUMMY, dummy, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ContactAcceptBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ContactAcceptBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ContactAccept<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ContactAccept<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ContactAccept");
+      ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum ContactRefuseOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ContactRefuse<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ContactRefuse<'a> {
+  type Inner = ContactRefuse<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ContactRefuse<'a> {
+  pub const VT_DUMMY: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ContactRefuse { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ContactRefuseArgs
+  ) -> ::flatbuffers::WIPOffset<ContactRefuse<'bldr>> {
+    let mut builder = ContactRefuseBuilder::new(_fbb);
+    builder.add_dummy(args.dummy);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn dummy(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(ContactRefuse::VT_DUMMY, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ContactRefuse<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("dummy", Self::VT_DUMMY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ContactRefuseArgs {
+    pub dummy: bool,
+}
+impl<'a> Default for ContactRefuseArgs {
+  #[inline]
+  fn default() -> Self {
+    ContactRefuseArgs {
+      dummy: false,
+    }
+  }
+}
+
+pub struct ContactRefuseBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ContactRefuseBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_dummy(&mut self, dummy: bool) {
+    self.fbb_.push_slot::<bool>(ContactRefuse::VT_DUMMY, dummy, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ContactRefuseBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ContactRefuseBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ContactRefuse<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ContactRefuse<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ContactRefuse");
+      ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum ContactRemoveOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ContactRemove<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ContactRemove<'a> {
+  type Inner = ContactRemove<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ContactRemove<'a> {
+  pub const VT_DUMMY: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ContactRemove { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ContactRemoveArgs
+  ) -> ::flatbuffers::WIPOffset<ContactRemove<'bldr>> {
+    let mut builder = ContactRemoveBuilder::new(_fbb);
+    builder.add_dummy(args.dummy);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn dummy(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(ContactRemove::VT_DUMMY, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ContactRemove<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("dummy", Self::VT_DUMMY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ContactRemoveArgs {
+    pub dummy: bool,
+}
+impl<'a> Default for ContactRemoveArgs {
+  #[inline]
+  fn default() -> Self {
+    ContactRemoveArgs {
+      dummy: false,
+    }
+  }
+}
+
+pub struct ContactRemoveBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ContactRemoveBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_dummy(&mut self, dummy: bool) {
+    self.fbb_.push_slot::<bool>(ContactRemove::VT_DUMMY, dummy, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ContactRemoveBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ContactRemoveBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ContactRemove<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ContactRemove<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ContactRemove");
+      ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum BlockOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Block<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Block<'a> {
+  type Inner = Block<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Block<'a> {
+  pub const VT_DUMMY: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Block { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args BlockArgs
+  ) -> ::flatbuffers::WIPOffset<Block<'bldr>> {
+    let mut builder = BlockBuilder::new(_fbb);
+    builder.add_dummy(args.dummy);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn dummy(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Block::VT_DUMMY, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Block<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("dummy", Self::VT_DUMMY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct BlockArgs {
+    pub dummy: bool,
+}
+impl<'a> Default for BlockArgs {
+  #[inline]
+  fn default() -> Self {
+    BlockArgs {
+      dummy: false,
+    }
+  }
+}
+
+pub struct BlockBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> BlockBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_dummy(&mut self, dummy: bool) {
+    self.fbb_.push_slot::<bool>(Block::VT_DUMMY, dummy, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> BlockBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    BlockBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Block<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Block<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Block");
+      ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum UnblockOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Unblock<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Unblock<'a> {
+  type Inner = Unblock<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Unblock<'a> {
+  pub const VT_DUMMY: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Unblock { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args UnblockArgs
+  ) -> ::flatbuffers::WIPOffset<Unblock<'bldr>> {
+    let mut builder = UnblockBuilder::new(_fbb);
+    builder.add_dummy(args.dummy);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn dummy(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Unblock::VT_DUMMY, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Unblock<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("dummy", Self::VT_DUMMY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct UnblockArgs {
+    pub dummy: bool,
+}
+impl<'a> Default for UnblockArgs {
+  #[inline]
+  fn default() -> Self {
+    UnblockArgs {
+      dummy: false,
+    }
+  }
+}
+
+pub struct UnblockBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> UnblockBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_dummy(&mut self, dummy: bool) {
+    self.fbb_.push_slot::<bool>(Unblock::VT_DUMMY, dummy, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> UnblockBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    UnblockBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Unblock<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Unblock<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Unblock");
+      ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum RelatedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Related<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Related<'a> {
+  type Inner = Related<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Related<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_STATE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_BLOCKED: ::flatbuffers::VOffsetT = 8;
+  pub const VT_SINCE_MS: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Related { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args RelatedArgs
+  ) -> ::flatbuffers::WIPOffset<Related<'bldr>> {
+    let mut builder = RelatedBuilder::new(_fbb);
+    builder.add_since_ms(args.since_ms);
+    builder.add_user(args.user);
+    builder.add_blocked(args.blocked);
+    builder.add_state(args.state);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Related::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn state(&self) -> ContactState {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<ContactState>(Related::VT_STATE, Some(ContactState::None)).unwrap()}
+  }
+  #[inline]
+  pub fn blocked(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Related::VT_BLOCKED, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn since_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Related::VT_SINCE_MS, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Related<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<ContactState>("state", Self::VT_STATE, false)?
+     .visit_field::<bool>("blocked", Self::VT_BLOCKED, false)?
+     .visit_field::<u64>("since_ms", Self::VT_SINCE_MS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct RelatedArgs {
+    pub user: u64,
+    pub state: ContactState,
+    pub blocked: bool,
+    pub since_ms: u64,
+}
+impl<'a> Default for RelatedArgs {
+  #[inline]
+  fn default() -> Self {
+    RelatedArgs {
+      user: 0,
+      state: ContactState::None,
+      blocked: false,
+      since_ms: 0,
+    }
+  }
+}
+
+pub struct RelatedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RelatedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(Related::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_state(&mut self, state: ContactState) {
+    self.fbb_.push_slot::<ContactState>(Related::VT_STATE, state, ContactState::None);
+  }
+  #[inline]
+  pub fn add_blocked(&mut self, blocked: bool) {
+    self.fbb_.push_slot::<bool>(Related::VT_BLOCKED, blocked, false);
+  }
+  #[inline]
+  pub fn add_since_ms(&mut self, since_ms: u64) {
+    self.fbb_.push_slot::<u64>(Related::VT_SINCE_MS, since_ms, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RelatedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    RelatedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Related<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Related<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Related");
+      ds.field("user", &self.user());
+      ds.field("state", &self.state());
+      ds.field("blocked", &self.blocked());
+      ds.field("since_ms", &self.since_ms());
+      ds.finish()
+  }
+}
+pub enum SetContactOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct SetContact<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SetContact<'a> {
+  type Inner = SetContact<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SetContact<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_REMARK: ::flatbuffers::VOffsetT = 6;
+  pub const VT_GROUP: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SetContact { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SetContactArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<SetContact<'bldr>> {
+    let mut builder = SetContactBuilder::new(_fbb);
+    builder.add_user(args.user);
+    if let Some(x) = args.group { builder.add_group(x); }
+    if let Some(x) = args.remark { builder.add_remark(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(SetContact::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn remark(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SetContact::VT_REMARK, None)}
+  }
+  #[inline]
+  pub fn group(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SetContact::VT_GROUP, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SetContact<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("remark", Self::VT_REMARK, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("group", Self::VT_GROUP, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SetContactArgs<'a> {
+    pub user: u64,
+    pub remark: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub group: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for SetContactArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    SetContactArgs {
+      user: 0,
+      remark: None,
+      group: None,
+    }
+  }
+}
+
+pub struct SetContactBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SetContactBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(SetContact::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_remark(&mut self, remark: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SetContact::VT_REMARK, remark);
+  }
+  #[inline]
+  pub fn add_group(&mut self, group: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SetContact::VT_GROUP, group);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SetContactBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SetContactBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SetContact<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SetContact<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SetContact");
+      ds.field("user", &self.user());
+      ds.field("remark", &self.remark());
+      ds.field("group", &self.group());
+      ds.finish()
+  }
+}
+pub enum ContactChangedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ContactChanged<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ContactChanged<'a> {
+  type Inner = ContactChanged<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ContactChanged<'a> {
+  pub const VT_CONTACT: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ContactChanged { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ContactChangedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ContactChanged<'bldr>> {
+    let mut builder = ContactChangedBuilder::new(_fbb);
+    if let Some(x) = args.contact { builder.add_contact(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn contact(&self) -> Option<Contact<'a>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Contact>>(ContactChanged::VT_CONTACT, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ContactChanged<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Contact>>("contact", Self::VT_CONTACT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ContactChangedArgs<'a> {
+    pub contact: Option<::flatbuffers::WIPOffset<Contact<'a>>>,
+}
+impl<'a> Default for ContactChangedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ContactChangedArgs {
+      contact: None,
+    }
+  }
+}
+
+pub struct ContactChangedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ContactChangedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_contact(&mut self, contact: ::flatbuffers::WIPOffset<Contact<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Contact>>(ContactChanged::VT_CONTACT, contact);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ContactChangedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ContactChangedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ContactChanged<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ContactChanged<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ContactChanged");
+      ds.field("contact", &self.contact());
+      ds.finish()
+  }
+}
+pub enum SyncContactsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct SyncContacts<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SyncContacts<'a> {
+  type Inner = SyncContacts<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SyncContacts<'a> {
+  pub const VT_CVER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CHANGES_MAX: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SyncContacts { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SyncContactsArgs
+  ) -> ::flatbuffers::WIPOffset<SyncContacts<'bldr>> {
+    let mut builder = SyncContactsBuilder::new(_fbb);
+    builder.add_cver(args.cver);
+    builder.add_changes_max(args.changes_max);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn cver(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(SyncContacts::VT_CVER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn changes_max(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(SyncContacts::VT_CHANGES_MAX, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SyncContacts<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("cver", Self::VT_CVER, false)?
+     .visit_field::<u32>("changes_max", Self::VT_CHANGES_MAX, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SyncContactsArgs {
+    pub cver: u64,
+    pub changes_max: u32,
+}
+impl<'a> Default for SyncContactsArgs {
+  #[inline]
+  fn default() -> Self {
+    SyncContactsArgs {
+      cver: 0,
+      changes_max: 0,
+    }
+  }
+}
+
+pub struct SyncContactsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SyncContactsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_cver(&mut self, cver: u64) {
+    self.fbb_.push_slot::<u64>(SyncContacts::VT_CVER, cver, 0);
+  }
+  #[inline]
+  pub fn add_changes_max(&mut self, changes_max: u32) {
+    self.fbb_.push_slot::<u32>(SyncContacts::VT_CHANGES_MAX, changes_max, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SyncContactsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SyncContactsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SyncContacts<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SyncContacts<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SyncContacts");
+      ds.field("cver", &self.cver());
+      ds.field("changes_max", &self.changes_max());
+      ds.finish()
+  }
+}
+pub enum ContactsSyncedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ContactsSynced<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ContactsSynced<'a> {
+  type Inner = ContactsSynced<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ContactsSynced<'a> {
+  pub const VT_FROM: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TO: ::flatbuffers::VOffsetT = 6;
+  pub const VT_MORE: ::flatbuffers::VOffsetT = 8;
+  pub const VT_CONTACTS: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ContactsSynced { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ContactsSyncedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ContactsSynced<'bldr>> {
+    let mut builder = ContactsSyncedBuilder::new(_fbb);
+    builder.add_to(args.to);
+    builder.add_from(args.from);
+    if let Some(x) = args.contacts { builder.add_contacts(x); }
+    builder.add_more(args.more);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn from(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ContactsSynced::VT_FROM, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn to(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ContactsSynced::VT_TO, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn more(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(ContactsSynced::VT_MORE, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn contacts(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Contact<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Contact>>>>(ContactsSynced::VT_CONTACTS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ContactsSynced<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("from", Self::VT_FROM, false)?
+     .visit_field::<u64>("to", Self::VT_TO, false)?
+     .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Contact>>>>("contacts", Self::VT_CONTACTS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ContactsSyncedArgs<'a> {
+    pub from: u64,
+    pub to: u64,
+    pub more: bool,
+    pub contacts: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Contact<'a>>>>>,
+}
+impl<'a> Default for ContactsSyncedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ContactsSyncedArgs {
+      from: 0,
+      to: 0,
+      more: false,
+      contacts: None,
+    }
+  }
+}
+
+pub struct ContactsSyncedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ContactsSyncedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_from(&mut self, from: u64) {
+    self.fbb_.push_slot::<u64>(ContactsSynced::VT_FROM, from, 0);
+  }
+  #[inline]
+  pub fn add_to(&mut self, to: u64) {
+    self.fbb_.push_slot::<u64>(ContactsSynced::VT_TO, to, 0);
+  }
+  #[inline]
+  pub fn add_more(&mut self, more: bool) {
+    self.fbb_.push_slot::<bool>(ContactsSynced::VT_MORE, more, false);
+  }
+  #[inline]
+  pub fn add_contacts(&mut self, contacts: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Contact<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ContactsSynced::VT_CONTACTS, contacts);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ContactsSyncedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ContactsSyncedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ContactsSynced<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ContactsSynced<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ContactsSynced");
+      ds.field("from", &self.from());
+      ds.field("to", &self.to());
+      ds.field("more", &self.more());
+      ds.field("contacts", &self.contacts());
       ds.finish()
   }
 }

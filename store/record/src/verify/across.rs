@@ -6,8 +6,10 @@ use wire::ids::SLOTS;
 use wire::{ConversationId, Slot, UserId};
 
 use super::Findings;
+use super::contacts::Contacts;
 use crate::kv::StoreShardId;
 use crate::records::{Digest, Marks, Place};
+use crate::relation::{Contact, ContactOutboxEntry, Relation};
 
 #[derive(Default)]
 pub(super) struct Across {
@@ -18,6 +20,7 @@ pub(super) struct Across {
     conversations: HashMap<ConversationId, Chat>,
     /// Users whose lists are full.
     full_lists: Vec<UserId>,
+    contacts: Contacts,
 }
 
 /// One conversation: its log's head, and what is known at its two users.
@@ -109,6 +112,23 @@ impl Across {
         side.device_last = side.device_last.max(device);
     }
 
+    pub fn add_relation(&mut self, conversation: ConversationId, relation: &Relation) {
+        self.contacts.add_relation(conversation, relation);
+    }
+
+    pub fn add_contact(&mut self, user: UserId, conversation: ConversationId, row: &Contact, is_full: bool) {
+        self.contacts.add_row(user, conversation, row, is_full);
+    }
+
+    pub fn add_contact_outbox(
+        &mut self,
+        user: UserId,
+        conversation: ConversationId,
+        entry: &ContactOutboxEntry,
+    ) {
+        self.contacts.add_outbox(user, conversation, entry);
+    }
+
     /// Conversations with a log.
     pub fn conversations(&self) -> u64 {
         self.conversations.values().filter(|chat| chat.head.seq > 0).count() as u64
@@ -122,6 +142,7 @@ impl Across {
     pub fn finish(mut self, store_shards: u16, findings: &mut Findings) {
         assert!(store_shards.is_power_of_two() && store_shards <= SLOTS, "{store_shards} store shards");
         self.full_lists.sort_unstable();
+        self.contacts.finish(&self.accounts, findings);
         let mut slots: Vec<_> = self.slots.iter().collect();
         slots.sort();
         for (slot, store_shard) in slots {

@@ -11,6 +11,7 @@ use super::log::{LogCheck, Told};
 use super::{Findings, check_place, in_slot};
 use crate::body::{BodyHasher, body_hash};
 use crate::records::*;
+use crate::relation::Contact;
 
 /// Parts of a body in chunks.
 struct Long {
@@ -30,6 +31,8 @@ pub(super) struct SlotCheck {
     user_last: u32,
     /// The user whose list is being read, and the versions seen in it.
     list: Option<(UserId, HashSet<u64>)>,
+    /// The same of his list of contacts.
+    contacts: Option<(UserId, HashSet<u64>)>,
     /// What was told about conversations whose entries come later.
     told: HashMap<ConversationId, Told>,
     log: Option<LogCheck>,
@@ -45,6 +48,7 @@ impl SlotCheck {
             names: HashMap::new(),
             user_last: 0,
             list: None,
+            contacts: None,
             told: HashMap::new(),
             log: None,
             long: VecDeque::new(),
@@ -102,12 +106,18 @@ impl SlotCheck {
 
     /// Gives how many entries this user's list has so far.
     pub fn add_list_entry(&mut self, user: UserId, entry: ListEntry) -> Result<usize, String> {
-        let list = match &mut self.list {
-            Some((current, versions)) if *current == user => versions,
-            other => &mut other.insert((user, HashSet::new())).1,
-        };
+        let list = versions_of(&mut self.list, user);
         if entry.uver == 0 || !list.insert(entry.uver) {
             return Err(format!("version {} stands twice in the list of {user:?} or is 0", entry.uver));
+        }
+        Ok(list.len())
+    }
+
+    /// Gives how many rows this user's list of contacts has so far.
+    pub fn add_contact(&mut self, user: UserId, contact: &Contact) -> Result<usize, String> {
+        let list = versions_of(&mut self.contacts, user);
+        if !list.insert(contact.cver) {
+            return Err(format!("version {} stands twice in the contacts of {user:?}", contact.cver));
         }
         Ok(list.len())
     }
@@ -258,6 +268,14 @@ impl SlotCheck {
             findings.add(in_slot(self.slot, what));
         }
     }
+}
+
+/// The versions seen in the list of this user: the one being read, or a new one.
+fn versions_of(list: &mut Option<(UserId, HashSet<u64>)>, user: UserId) -> &mut HashSet<u64> {
+    if list.as_ref().is_none_or(|(current, _)| *current != user) {
+        *list = Some((user, HashSet::new()));
+    }
+    &mut list.as_mut().expect("set above").1
 }
 
 impl Long {

@@ -3,6 +3,7 @@ use wire::DeviceId;
 
 use super::*;
 use crate::kv::Row;
+use crate::relation::{ContactState, Tie, View};
 
 const STORE_SHARDS: u16 = 4;
 /// The body of seq 3, all sevens.
@@ -55,7 +56,18 @@ impl World {
         world.put(Key::Marks(chat, bob), &marks(5));
         world.listed(ann, 5);
         world.listed(bob, 5);
+        let relation = Relation { version: 2, tie: Tie::Contacts, ..Relation::default() };
+        world.put(Key::Relation(chat), &relation);
+        world.contact(ann, bob, |_| {});
+        world.contact(bob, ann, |_| {});
         world
+    }
+
+    fn contact(&mut self, user: UserId, other: UserId, change: impl FnOnce(&mut Contact)) {
+        let view = View { state: ContactState::Contact, ..View::default() };
+        let mut row = Contact { cver: 4, version: 2, view, ..Contact::default() };
+        change(&mut row);
+        self.put(Key::Contact(user, other), &row);
     }
 
     fn put(&mut self, key: Key, record: &impl Record) {
@@ -140,7 +152,7 @@ fn a_sound_store_has_no_findings() {
 #[test]
 fn each_inconsistency_is_found() {
     type Damage = fn(&mut World);
-    let cases: [(&str, Damage); 30] = [
+    let cases: [(&str, Damage); 37] = [
         ("seq 3 follows seq 1", |w| w.remove(&Key::Entry(w.chat, 2))),
         ("seq 2 follows seq 0", |w| w.remove(&Key::Entry(w.chat, 1))),
         ("ord 3 at seq 4", |w| w.entry(4, |entry| entry.ord = 3)),
@@ -186,6 +198,22 @@ fn each_inconsistency_is_found() {
             let other = ConversationId::private(w.ann, UserId(w.bob.0 + 1024)).unwrap();
             w.put(Key::List(w.ann, other), &ListEntry { uver: 9, digest: Digest::default() });
         }),
+        ("no row shows the relation", |w| w.remove(&Key::Contact(w.ann, w.bob))),
+        ("the row shows another relation", |w| {
+            w.contact(w.bob, w.ann, |row| row.view.state = ContactState::Asked);
+        }),
+        ("a row newer than the relation", |w| w.contact(w.bob, w.ann, |row| row.version = 3)),
+        ("a row without a relation", |w| w.remove(&Key::Relation(w.chat))),
+        ("a request beside a block", |w| {
+            let tie = Tie::Requested { by: 0 };
+            let relation = Relation { version: 2, tie, blocked: [false, true], ..Relation::default() };
+            w.put(Key::Relation(w.chat), &relation);
+        }),
+        ("stands twice in the contacts", |w| {
+            let other = UserId(w.bob.0 + 1024);
+            w.contact(w.ann, other, |row| (row.version, row.view) = (0, View::default()));
+        }),
+        ("a row without a version", |w| w.contact(w.ann, w.bob, |row| row.cver = 0)),
         ("is not in the table of names", |w| w.remove(&Key::Name("ann".into()))),
         ("who has no account of it", |w| w.remove(&Key::Account(w.ann))),
         ("only 0 were handed out", |w| w.remove(&Key::SlotState(w.ann.slot()))),
@@ -214,6 +242,12 @@ fn what_is_on_its_way_or_fell_out_of_a_full_list_is_fine() {
     let mut world = World::new();
     world.listed(world.bob, 4);
     world.put(Key::Outbox(world.bob, world.chat), &OutboxEntry { digest: digest(5) });
+    assert_eq!(world.check().0, [""; 0]);
+
+    let mut world = World::new();
+    let view = View { state: ContactState::Contact, ..View::default() };
+    world.contact(world.bob, world.ann, |row| (row.version, row.view.state) = (1, ContactState::Asked));
+    world.put(Key::ContactOutbox(world.bob, world.chat), &ContactOutboxEntry { version: 2, view });
     assert_eq!(world.check().0, [""; 0]);
 
     let mut world = World::new();
