@@ -10,4 +10,5 @@ mod pulls;
 mod sends;
 mod storm;
 mod syncs;
+mod unhurried;
 mod world;

@@ -2,8 +2,13 @@
 //!
 //! At most one batch per store shard is in flight; what changes meanwhile gathers in the next one. That is the group
 //! commit, it tunes itself, and a batch that the store refuses as full has nothing behind it that builds on it.
+//!
+//! A batch that nobody waits for waits a little itself: a change that only tidies up goes with the next change that
+//! somebody does wait for, and costs no sync of its own.
 
 use record::{Batch, CommitOutcome, Key, Ops, Record, StoreShardId};
+
+use crate::limits::{UNHURRIED_MS_MAX, UNHURRIED_OPS_MAX};
 
 /// A batch of one store shard: the one that will hold a change made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -16,6 +21,10 @@ struct Lane<W> {
     /// Bytes of the batch before: the next one is likely to need as much room.
     room: usize,
     waiting_for_building: Vec<W>,
+    /// When it goes though nobody is in a hurry. `None` before the end of its first turn.
+    due_ms: Option<u64>,
+    /// Somebody waits for it.
+    hurried: bool,
     in_flight: Option<u64>,
     waiting_for_in_flight: Vec<W>,
     /// The last number handed out.
@@ -29,6 +38,8 @@ impl<W> Default for Lane<W> {
             building: Ops::default(),
             room: 0,
             waiting_for_building: Vec::new(),
+            due_ms: None,
+            hurried: false,
             in_flight: None,
             waiting_for_in_flight: Vec::new(),
             number: 0,
@@ -90,6 +101,13 @@ impl<W> Commits<W> {
     /// Gives `waiter` back at once when `stamp` is on disk already; keeps it until then otherwise.
     pub fn wait(&mut self, store_shard: StoreShardId, stamp: Stamp, waiter: W) -> Option<W> {
         let lane = &mut self.lanes[store_shard.0 as usize];
+        lane.hurried |= stamp.0 == lane.number + 1;
+        self.wait_unhurried(store_shard, stamp, waiter)
+    }
+
+    /// The same for what may as well happen a little later: up to [`UNHURRIED_MS_MAX`].
+    pub fn wait_unhurried(&mut self, store_shard: StoreShardId, stamp: Stamp, waiter: W) -> Option<W> {
+        let lane = &mut self.lanes[store_shard.0 as usize];
         if lane.committed >= stamp.0 {
             return Some(waiter);
         }
@@ -114,13 +132,29 @@ impl<W> Commits<W> {
         })
     }
 
-    /// The batches that can go now. Called at the end of a turn.
-    pub fn take_batches(&mut self, mut hand_over: impl FnMut(Batch)) {
+    /// Nothing that is there now waits any longer.
+    pub fn hurry(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.hurried |= !lane.building.is_empty());
+    }
+
+    /// When a batch that nobody waits for goes, if there is one that could.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let could_go = self.lanes.iter().filter(|lane| lane.in_flight.is_none());
+        could_go.filter_map(|lane| lane.due_ms).min()
+    }
+
+    /// The batches that can go now; those that nobody waits for when they are due. Called at the end of a turn.
+    pub fn take_batches(&mut self, now_ms: u64, mut hand_over: impl FnMut(Batch)) {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.in_flight.is_some() || (lane.building.is_empty() && lane.waiting_for_building.is_empty())
-            {
+            if lane.building.is_empty() && lane.waiting_for_building.is_empty() {
                 continue;
             }
+            let due_ms = *lane.due_ms.get_or_insert(now_ms + UNHURRIED_MS_MAX);
+            let goes = lane.hurried || due_ms <= now_ms || lane.building.len() >= UNHURRIED_OPS_MAX;
+            if lane.in_flight.is_some() || !goes {
+                continue;
+            }
+            (lane.due_ms, lane.hurried) = (None, false);
             lane.number += 1;
             lane.in_flight = Some(lane.number);
             lane.waiting_for_in_flight = std::mem::take(&mut lane.waiting_for_building);
@@ -151,6 +185,7 @@ impl<W> Commits<W> {
                 // The number is used up without having been written; nobody waits for it any more.
                 lane.committed = number;
                 lane.building.clear();
+                (lane.due_ms, lane.hurried) = (None, false);
                 let mut waiters = std::mem::take(&mut lane.waiting_for_in_flight);
                 waiters.append(&mut lane.waiting_for_building);
                 Freed::Full(waiters)
@@ -178,7 +213,7 @@ mod tests {
 
     fn numbers(commits: &mut Commits<u32>) -> Vec<u64> {
         let mut numbers = Vec::new();
-        commits.take_batches(|batch| numbers.push(batch.number));
+        commits.take_batches(1_000, |batch| numbers.push(batch.number));
         numbers
     }
 
@@ -202,6 +237,33 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_waits_for_goes_with_the_next_or_when_it_is_due() {
+        let taken = |commits: &mut Commits<u32>, now_ms| {
+            let mut ops = Vec::new();
+            commits.take_batches(now_ms, |batch| ops.push(batch.ops.len()));
+            ops
+        };
+        let mut commits = Commits::new(1, 1);
+        let first = change(&mut commits);
+        assert_eq!(commits.wait_unhurried(S, first, 1), None);
+        assert!(taken(&mut commits, 1_000).is_empty());
+        assert_eq!(commits.next_deadline(), Some(1_000 + UNHURRIED_MS_MAX));
+        assert!(taken(&mut commits, 1_000 + UNHURRIED_MS_MAX - 1).is_empty());
+        assert_eq!(taken(&mut commits, 1_000 + UNHURRIED_MS_MAX), [1]);
+        assert_eq!(commits.next_deadline(), None);
+        commits.handle_outcome(S, 1, CommitOutcome::Committed);
+        change(&mut commits);
+        assert!(taken(&mut commits, 2_000).is_empty());
+        let second = change(&mut commits);
+        commits.wait(S, second, 2);
+        assert_eq!(taken(&mut commits, 2_000), [2], "together with what somebody waits for");
+        (0..UNHURRIED_OPS_MAX).for_each(|_| drop(change(&mut commits)));
+        assert!(taken(&mut commits, 9_000).is_empty(), "one batch in flight at a time");
+        commits.handle_outcome(S, 2, CommitOutcome::Committed);
+        assert_eq!(taken(&mut commits, 2_000), [UNHURRIED_OPS_MAX], "too many to wait");
+    }
+
+    #[test]
     fn a_full_disk_takes_along_what_builds_on_the_refused_batch() {
         let mut commits = Commits::new(1, 1);
         let first = change(&mut commits);
@@ -212,7 +274,8 @@ mod tests {
         let freed = commits.handle_outcome(S, 1, CommitOutcome::Full);
         assert!(matches!(freed, Freed::Full(list) if list == [1, 2]));
         assert!(commits.is_idle());
-        assert_eq!(change(&mut commits), Stamp(2));
+        let third = change(&mut commits);
+        assert_eq!((third, commits.wait(S, third, 3)), (Stamp(2), None));
         assert_eq!(numbers(&mut commits), [2]);
     }
 }

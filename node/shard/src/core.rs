@@ -244,6 +244,18 @@ impl Core {
         }
     }
 
+    /// The same for what may as well happen a little later.
+    pub fn after_unhurried(&mut self, slot: Slot, stamp: Stamp, after: After) {
+        let store_shard = self.store_shard(slot);
+        let ready = self.commits.wait_unhurried(store_shard, stamp, after);
+        assert!(ready.is_none(), "what a concern wrote a moment ago cannot be on disk");
+    }
+
+    /// Whether rows of both slots go with the same batches.
+    pub fn share_batches(&self, one: Slot, other: Slot) -> bool {
+        self.home(one) == self.home(other) && self.store_shard(one) == self.store_shard(other)
+    }
+
     /// Carries out what needs no state of a concern; gives the rest back.
     pub fn release(&mut self, after: After) -> Option<After> {
         match after {

@@ -88,7 +88,12 @@ impl Shard {
 
     /// When [`Input::Tick`] is due at the latest, in `Now::mono_ms`.
     pub fn next_deadline(&self) -> Option<u64> {
-        let deadlines = [self.connections.next_deadline(), self.core.full_deadline()];
+        let deadlines = [
+            self.connections.next_deadline(),
+            self.core.full_deadline(),
+            self.core.commits.next_deadline(),
+            self.lists.next_deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -314,7 +319,10 @@ impl Shard {
         }
         let core = &mut self.core;
         let (effects, batches) = (&mut core.effects, &mut core.counters.batches);
-        core.commits.take_batches(|batch| {
+        if core.stopping {
+            core.commits.hurry();
+        }
+        core.commits.take_batches(core.now.mono_ms, |batch| {
             *batches += 1;
             effects.push(Effect::Commit(batch));
         });

@@ -108,12 +108,19 @@ pub const LISTED_USERS_MAX: u32 = 256;
 pub const LISTED_SLOTS_PER_LOAD_MAX: usize = 64;
 /// Requests of the operator that wait for a load.
 pub const LISTINGS_MAX: usize = 16;
+/// Milliseconds that a change waits at most which nobody waits for: it goes with the next one that somebody waits for.
+pub const UNHURRIED_MS_MAX: u64 = 50;
+/// So many changes that nobody waits for do not wait any longer.
+pub const UNHURRIED_OPS_MAX: usize = 1_024;
+/// Milliseconds for which changes of a list gather before they are merged into it; a `Sync` does not wait for that.
+pub const MERGE_MS_MAX: u64 = 50;
 /// Operations in one turn's batch to one store shard; more wait for the next.
 pub const BATCH_OPS_MAX: usize = 16_384;
 
 const _: () = assert!(SESSIONS_PER_USER_MAX < DEVICES_MAX);
 const _: () = assert!(LIST_ENTRIES_MAX <= LIST_ENTRIES_CACHED_MAX);
 const _: () = assert!(wire::limits::SYNC_CHANGES_MAX as usize <= LIST_ENTRIES_MAX);
+const _: () = assert!(UNHURRIED_OPS_MAX < BATCH_OPS_MAX);
 const _: () = assert!(CREDIT_STEP > 0 && CREDIT_STEP * 2 <= DELIVERY_CREDITS);
 const _: () = assert!(wire::limits::WINDOW_MAX as usize <= QUEUED_PER_KEY_MAX);
 const _: () = assert!((wire::limits::WINDOW_MAX as usize) < REMEMBERED_SENDS_MAX);

@@ -15,7 +15,7 @@ use wire::{ConversationId, ShardAddress, UserId};
 
 use crate::cache::{Candidate, UseOrder};
 use crate::core::Core;
-use crate::limits::{LIST_ENTRIES_CACHED_MAX, LISTS_CACHED_MAX, QUEUED_PER_KEY_MAX};
+use crate::limits::{LIST_ENTRIES_CACHED_MAX, LISTS_CACHED_MAX, MERGE_MS_MAX, QUEUED_PER_KEY_MAX};
 use crate::mesh::{Changed, SessionPlace};
 use crate::stats::TableStats;
 
@@ -71,6 +71,10 @@ pub(crate) struct Lists {
     order: UseOrder<UserId>,
     /// Lists with changes to merge, or to be read.
     touched: Vec<UserId>,
+    /// When they are looked at; `None` while there are none, or before the end of the turn that touched the first.
+    due_ms: Option<u64>,
+    /// They are looked at in each turn: some could not be read or written yet.
+    retries: bool,
     /// Entries of all lists in memory.
     entries: usize,
     cached_max: usize,
@@ -83,6 +87,8 @@ impl Lists {
             held: AHashMap::with_hasher(core.rng.hasher()),
             order: UseOrder::default(),
             touched: Vec::new(),
+            due_ms: None,
+            retries: false,
             entries: 0,
             cached_max: LISTS_CACHED_MAX,
             pushes: Pushes::new(core),
@@ -112,6 +118,7 @@ impl Lists {
             let held = self.hold(core, user);
             held.arrived.push(Arrived { conversation, digest, change, from });
             self.touch(user);
+            self.read(core, user);
         }
     }
 
@@ -120,8 +127,25 @@ impl Lists {
         self.pushes.handle_credit(core);
     }
 
-    /// Merges what arrived in this turn and reads the lists that are wanted.
+    /// When changes that gathered are merged, if there are any.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.due_ms.filter(|_| !self.retries)
+    }
+
+    /// Merges what arrived, when it has gathered for a while, and reads lists that could not be read before.
     pub fn end_turn(&mut self, core: &mut Core) {
+        if !self.touched.is_empty() {
+            let due_ms = *self.due_ms.get_or_insert(core.now.mono_ms + MERGE_MS_MAX);
+            if self.retries || core.stopping || due_ms <= core.now.mono_ms {
+                self.look_at_touched(core);
+            }
+        }
+        self.evict(core);
+        core.counters.lists = self.held.len() as u64;
+    }
+
+    fn look_at_touched(&mut self, core: &mut Core) {
+        (self.due_ms, self.retries) = (None, false);
         for user in std::mem::take(&mut self.touched) {
             let held = self.held.get_mut(&user).expect("a touched list is held");
             let done = match held.phase {
@@ -139,10 +163,9 @@ impl Lists {
             held.touched = !done;
             if !done {
                 self.touched.push(user);
+                self.retries = true;
             }
         }
-        self.evict(core);
-        core.counters.lists = self.held.len() as u64;
     }
 
     /// A batch of this store shard was not written: lists are read anew when they are needed.
@@ -178,7 +201,21 @@ impl Lists {
         held
     }
 
-    /// The end of the turn looks at this list.
+    /// Reads a list that is not in memory; where that cannot be now, the end of the turn tries again.
+    fn read(&mut self, core: &mut Core, user: UserId) {
+        let held = self.held.get_mut(&user).expect("only a list that is held is read");
+        if held.phase != Phase::Unloaded {
+            return;
+        }
+        if load::begin(core, user, None) {
+            held.phase = Phase::Loading;
+        } else {
+            self.touch(user);
+            self.retries = true;
+        }
+    }
+
+    /// The end of a turn looks at this list.
     fn touch(&mut self, user: UserId) {
         let held = self.held.get_mut(&user).expect("only a list that is held is touched");
         if !std::mem::replace(&mut held.touched, true) {
@@ -210,6 +247,7 @@ impl Lists {
 
     pub fn check_invariants(&self, core: &Core) {
         assert_eq!(self.order.len(), self.held.len());
+        assert!(self.due_ms.is_none() || !self.touched.is_empty());
         assert_eq!(self.touched.len(), self.held.values().filter(|held| held.touched).count());
         let mut entries = 0;
         for (user, held) in &self.held {

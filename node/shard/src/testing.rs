@@ -315,7 +315,8 @@ impl World {
         self.carry_out(shard, effects);
     }
 
-    /// Lets everything happen that can happen without time passing.
+    /// Lets everything happen that can happen without time passing, but for the moment after which what is in no hurry
+    /// happens.
     pub fn run(&mut self) {
         for _ in 0..10_000 {
             let mut is_quiet = !self.deliver();
@@ -324,11 +325,19 @@ impl World {
             }
             is_quiet &= self.hold_mesh || self.mesh.is_empty();
             is_quiet &= !self.commit() && !self.load();
-            if is_quiet {
+            if is_quiet && !self.pass_time() {
                 return;
             }
         }
         panic!("the world does not come to rest");
+    }
+
+    /// Until something that is in no hurry is due; false when there is nothing.
+    fn pass_time(&mut self) -> bool {
+        let due = |shard: &Shard| [shard.core.commits.next_deadline(), shard.lists.next_deadline()];
+        let Some(due_ms) = self.shards.iter().flat_map(due).flatten().min() else { return false };
+        self.now.mono_ms = self.now.mono_ms.max(due_ms);
+        true
     }
 
     /// Frames of clients, connections that move, and the mesh.

@@ -48,6 +48,7 @@ pub(super) struct World {
     pub loads_held: bool,
     pub commits_held: bool,
     pub mesh_held: bool,
+    pub time_held: bool,
     /// The store says that it is full.
     pub full: bool,
     pub batches: u64,
@@ -81,6 +82,7 @@ impl World {
             loads_held: false,
             commits_held: false,
             mesh_held: false,
+            time_held: false,
             full: false,
             batches: 0,
             cached_max: 2_000,
@@ -308,10 +310,19 @@ impl World {
             self.take_load(0);
         } else if !self.turns() {
             if self.commits_held || self.commits.is_empty() {
-                return false;
+                return self.pass_time();
             }
             self.take_commit(0);
         }
+        true
+    }
+
+    /// Until something that is in no hurry is due; false when there is nothing.
+    fn pass_time(&mut self) -> bool {
+        let due = |unit: &Unit| [unit.core.commits.next_deadline(), unit.lists.next_deadline()];
+        let due_ms = self.units.iter().flat_map(due).flatten().min();
+        let Some(due_ms) = due_ms.filter(|_| !self.time_held) else { return false };
+        self.now.mono_ms = self.now.mono_ms.max(due_ms);
         true
     }
 
@@ -463,7 +474,7 @@ impl Unit {
         self.conversations.end_turn(core, &mut self.lists);
         self.lists.end_turn(core);
         let (effects, node) = (&mut core.effects, core.address.node);
-        core.commits.take_batches(|batch| effects.push(Effect::Commit(batch)));
+        core.commits.take_batches(core.now.mono_ms, |batch| effects.push(Effect::Commit(batch)));
         core.lanes.credits_to_tell(true, |shard, taken| {
             let (to, frame) = (ShardAddress { node, shard }, MeshFrame::Credit { taken });
             effects.push(Effect::Mesh { to, lane: Lane::Control, frame });

@@ -81,8 +81,8 @@ fn close_turn(
             core.put(&Key::Marks(id, user), &conversation.marks[side]);
         }
         let digest = conversation.digest(side);
-        // A user of the same slot has his list in the same batch, if it is in memory.
-        if user.slot() != id.slot() || !lists.change(core, user, id, digest) {
+        // His list is in the same batch where that can be, if it is in memory.
+        if !core.share_batches(user.slot(), id.slot()) || !lists.change(core, user, id, digest) {
             changes[side] = common.outbox.note(core, user, id, digest);
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct Written {
 }
 
 impl Lists {
-    /// Writes a change with the very batch of its entry, for a user of the conversation's slot. False when his list is not
+    /// Writes a change with the very batch of its entry, for a user whose rows go with that. False when his list is not
     /// in memory: then the change takes the way by the outbox.
     pub fn change(
         &mut self,
@@ -83,7 +83,8 @@ pub(super) fn merge_arrived(core: &mut Core, user: UserId, held: &mut Held, entr
         tell(core, user, &arrived);
     } else {
         let owed = std::mem::take(&mut held.owed);
-        core.after(user.slot(), held.list.stamp, After::List(Written { user, changes: arrived, owed }));
+        let written = Written { user, changes: arrived, owed };
+        core.after_unhurried(user.slot(), held.list.stamp, After::List(written));
     }
     true
 }

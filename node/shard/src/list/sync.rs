@@ -12,7 +12,7 @@ use crate::mesh::Caller;
 
 use super::merge::merge_arrived;
 use super::state::List;
-use super::{Held, Lists, Phase, load};
+use super::{Held, Lists, Phase};
 
 /// When to try again what was refused for want of room.
 const BUSY_RETRY_MS: u32 = 200;
@@ -42,15 +42,9 @@ impl Lists {
         if held.syncs.len() >= QUEUED_PER_KEY_MAX {
             return core.refuse_caller(caller, Refusal::Busy, 0, BUSY_RETRY_MS);
         }
+        // Until it is read the command waits in its place.
         held.syncs.push_back(sync);
-        if held.phase == Phase::Unloaded {
-            if load::begin(core, user, None) {
-                held.phase = Phase::Loading;
-            } else {
-                // The end of this turn tries again, and of the next ones: the command waits in its place.
-                self.touch(user);
-            }
-        }
+        self.read(core, user);
     }
 }
 
