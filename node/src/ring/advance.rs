@@ -146,7 +146,7 @@ impl Connections {
         self.counters.left += 1;
         let hand = Hand {
             socket: connection.socket,
-            peer: connection.peer,
+            peer: connection.peer.into(),
             listener: connection.listener,
             identity: connection.identity,
             tls: connection.tls,

@@ -13,7 +13,7 @@ use io_uring::types::BufRingEntry;
 /// The id of the one buffer group of a ring.
 pub(super) const GROUP: u16 = 1;
 
-/// Anonymous pages of our own; page-aligned, zeroed.
+/// Anonymous pages of our own; page-aligned, zeroed, in memory from the start.
 struct Pages {
     start: NonNull<u8>,
     bytes: usize,
@@ -22,7 +22,7 @@ struct Pages {
 impl Pages {
     fn new(bytes: usize) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches no memory of ours.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {
@@ -61,6 +61,7 @@ impl Buffers {
         assert!(entries.is_power_of_two(), "{entries} buffers: not a power of two");
         assert!(buffer_bytes > 0);
         let ring = Pages::new(entries as usize * size_of::<BufRingEntry>())?;
+        // The kernel takes the buffers in turn, so all of them are soon in use however few connections there are.
         let memory = Pages::new(entries as usize * buffer_bytes as usize)?;
         let mut buffers = Self { ring, memory, entries, buffer_bytes, tail: 0, returned: 0, free: 0 };
         for buffer in 0..entries {

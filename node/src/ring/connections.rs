@@ -119,7 +119,7 @@ impl Connections {
     pub fn info(&self, id: ConnectionId) -> Option<ConnectionInfo> {
         let connection = self.open_connection(id)?;
         Some(ConnectionInfo {
-            peer: connection.peer,
+            peer: connection.peer.into(),
             listener: connection.listener,
             identity: connection.identity.clone(),
             bytes_received: connection.bytes_received,
@@ -298,7 +298,7 @@ impl Connections {
             listener,
             frame_bytes_max: self.limits.frame_bytes_max,
             deadline: 0,
-            peer,
+            peer: peer.into(),
             bytes_received: 0,
             identity: None,
             tls: None,
@@ -326,7 +326,7 @@ impl Connections {
         let Some(connection) = self.at(index) else { return };
         if std::mem::replace(&mut connection.shaking, false) {
             let peer = connection.peer;
-            self.handshakes.leave(peer);
+            self.handshakes.leave(peer.into());
         }
     }
 

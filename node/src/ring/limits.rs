@@ -61,8 +61,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            buffers: 1024,
-            buffer_bytes: 2048,
+            buffers: 512,
+            buffer_bytes: 4096, // a window of short messages comes in one piece
             submission_entries: 512,
             completion_entries: 4096,
             completions_per_turn: 1024,
@@ -74,7 +74,7 @@ impl Default for Limits {
             push_bytes_max: 256 * 1024,
             reply_bytes_max: 4 * 1024 * 1024,
             flight_bytes_max: 64 * 1024,
-            unread_bytes_max: 1024 * 2048 + 1024 * 1024,
+            unread_bytes_max: 512 * 4096 + 1024 * 1024,
             copy_bytes_max: 1024,
             write_stall_max: Duration::from_secs(30),
             handshakes_max: 10_000,
