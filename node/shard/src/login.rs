@@ -363,6 +363,8 @@ impl Logins {
                         SessionPlace { shard: reply_to, connection, session: *session, device: *device };
                     let ended = self.sessions.open(*user, place);
                     end_sessions(core, &ended);
+                    // Whoever is in needs his account rarely: idle sessions keep none in memory.
+                    self.accounts.release(user, |stamp| core.is_committed(user.slot(), stamp));
                 }
                 core.control(reply_to, MeshFrame::LoginReply { connection, reply });
             }

@@ -70,6 +70,15 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         }
     }
 
+    /// Drops a record that is not needed soon, if its last change is on disk.
+    pub fn release(&mut self, key: &K, is_committed: impl Fn(Stamp) -> bool) {
+        if self.map.get(key).is_some_and(|cached| is_committed(cached.stamp))
+            && let Some(cached) = self.map.remove(key)
+        {
+            self.by_use.remove(&cached.used);
+        }
+    }
+
     /// Drops those whose key is like that.
     pub fn forget(&mut self, is_like: impl Fn(&K) -> bool) {
         self.map.retain(|key, _| !is_like(key));
@@ -107,5 +116,17 @@ mod tests {
         cache.forget(|key| *key == 1);
         cache.check_invariants();
         assert_eq!(cache.find(&1), None);
+    }
+
+    #[test]
+    fn only_a_record_that_is_on_disk_is_released() {
+        let mut cache = Cache::new(&mut Rng::new([1; 32]), 3);
+        let committed = |stamp: Stamp| stamp <= Stamp(4);
+        cache.put(1, "dirty", Stamp(5), |_, stamp| committed(stamp));
+        cache.put(2, "two", Stamp(4), |_, stamp| committed(stamp));
+        (1..=3).for_each(|key| cache.release(&key, committed));
+        cache.check_invariants();
+        assert_eq!(cache.find(&1), Some((&"dirty", Stamp(5))));
+        assert_eq!(cache.find(&2), None);
     }
 }
