@@ -20,7 +20,7 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 const QUIET_SHARE: f64 = 0.02;
 const QUIET_STEP: Duration = Duration::from_millis(100);
 /// How long work that was put off, such as compaction, is waited for.
-const QUIET_MAX: Duration = Duration::from_secs(20);
+const QUIET_MAX: Duration = Duration::from_secs(60);
 /// What every node under test is started with: limits that only a bench meets, and sessions that outlive other rounds.
 const NODE_ARGUMENTS: &[&str] = &[
     "--register",

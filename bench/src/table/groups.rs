@@ -1,5 +1,6 @@
 //! What the rows need, measured in groups: the rounds of a group are interleaved.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -79,7 +80,9 @@ fn half_rate(options: &Options, pairs: SharedPairs, rate: f64) -> Result<Vec<Run
     let length = rounds(options).length();
     let trial = pairs.borrow_mut().round(Mode::Rate(rate), Span::Time(Duration::from_secs(1)))?;
     let bytes = trial.values.get("bytes_per_commit").copied().unwrap_or(COMMIT_BYTES_UNKNOWN);
-    let folder = pairs.borrow().server.data.clone().unwrap_or_else(std::env::temp_dir);
+    // On the node's disk, beside its data.
+    let data = pairs.borrow().server.data.clone();
+    let folder = data.as_deref().and_then(Path::parent).map_or_else(std::env::temp_dir, Path::to_owned);
     let sync = SyncOptions { bytes: bytes.max(1.0) as usize, file: FileKind::Overwritten, per_s: None };
     let mut scenarios: Vec<Box<dyn Scenario>> = vec![
         Box::new(HalfRate(Direct { pairs, mode: Mode::Rate(rate), length, tls: false })),

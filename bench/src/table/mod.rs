@@ -68,7 +68,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=19_000))]
     few: u32,
     /// Users of the login storms
-    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
     logins: u32,
     /// Messages of stored
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
