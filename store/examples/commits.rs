@@ -117,10 +117,10 @@ fn measure(messages: u64, group: u64, pairs: u64, mut commit: impl FnMut([Ops; 2
         commit(groups);
         commit_us.push(begun.elapsed().as_micros() as u64);
     }
-    let own = "commits";
+    let own = fs::read_to_string("/proc/self/comm").expect("Linux");
     let per_message = |(name, nanos): (String, u64)| {
         let nanos = nanos - before.get(&name).copied().unwrap_or(0);
-        (name != own && nanos > 0).then(|| (name, nanos as f64 / messages as f64))
+        (name != own.trim() && nanos > 0).then(|| (name, nanos as f64 / messages as f64))
     };
     let threads = thread_times().into_iter().filter_map(per_message).collect();
     commit_us.sort_unstable();
@@ -217,6 +217,9 @@ fn through_fjall(dir: &Path, messages: u64, group: u64, pairs: u64) -> Outcome {
     outcome
 }
 
+/// Folder, messages, messages per group, pairs.
+type Way = fn(&Path, u64, u64, u64) -> Outcome;
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut next = |default| arguments.next().map_or(default, |text| text.parse().expect("a number"));
@@ -224,8 +227,7 @@ fn main() {
     let only = arguments.next();
     println!("{messages} messages in groups of {group}, {pairs} pairs, {STORE_SHARDS} store shards");
     for _ in 0..rounds {
-        let paths: [(&str, fn(&Path, u64, u64, u64) -> Outcome); 2] =
-            [("log", through_log), ("fjall", through_fjall)];
+        let paths: [(&str, Way); 2] = [("log", through_log), ("fjall", through_fjall)];
         for (name, path) in
             paths.into_iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name))
         {

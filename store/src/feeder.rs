@@ -27,6 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// If there is no room for a segment, when to try again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
+/// Rows that are fetched from memory at a time.
+const ROWS_FETCHED: usize = 16;
 /// How many more rows than deletes are looked at in fjall to see which deletes it needs.
 const ROWS_LOOKED_AT_MORE: usize = 64;
 
@@ -85,8 +87,13 @@ impl Feeder {
         let unneeded = self.unneeded_deletes(&merged)?;
         let mut rows = 0;
         let needed = (0..merged.len()).filter(|index| !unneeded.contains(index));
+        let mut fetched = 0;
         let counted = needed.map(|index| {
             rows += 1;
+            if index >= fetched {
+                fetched = index + ROWS_FETCHED;
+                merged.fetch(index..fetched);
+            }
             merged.row(index)
         });
         self.database.feed(counted, Stamp { number: frozen.up_to, tag: self.tag })?;

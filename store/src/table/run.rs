@@ -183,6 +183,18 @@ impl<'a> Merged<'a> {
         let (run, place) = self.places[index];
         place.row(&self.runs[run as usize].bytes)
     }
+
+    /// Has the processor fetch rows that are soon looked at. They lie scattered, and to wait for one after the other
+    /// takes a quarter of all a feed takes; these reads do not wait for each other.
+    pub(crate) fn fetch(&self, rows: Range<usize>) {
+        let last = self.places.len().min(rows.end);
+        let mut touched = 0;
+        for (run, place) in &self.places[rows.start.min(last)..last] {
+            let row = place.encoded(&self.runs[*run as usize].bytes);
+            touched ^= row.iter().step_by(64).fold(row[row.len() - 1], |touched, byte| touched ^ byte);
+        }
+        std::hint::black_box(touched);
+    }
 }
 
 #[cfg(test)]
