@@ -109,6 +109,10 @@ impl Server {
         let mut command = Command::new(&program);
         command.arg("--data").arg(&data);
         command.args([listen, &address.to_string(), "--cores", &options.server_cores, "--log", "warn"]);
+        if !options.node_arg.iter().any(|argument| argument.starts_with("--admin-http")) {
+            // Several nodes stand side by side, and there is one default port.
+            command.args(["--admin-http", "off"]);
+        }
         command.args(NODE_ARGUMENTS).args(more).args(&options.node_arg);
         let mut server = Self::spawn(command, address, folder)?;
         server.data = Some(data);

@@ -67,6 +67,14 @@ impl Storm {
     }
 }
 
+/// Why a round's rate may be that of the load and not of the server.
+pub fn doubt(round: &Round) -> Option<String> {
+    let share = round.values.get("load_cpu_share").copied().unwrap_or(0.0);
+    (share > measure::LOAD_SHARE_MAX).then(|| {
+        "the load was the bottleneck: rate and latency are its own, cost per session holds".to_owned()
+    })
+}
+
 /// How many of these rising times fall into each step, per second.
 fn per_step(at_ns: &[u64]) -> Vec<Point> {
     let steps = at_ns.last().map_or(0, |last| last / STEP_NS + 1);

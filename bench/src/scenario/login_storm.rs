@@ -7,7 +7,7 @@ use super::{Scenario, interleave, parameters};
 use crate::driver::{Entrance, Pace};
 use crate::options::NodeOptions;
 use crate::report::model::{Round, Run, Subject};
-use crate::storm::Storm;
+use crate::storm::{Storm, doubt};
 
 #[derive(Args, Debug, Clone)]
 pub struct Options {
@@ -69,6 +69,10 @@ impl Scenario for LoginStorm {
         let round = self.storm.round(&mark, arrivals, "login")?;
         self.storm.scatter()?;
         Ok(round)
+    }
+
+    fn doubt(&self, round: &Round) -> Option<String> {
+        doubt(round)
     }
 }
 

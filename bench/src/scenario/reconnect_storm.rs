@@ -7,7 +7,7 @@ use super::{Scenario, interleave, parameters};
 use crate::driver::{Entrance, Pace};
 use crate::options::NodeOptions;
 use crate::report::model::{Round, Run, Subject};
-use crate::storm::Storm;
+use crate::storm::{Storm, doubt};
 
 #[derive(Args, Debug, Clone)]
 pub struct Options {
@@ -65,6 +65,10 @@ impl Scenario for ReconnectStorm {
         let mut round = self.storm.round(&mark, arrivals, "reconnect")?;
         round.values.insert("all_back_s".to_owned(), elapsed.as_secs_f64());
         Ok(round)
+    }
+
+    fn doubt(&self, round: &Round) -> Option<String> {
+        doubt(round)
     }
 }
 
