@@ -9,21 +9,31 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use record::kv::StoreShardId;
-use rustix::process::{getpriority_process, setpriority_process};
 
 use crate::database::Database;
 use crate::poison::Poison;
+use crate::priority::Priority;
 use crate::stats::{ShardCounters, micros};
 use crate::table::Table;
 
-/// How much the compactor yields to the threads that somebody waits for, as in `nice`.
-const NICENESS: i32 = 5;
+/// How much the compactor yields to the threads that somebody waits for.
+const NICENESS: i32 = 15;
+/// With so many sorted runs in fjall's first level it does not yield any more: the feeder will soon have to wait.
+const LEVEL0_RUNS_URGENT: usize = 24;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CompactorSignal {
     state: Mutex<State>,
     wanted: Condvar,
     progress: Condvar,
+    priority: Priority,
+}
+
+impl Default for CompactorSignal {
+    fn default() -> Self {
+        let state = Mutex::default();
+        Self { state, wanted: Condvar::new(), progress: Condvar::new(), priority: Priority::new(NICENESS) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +43,11 @@ struct State {
 }
 
 impl CompactorSignal {
-    pub(crate) fn wake(&self) {
+    /// There may be something to merge.
+    pub(crate) fn wake(&self, level0_runs: usize) {
+        if level0_runs >= LEVEL0_RUNS_URGENT {
+            self.priority.raise();
+        }
         self.lock().wanted = true;
         self.wanted.notify_one();
     }
@@ -82,7 +96,7 @@ pub(crate) struct Compactor {
 impl Compactor {
     /// Until the signal is closed or something fails.
     pub(crate) fn run(self) {
-        yield_to_others();
+        self.signal.priority.begin();
         while self.signal.wait() {
             while !self.signal.is_closing() {
                 let begun = Instant::now();
@@ -91,6 +105,9 @@ impl Compactor {
                         self.counters.compactions.fetch_add(1, Relaxed);
                         self.counters.compaction_us_sum.fetch_add(micros(begun.elapsed()), Relaxed);
                         self.signal.progress.notify_one();
+                        if self.database.level0_runs() < LEVEL0_RUNS_URGENT {
+                            self.signal.priority.lower();
+                        }
                     }
                     Ok(false) => break,
                     Err(failure) => {
@@ -102,13 +119,5 @@ impl Compactor {
                 }
             }
         }
-    }
-}
-
-/// The priority is the thread's own on Linux. Without the right to change it, nothing is lost but smoothness.
-fn yield_to_others() {
-    let lowered = getpriority_process(None).and_then(|now| setpriority_process(None, now + NICENESS));
-    if let Err(e) = lowered {
-        tracing::debug!(error = %e, "the compactor runs at normal priority");
     }
 }

@@ -15,10 +15,12 @@ use record::kv::KEY_LEN_MAX;
 
 use crate::options::Tuning;
 
-/// Sorted runs in level 0 that are merged into the level below at a time.
-pub(crate) const LEVEL0_RUNS_MERGED: u8 = 8;
-/// Length of a table file below level 0.
-const TABLE_BYTES: u64 = 32 * 1024 * 1024;
+/// Sorted runs in level 0 that are merged into the level below at a time: the more, the less often the rows there are
+/// written again, and the more a read has to look at.
+const LEVEL0_RUNS_MERGED: u8 = 16;
+/// Length of a table file below level 0. Level 1 may be so many of them as runs are merged; only then is there a level
+/// below it, and one more time that each row is written.
+const TABLE_BYTES: u64 = 64 * 1024 * 1024;
 /// Key of the row that says which commit a database holds everything up to. Longer than any key may be and behind all
 /// of them, so that it can be in one batch with the rows and no query ever meets it.
 const FED_KEY: [u8; KEY_LEN_MAX + 1] = [0xff; KEY_LEN_MAX + 1];

@@ -21,7 +21,7 @@ use crate::table::{Frozen, Merged, Table, Work};
 
 /// With so many sorted runs in fjall's first level the feeder waits for the compactor: reads would get slow, and the
 /// table's bound then slows down the commits.
-const LEVEL0_RUNS_MAX: usize = 24;
+const LEVEL0_RUNS_MAX: usize = 32;
 /// How often it looks whether the store is closing while it waits for that.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// If there is no room for a segment, when to try again.
@@ -46,6 +46,7 @@ pub(crate) struct Feeder {
 impl Feeder {
     /// Until the table is closed or something fails.
     pub(crate) fn run(self) {
+        self.table.feeder.begin();
         self.prepare_segment();
         loop {
             match self.table.wait_for_work() {
@@ -63,7 +64,7 @@ impl Feeder {
                     }
                     drop(frozen);
                     self.table.on_fed();
-                    self.compactor.wake();
+                    self.compactor.wake(self.database.level0_runs());
                 }
             }
             self.counters.log_bytes.store(self.log.bytes(), Relaxed);

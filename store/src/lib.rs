@@ -18,8 +18,8 @@
 //! | name | number | does |
 //! |---|---|---|
 //! | `store-NN` | one per store shard | the committer: all that waits becomes one commit and one sync |
-//! | `store-feed-NN` | one per store shard | moves rows from memory to fjall, makes log segments ready |
-//! | `store-merge-NN` | one per store shard | compacts fjall's tables, at a lower priority |
+//! | `store-feed-NN` | one per store shard | moves rows from memory to fjall, makes log segments ready; yields to others while it keeps up |
+//! | `store-merge-NN` | one per store shard | compacts fjall's tables; yields to others while it keeps up |
 //! | `store-read-NN` | `read_threads` | answer loads, and may wait for the disk |
 //! | `store-keeper` | one | writes the marks, at most twice a second and not at all when idle |
 //!
@@ -47,6 +47,7 @@ pub mod memory;
 mod opening;
 mod options;
 mod poison;
+mod priority;
 mod query;
 mod queue;
 mod reader;

@@ -153,7 +153,7 @@ impl Opening {
             let feeder = Feeder { shard, tag, database, table, log, compactor: feeding, poison, counters };
             let feeder = placed(options, move || feeder.run());
             threads.feeders.push(spawn(format!("store-feed-{:02}", shard.0), feeder));
-            signal.wake();
+            signal.wake(0);
             compactors.push(signal);
         }
         let signal = self.keeper.clone();

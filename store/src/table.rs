@@ -17,6 +17,8 @@ use std::time::Duration;
 pub(crate) use overlay::Overlay;
 pub(crate) use run::{Merged, Run};
 
+use crate::priority::Priority;
+
 /// How far the active runs may grow beyond the freezing point while the feeder is busy.
 pub(crate) const GROWTH_MAX: u64 = 2;
 /// Frozen and active, each up to its most.
@@ -30,6 +32,8 @@ const RUNS_MAX: usize = 256;
 const MERGE_RUNS: usize = 8;
 /// Runs below one of these sizes are of its class. Larger ones wait for the feeder, since a merge delays a commit.
 const MERGE_CLASSES_BYTES: [u64; 3] = [4 * 1024, 32 * 1024, 128 * 1024];
+/// How much the feeder yields to the threads that somebody waits for.
+const FEEDER_NICENESS: i32 = 10;
 /// Without a commit for this long, what has gathered is fed, so that an idle node gives its memory back.
 pub(crate) const IDLE_FEED_AFTER: Duration = Duration::from_secs(20);
 /// But not what is less than this part of the freezing point: little memory is won, and fjall would have to merge
@@ -61,6 +65,8 @@ pub(crate) struct Table {
     work: Condvar,
     /// The committer may go on.
     room: Condvar,
+    /// Of the feeder's thread. It yields to others while it keeps up with the commits.
+    pub(crate) feeder: Priority,
     freeze_bytes: u64,
 }
 
@@ -86,7 +92,8 @@ impl Table {
     pub(crate) fn new(freeze_bytes: u64, runs: Vec<Arc<Run>>, last: u64) -> Self {
         let active_bytes = runs.iter().map(|run| run.memory_bytes()).sum();
         let state = State { active: Arc::new(runs), active_bytes, last, ..State::default() };
-        Self { state: Mutex::new(state), work: Condvar::new(), room: Condvar::new(), freeze_bytes }
+        let feeder = Priority::new(FEEDER_NICENESS);
+        Self { state: Mutex::new(state), work: Condvar::new(), room: Condvar::new(), feeder, freeze_bytes }
     }
 
     /// Waits until the next commit's rows have room. True if it had to.
@@ -117,6 +124,7 @@ impl Table {
         let full = state.active_bytes >= self.freeze_bytes
             || state.active_log_bytes >= self.freeze_bytes * LOG_PER_FREEZE_MAX
             || state.active.len() >= RUNS_MAX;
+        let behind = full && state.frozen.is_some();
         if full {
             state.freeze();
         }
@@ -125,6 +133,9 @@ impl Table {
         drop(state);
         if wake {
             self.work.notify_one();
+        }
+        if behind {
+            self.feeder.raise();
         }
     }
 
@@ -176,8 +187,12 @@ impl Table {
         let mut state = self.lock();
         let frozen = state.frozen.take().expect("something was frozen");
         state.frozen_bytes = 0;
+        let behind = state.active_bytes >= self.freeze_bytes;
         drop(state);
         self.room.notify_one();
+        if !behind {
+            self.feeder.lower();
+        }
         // Freeing many runs takes time, and readers may still have them.
         drop(frozen);
     }
