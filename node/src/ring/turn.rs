@@ -130,11 +130,11 @@ impl<D: Driver> Turn<D> {
     /// Sleeps until something is to be done; does not if something is already.
     async fn sleep(&mut self, bell: &mut Bell) {
         self.uring.arm_doorbell(self.remote.doorbell().counter());
-        self.uring.enter();
         let tasks = self.io.tasks.are_running();
         if tasks {
-            self.uring.enable_bell();
+            self.uring.enable_bell(); // before the last look into the kernel: what comes later rings it
         }
+        self.uring.enter();
         self.remote.doorbell().fall_asleep();
         fence(Ordering::SeqCst); // others ring, and the kernel writes to the bell, only for what comes after this
         if !self.has_work() && self.remote.is_stopping() == self.is_stopping() {

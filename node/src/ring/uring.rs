@@ -231,9 +231,16 @@ impl Uring {
         !submission.is_empty() || submission.taskrun() || submission.cq_overflow()
     }
 
-    /// True when there is something to submit, to run or to reap.
+    /// True when there is something to submit or to reap.
+    ///
+    /// The flag for work to run does not count: the kernel sets it after it has queued the work, and when
+    /// [`Uring::enter`] comes in between, the flag stays with nothing behind it. What is really there ends
+    /// [`Uring::wait`], and writes to the bell if that was enabled before the last [`Uring::enter`].
     pub fn has_work(&mut self) -> bool {
-        self.wants_enter() || !self.ring.completion().is_empty()
+        let submission = self.ring.submission();
+        let queued = !submission.is_empty() || submission.cq_overflow();
+        drop(submission);
+        queued || !self.ring.completion().is_empty()
     }
 
     /// Moves at most `budget` completions to `into`.
@@ -280,7 +287,26 @@ impl Drop for Uring {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bell::Doorbell;
     use super::*;
+
+    #[test]
+    fn a_flag_for_work_to_run_does_not_keep_awake_and_the_work_ends_a_wait() {
+        let mut uring = Uring::new(&Limits::default()).expect("a ring");
+        let doorbell = Doorbell::new().expect("an event counter");
+        uring.arm_doorbell(doorbell.counter());
+        uring.enter();
+        assert!(!uring.wants_enter() && !uring.has_work());
+        doorbell.fall_asleep();
+        doorbell.ring_if_asleep();
+        assert!(uring.wants_enter(), "the kernel says that there is work to run");
+        assert!(!uring.has_work(), "the flag alone may be stale");
+        uring.wait(None);
+        let mut completions = Vec::new();
+        uring.reap(&mut completions, 2);
+        assert!(matches!(completions[..], [Completion { token: DOORBELL, more: false, .. }]));
+        assert!(uring.is_quiet());
+    }
 
     #[test]
     fn tokens_survive_the_round_trip() {
