@@ -33,7 +33,9 @@ fn build_arguments(folder: &Path) -> Option<Vec<OsString>> {
     };
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("Cargo.toml");
     let text = |arguments: &[&str]| arguments.iter().map(OsString::from).collect::<Vec<_>>();
-    let mut arguments = text(&["build", "--quiet", "-p", "node", "--profile", profile, "--manifest-path"]);
+    // Both, as `cargo run` has built it: dependencies have the same features then and need not be built again.
+    let mut arguments =
+        text(&["build", "--quiet", "-p", "node", "-p", "bench", "--profile", profile, "--manifest-path"]);
     arguments.push(manifest.into());
     arguments.extend(text(&["--target-dir"]));
     arguments.push(folder.parent()?.into());
