@@ -12,7 +12,7 @@ mod overlay;
 mod run;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use overlay::Overlay;
 pub(crate) use run::{Merged, Run};
@@ -35,10 +35,11 @@ const MERGE_CLASSES_BYTES: [u64; 3] = [4 * 1024, 32 * 1024, 128 * 1024];
 /// How much the feeder yields to the threads that somebody waits for.
 const FEEDER_NICENESS: i32 = 10;
 /// Without a commit for this long, what has gathered is fed, so that an idle node gives its memory back.
-pub(crate) const IDLE_FEED_AFTER: Duration = Duration::from_secs(20);
-/// But not what is less than this part of the freezing point: little memory is won, and fjall would have to merge
-/// many small tables.
-const IDLE_FEED_PART: u64 = 8;
+const IDLE_FEED_AFTER: Duration = Duration::from_secs(1);
+/// But not what is less than this part of the freezing point, nor too often: each such feed makes a small table, and
+/// sixteen tables, however small, have fjall write all that they overlap anew.
+const IDLE_FEED_PART: u64 = 16;
+const IDLE_FEED_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs on their way to fjall.
 #[derive(Clone, Debug)]
@@ -82,6 +83,8 @@ struct State {
     segment_wanted: bool,
     /// The feeder looks by itself whether commits go on.
     watched: bool,
+    /// When a table was last fed because nothing else happened.
+    idle_fed_at: Option<Instant>,
     closing: bool,
     /// Nothing will be fed any more.
     failed: bool,
@@ -176,7 +179,9 @@ impl Table {
         state.watched = true;
         let (mut state, timeout) = self.work.wait_timeout(state, IDLE_FEED_AFTER).expect(poisoned);
         state.watched = false;
-        if timeout.timed_out() && state.last == last && state.frozen.is_none() {
+        let idle = timeout.timed_out() && state.last == last;
+        if idle && state.idle_fed_at.is_none_or(|fed_at| fed_at.elapsed() >= IDLE_FEED_EVERY) {
+            state.idle_fed_at = Some(Instant::now());
             state.freeze();
         }
         state

@@ -209,3 +209,24 @@ fn rows_that_come_and_go_do_not_reach_the_tables() {
     assert_eq!(store.all(0), [("keep".into(), "1".into())]);
     store.close();
 }
+
+/// Without commits, what is worth it goes to tables, so that an idle node gives its memory back.
+#[test]
+fn an_idle_store_gives_its_memory_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut small = options(dir.path());
+    small.write_buffer_bytes = 2 * 4 * 1_000_000;
+    let mut store = try_open(small).unwrap();
+    for row in 0..50 {
+        store.put(0, &format!("key-{row}"), &"v".repeat(4_000));
+    }
+    let stats = |store: &common::Opened| store.store.stats().shards[0];
+    assert!(stats(&store).memory_bytes > 200_000 || stats(&store).feeds > 0);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while stats(&store).memory_bytes > 0 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", stats(&store));
+        thread::yield_now();
+    }
+    assert_eq!(store.all(0).len(), 50);
+    store.close();
+}
