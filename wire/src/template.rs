@@ -9,9 +9,9 @@ use crate::body;
 use crate::encode::Encoder;
 use crate::frame::{HEADER_LEN, LENGTH_LEN};
 use crate::generated as fb;
-use crate::ids::{ConversationId, UserId};
+use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::limits::FRAME_LEN_MAX;
-use crate::message::{EntryView, Sent};
+use crate::message::{BodyKind, EntryKind, EntryView, Place, Sent};
 use crate::verified;
 
 /// Bytes of every `Sent` frame, length field included.
@@ -37,6 +37,12 @@ pub fn message_frame_len(body_len: usize) -> usize {
 /// Appends a whole frame of `Message`.
 pub fn message_into(out: &mut Vec<u8>, conversation: ConversationId, epoch: u32, entry: &EntryView<'_>) {
     MESSAGE.put(out, conversation, epoch, entry);
+}
+
+/// The entry in a frame of `Message` that [`message_into`] made, without its length field: read where its fields are, and
+/// not verified. Of any other bytes it gives nonsense or `None`.
+pub fn entry_of(frame: &[u8]) -> Option<EntryView<'_>> {
+    MESSAGE.entry(frame)
 }
 
 /// Where each field of a `Sent` frame is.
@@ -151,6 +157,30 @@ impl MessageTemplate {
     }
 }
 
+impl MessageTemplate {
+    fn entry<'a>(&self, frame: &'a [u8]) -> Option<EntryView<'a>> {
+        let body = frame.get(self.frame.len() - LENGTH_LEN..)?;
+        Some(EntryView {
+            place: Place {
+                seq: u64::from_le_bytes(read(frame, self.seq)?),
+                ord: u64::from_le_bytes(read(frame, self.ord)?),
+            },
+            time_ms: u64::from_le_bytes(read(frame, self.time_ms)?),
+            sender: UserId(u64::from_le_bytes(read(frame, self.sender)?)),
+            device: DeviceId(u32::from_le_bytes(read(frame, self.device)?)),
+            counter: u64::from_le_bytes(read(frame, self.counter)?),
+            kind: EntryKind(u8::from_le_bytes(read(frame, self.kind)?)),
+            body_kind: BodyKind(u8::from_le_bytes(read(frame, self.body_kind)?)),
+            body,
+        })
+    }
+}
+
+/// Of a frame without its length field.
+fn read<const N: usize>(frame: &[u8], at: usize) -> Option<[u8; N]> {
+    frame.get(at - LENGTH_LEN..)?.first_chunk().copied()
+}
+
 fn nobody() -> fb::Conversation {
     ConversationId { low: UserId(0), high: UserId(0) }.into()
 }
@@ -172,8 +202,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ids::DeviceId;
-    use crate::message::{BodyKind, EntryKind, Message, Place};
+    use crate::message::Message;
     use crate::{EventBody, EventFrame, decode_event};
 
     fn sent_by_the_builder(request: u32, sent: &Sent) -> Bytes {
@@ -231,6 +260,9 @@ mod tests {
             prop_assert_eq!(frame.len(), message_frame_len(content.len()));
             let length = u32::from_le_bytes(frame[..LENGTH_LEN].try_into().expect("four bytes")) as usize;
             prop_assert_eq!(length, frame.len() - LENGTH_LEN);
+            prop_assert_eq!(entry_of(&frame[LENGTH_LEN..]), Some(entry));
+            let header_only = &frame[LENGTH_LEN..BODY_AT];
+            prop_assert_eq!(entry_of(header_only), None);
             let event = decode_event(&frame[LENGTH_LEN..]).expect("it was encoded");
             let expected = Message { conversation: conversation(users), epoch, entry: entry.to_entry() };
             prop_assert_eq!(event, EventFrame { request: 0, event: EventBody::Message(expected) });

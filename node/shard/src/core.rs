@@ -55,7 +55,7 @@ pub(crate) struct NoCredit;
 /// Whose load came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LoadFor {
-    Login(crate::login::LoadKey),
+    Login(Vec<crate::login::LoadKey>),
     Conversation(crate::conversation::LoadKey),
     List(crate::list::LoadKey),
     Admin(crate::operator::LoadKey),
@@ -302,10 +302,15 @@ impl Core {
         self.full_until_ms.iter().copied().filter(|until| *until > self.now.mono_ms).min()
     }
 
+    /// Whether one more read may be in flight.
+    pub fn may_load(&self) -> bool {
+        self.loads.len() < limits::LOADS_IN_FLIGHT_MAX
+    }
+
     /// Reads from one snapshot of the slot's store shard. False when too many reads are in flight.
     #[must_use]
     pub fn load(&mut self, slot: Slot, queries: Vec<Query>, load_for: LoadFor) -> bool {
-        if self.loads.len() >= limits::LOADS_IN_FLIGHT_MAX {
+        if !self.may_load() {
             return false;
         }
         self.last_load += 1;

@@ -161,7 +161,7 @@ impl Shard {
                 self.on_mesh(from, frame);
             }
             Input::Loaded { token, rows } => match core.take_load(token) {
-                LoadFor::Login(key) => self.logins.handle_loaded(core, key, rows),
+                LoadFor::Login(keys) => self.logins.handle_loaded(core, &keys, &rows),
                 LoadFor::Conversation(key) => self.conversations.handle_loaded(core, key, rows),
                 LoadFor::List(key) => self.lists.handle_loaded(core, key, rows),
                 LoadFor::Admin(key) => self.operator.handle_loaded(core, key, rows),

@@ -20,6 +20,8 @@ pub const CREDIT_STEP: u64 = DELIVERY_CREDITS / 8;
 pub const LOADS_IN_FLIGHT_MAX: usize = 1_024;
 /// Records of accounts that wait until fewer loads are in flight: one per connection that logs in. More are refused `busy`.
 pub const LOGINS_POSTPONED_MAX: usize = 16_384;
+/// Records of accounts that one load reads.
+pub const LOGIN_RECORDS_PER_LOAD_MAX: usize = 64;
 /// Commands that wait for one key to be loaded. More are refused `busy`.
 pub const QUEUED_PER_KEY_MAX: usize = 256;
 /// Changes that other homes have not confirmed. A send over it is refused `busy`.

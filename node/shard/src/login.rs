@@ -36,7 +36,8 @@ use crate::admin::AdminReply;
 use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
 use crate::limits::{
-    ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, FAILURES_MAX, LOGINS_POSTPONED_MAX, QUEUED_PER_KEY_MAX,
+    ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, FAILURES_MAX, LOGIN_RECORDS_PER_LOAD_MAX, LOGINS_POSTPONED_MAX,
+    QUEUED_PER_KEY_MAX,
 };
 use crate::mesh::{Caller, MeshFrame, SessionPlace};
 use crate::stats::TableStats;
@@ -148,7 +149,7 @@ pub struct Logins {
     slots: Cache<Slot, SlotState>,
     /// Tasks that wait for a record, in the order in which they came. Every key here is being loaded or postponed.
     waiting: AHashMap<LoadKey, VecDeque<Task>>,
-    /// Records to be loaded as soon as fewer loads are in flight, in this order.
+    /// Records to be loaded at the end of the turn, or as soon as fewer loads are in flight.
     postponed: VecDeque<LoadKey>,
     sessions: Sessions,
     failures: Failures,
@@ -270,9 +271,7 @@ impl Logins {
             }
             return;
         }
-        if self.postponed.is_empty() && load(core, &key) {
-            self.waiting.insert(key, VecDeque::from([task]));
-        } else if self.postponed.len() < LOGINS_POSTPONED_MAX {
+        if self.postponed.len() < LOGINS_POSTPONED_MAX {
             self.postponed.push_back(key.clone());
             self.waiting.insert(key, VecDeque::from([task]));
         } else {
@@ -280,25 +279,35 @@ impl Logins {
         }
     }
 
-    /// Loads what had no room before.
+    /// Loads what is wanted, as far as there is room: records of one store shard together.
     pub(crate) fn end_turn(&mut self, core: &mut Core) {
-        while let Some(key) = self.postponed.front()
-            && load(core, key)
-        {
-            self.postponed.pop_front();
+        if self.postponed.is_empty() || !core.may_load() {
+            return;
+        }
+        self.postponed.make_contiguous().sort_by_key(|key| core.store_shard(key.slot()));
+        while let Some(first) = self.postponed.front().filter(|_| core.may_load()) {
+            let (slot, store_shard) = (first.slot(), core.store_shard(first.slot()));
+            let next = self.postponed.iter().take(LOGIN_RECORDS_PER_LOAD_MAX);
+            let together = next.take_while(|key| core.store_shard(key.slot()) == store_shard);
+            let keys: Vec<_> = together.cloned().collect();
+            self.postponed.drain(..keys.len());
+            let loads = core.load(slot, keys.iter().map(query).collect(), LoadFor::Login(keys));
+            assert!(loads, "there was room a moment ago");
         }
     }
 
-    /// A record was read: the tasks that waited for it go on.
-    pub(crate) fn handle_loaded(&mut self, core: &mut Core, key: LoadKey, rows: Vec<Rows>) {
-        let tasks = self.waiting.remove(&key).expect("somebody waits for every load");
-        let value = rows.first().and_then(|rows| rows.rows.first()).map(|row| &row.value[..]);
-        if let Err(error) = self.keep(core, &key, value) {
-            core.damaged(key.slot(), &format!("{key:?}: {error}"));
-            return;
-        }
-        for task in tasks {
-            self.submit(core, task);
+    /// Records were read: the tasks that waited for them go on.
+    pub(crate) fn handle_loaded(&mut self, core: &mut Core, keys: &[LoadKey], rows: &[Rows]) {
+        for (key, rows) in keys.iter().zip(rows) {
+            let tasks = self.waiting.remove(key).expect("somebody waits for every record");
+            let value = rows.rows.first().map(|row| &row.value[..]);
+            if let Err(error) = self.keep(core, key, value) {
+                core.damaged(key.slot(), &format!("{key:?}: {error}"));
+                return;
+            }
+            for task in tasks {
+                self.submit(core, task);
+            }
         }
     }
 
@@ -363,13 +372,20 @@ impl Logins {
                         SessionPlace { shard: reply_to, connection, session: *session, device: *device };
                     let ended = self.sessions.open(*user, place);
                     end_sessions(core, &ended);
-                    // Whoever is in needs his account rarely: idle sessions keep none in memory.
-                    self.accounts.release(user, |stamp| core.is_committed(user.slot(), stamp));
+                    self.release_account(core, *user);
                 }
                 core.control(reply_to, MeshFrame::LoginReply { connection, reply });
             }
             Written::Logout { caller } => self.log_out(core, caller),
             Written::Reset { token, user } => self.finish_reset(core, token, user),
+        }
+    }
+
+    /// Whoever is in needs his account rarely: idle sessions keep none in memory. One that is being read stays: what
+    /// comes may be older, and must not take its place.
+    fn release_account(&mut self, core: &Core, user: UserId) {
+        if !self.waiting.contains_key(&LoadKey::User(user)) {
+            self.accounts.release(&user, |stamp| core.is_committed(user.slot(), stamp));
         }
     }
 
@@ -405,14 +421,12 @@ impl Logins {
     }
 }
 
-/// False when too many loads are in flight.
-fn load(core: &mut Core, key: &LoadKey) -> bool {
-    let query = Query::Get(match key {
+fn query(key: &LoadKey) -> Query {
+    Query::Get(match key {
         LoadKey::Name(name) => Key::Name(name.clone()).bytes(),
         LoadKey::User(user) => Key::Account(*user).bytes(),
         LoadKey::Slot(slot) => Key::SlotState(*slot).bytes(),
-    });
-    core.load(key.slot(), vec![query], LoadFor::Login(key.clone()))
+    })
 }
 
 fn end_sessions(core: &mut Core, ended: &[SessionPlace]) {

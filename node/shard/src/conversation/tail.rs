@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use wire::message::{EntryView, Place};
-use wire::{ConversationId, DeviceId, Event, UserId, body, frame, verified};
+use wire::message::EntryView;
+use wire::{ConversationId, Event, frame, template};
 
 use crate::limits::{TAIL_BYTES_MAX, TAIL_ENTRIES_MAX, TAILS_BYTES_MAX, TAILS_TURNS_MAX};
 use crate::stats::TableStats;
@@ -67,22 +67,9 @@ impl Tail {
 
 /// Reads the entry of a frame that this shard built, if it is a `Message`.
 fn entry_of(frame: &[u8]) -> Option<EntryView<'_>> {
-    let (header, body) = frame::split(frame).expect("this shard built it");
-    if Event::from_id(header.id) != Some(Event::Message) {
-        return None;
-    }
-    let message = verified::view::<body::Message>(body).expect("this shard encoded it");
-    let entry = message.entry().expect("a message has an entry");
-    Some(EntryView {
-        place: Place { seq: entry.seq(), ord: entry.ord() },
-        time_ms: entry.time_ms(),
-        sender: UserId(entry.sender()),
-        device: DeviceId(entry.device()),
-        counter: entry.counter(),
-        kind: entry.kind(),
-        body_kind: entry.body_kind(),
-        body: entry.body().map_or(&[], |body| body.bytes()),
-    })
+    let (header, _) = frame::split(frame).expect("this shard built it");
+    let is_message = Event::from_id(header.id) == Some(Event::Message);
+    is_message.then(|| template::entry_of(frame).expect("this shard built it"))
 }
 
 /// What all tails of the shard hold together.

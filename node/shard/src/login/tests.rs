@@ -303,8 +303,11 @@ fn an_account_made_while_somebody_asks_for_its_number_stays_known() {
     let rows = world.disk.read(&queries); // it saw no account
     world.hold_loads = false;
     assert_eq!(world.register(client, "bob"), EventBody::Registered { user: bob });
+    // Whoever is in does not need his account in memory, but what was read before there was one must not come in its place.
+    assert!(matches!(world.log_in(client, "bob", "bob", 0), EventBody::LoggedIn(_)));
     world.step(shard, crate::Input::Loaded { token, rows });
     world.run();
+    let client = world.connect(0);
     assert!(matches!(world.reply_to(asking, asked), Some(EventBody::UserFound(found)) if found.user == bob));
     assert!(matches!(world.log_in(client, "bob", "bob", 0), EventBody::LoggedIn(_)));
 }
@@ -449,16 +452,35 @@ fn more_questions_than_loads_wait_for_room() {
     world.close(ann.client);
     let questions = LOADS_IN_FLIGHT_MAX + 50;
     world.hold_loads = true;
-    world.within(0, |shard| {
-        for number in 0..questions {
+    for number in 0..questions {
+        // One in each turn: those of one turn are read together.
+        world.within(0, |shard| {
             shard.logins.handle_find_user(&mut shard.core, caller, format!("user{number}"));
-        }
-    });
-    world.run();
+        });
+        world.step(0, crate::Input::TurnEnd);
+    }
     assert_eq!(world.loads.len(), LOADS_IN_FLIGHT_MAX);
     world.hold_loads = false;
     world.run();
     assert_eq!(world.shards[0].counters().late_answers, questions as u64, "each has its answer");
+}
+
+#[test]
+fn records_wanted_in_one_turn_are_read_together() {
+    let mut world = World::new(1);
+    let logins: Vec<_> = (0..40).map(|number| world.login(0, &format!("user{number}"))).collect();
+    world.crash(1);
+    let clients: Vec<_> = logins.iter().map(|_| world.connect(0)).collect();
+    world.hold_loads = true;
+    for (client, login) in clients.iter().zip(&logins) {
+        world.begin(*client, |encoder, request| encoder.resume(request, &login.ticket, 0));
+    }
+    world.run();
+    assert_eq!(world.loads.len(), 4, "one for each store shard");
+    assert_eq!(world.loads.iter().map(|(.., queries)| queries.len()).sum::<usize>(), logins.len());
+    world.hold_loads = false;
+    world.run();
+    assert_eq!(world.shards[0].counters().resumes, logins.len() as u64);
 }
 
 #[test]
