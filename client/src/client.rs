@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use wire::client::{ConversationState, StoredSend};
+use wire::contact::{Contact, ContactQuery, Related};
 use wire::limits::{LABEL_LEN_MAX, PULL_ENTRIES_MAX};
 use wire::message::{BodyKind, Pulled};
 use wire::name::UserName;
@@ -12,7 +13,7 @@ use wire::{ConversationId, UserId};
 use zeroize::Zeroizing;
 
 use crate::board::{Board, Me};
-use crate::engine::{Engine, LoginStep, REQUESTS_MAX, Request, blocking};
+use crate::engine::{ContactAnswer, Engine, LoginStep, REQUESTS_MAX, Request, blocking};
 use crate::error::Error;
 use crate::event::{Connection, Events};
 use crate::options::ClientOptions;
@@ -246,6 +247,89 @@ impl Client {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Asks a user to be a contact, with a text of at most 256 bytes. Who asked before, and is asked by the other one now, is a
+    /// contact at once. A refusal is not told: he stays `Requested`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: `blocked_by_you`, `unknown_user`; [`Error::NotConnected`].
+    pub async fn request_contact(&self, user: UserId, text: &str) -> Result<Related, Error> {
+        let conversation = self.conversation_with(user)?;
+        self.relate(ContactQuery::Request { conversation, text: text.to_owned() }).await
+    }
+
+    /// Accepts what a user asked.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: `no_request`.
+    pub async fn accept_contact(&self, user: UserId) -> Result<Related, Error> {
+        self.relate(ContactQuery::Accept(self.conversation_with(user)?)).await
+    }
+
+    /// Refuses what a user asked. He is not told.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: `no_request`.
+    pub async fn refuse_contact(&self, user: UserId) -> Result<Related, Error> {
+        self.relate(ContactQuery::Refuse(self.conversation_with(user)?)).await
+    }
+
+    /// Ends being contacts, for both, or withdraws the own request.
+    pub async fn remove_contact(&self, user: UserId) -> Result<Related, Error> {
+        self.relate(ContactQuery::Remove(self.conversation_with(user)?)).await
+    }
+
+    /// From now on no message of this user comes. He is not told.
+    pub async fn block(&self, user: UserId) -> Result<Related, Error> {
+        self.relate(ContactQuery::Block(self.conversation_with(user)?)).await
+    }
+
+    pub async fn unblock(&self, user: UserId) -> Result<Related, Error> {
+        self.relate(ContactQuery::Unblock(self.conversation_with(user)?)).await
+    }
+
+    /// Sets the own remark (at most 128 bytes) and group (64 bytes) of a contact.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: `not_contact`.
+    pub async fn set_contact(&self, user: UserId, remark: &str, group: &str) -> Result<Contact, Error> {
+        let query = ContactQuery::Set { user, remark: remark.to_owned(), group: group.to_owned() };
+        match self.ask(|reply| Request::Contact { query, reply }).await? {
+            ContactAnswer::Row(contact) => Ok(contact),
+            _ => Err(Error::NodeMisbehaved("another answer".into())),
+        }
+    }
+
+    /// Contacts, requests and blocks that changed behind a version (0: all), and the version to ask from the next time. What
+    /// shows nothing any more comes as such.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`].
+    pub async fn contacts(&self, since: u64) -> Result<(Vec<Contact>, u64), Error> {
+        let (mut all, mut cver) = (Vec::new(), since);
+        loop {
+            match self.ask(|reply| Request::Contact { query: ContactQuery::Sync { cver }, reply }).await? {
+                ContactAnswer::Page(page) => {
+                    all.extend(page.contacts);
+                    if page.more && page.to <= cver {
+                        return Err(Error::NodeMisbehaved("a list that does not end".into()));
+                    }
+                    cver = page.to;
+                    if !page.more {
+                        return Ok((all, cver));
+                    }
+                }
+                _ => return Err(Error::NodeMisbehaved("another answer".into())),
+            }
+        }
+    }
+
+    async fn relate(&self, query: ContactQuery) -> Result<Related, Error> {
+        match self.ask(|reply| Request::Contact { query, reply }).await? {
+            ContactAnswer::Related(related) => Ok(related),
+            _ => Err(Error::NodeMisbehaved("another answer".into())),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::broadcast;
+use wire::contact::Contact;
 use wire::message::{Entry, Range, Refused, Summary};
 use wire::{ConversationId, UserId};
 
@@ -39,6 +40,10 @@ pub enum Event {
     SendUnanswered { counter: u64 },
     /// A send is given up.
     SendFailed { conversation: ConversationId, counter: u64, reason: String },
+    /// A row of the user's contacts: made by another device of his, or by the other one.
+    ContactChanged(Contact),
+    /// Changes of contacts may not have come: read them again.
+    ContactsMissed,
     /// The certificate met at this address is remembered from now on.
     CertificateRemembered { address: Address, fingerprint: Fingerprint },
     /// This subscriber was too slow: read what it shows from the store again.

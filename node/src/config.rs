@@ -49,6 +49,26 @@ pub enum Placement {
     LeastLoaded,
 }
 
+/// Who may write to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contacts {
+    /// Only contacts to each other.
+    Required,
+    /// Everybody to everybody, as in a closed organisation. Blocks hold.
+    Open,
+}
+
+/// What happens to a message of somebody who may not write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strangers {
+    /// It is dropped without an answer: its sender cannot tell a stranger's silence from being blocked.
+    Silent,
+    /// It is refused.
+    Refuse,
+}
+
 /// Where figures, health and readiness are told over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminHttp {
@@ -118,6 +138,12 @@ pub struct Options {
     /// Who may make an account [default: open if all listeners are on loopback, else closed]
     #[arg(long, value_enum, value_name = "WHO")]
     pub register: Option<Register>,
+    /// Who may write to whom [default: open]
+    #[arg(long, value_enum, value_name = "WHO")]
+    pub contacts: Option<Contacts>,
+    /// What happens to a message of somebody who may not write [default: silent]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub strangers: Option<Strangers>,
     /// Where a session lives [default: home]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub placement: Option<Placement>,
@@ -234,6 +260,8 @@ pub struct Config {
     /// Of a new data folder.
     pub store_shards_if_new: u16,
     pub register: Register,
+    pub contacts: Contacts,
+    pub strangers: Strangers,
     pub placement: Placement,
     pub placement_bound_percent: u32,
     pub idle_timeout: Duration,
@@ -300,6 +328,8 @@ impl Options {
             shards: self.shards.or(below.shards),
             store_shards: self.store_shards.or(below.store_shards),
             register: self.register.or(below.register),
+            contacts: self.contacts.or(below.contacts),
+            strangers: self.strangers.or(below.strangers),
             placement: self.placement.or(below.placement),
             placement_bound: self.placement_bound.or(below.placement_bound),
             idle_timeout: self.idle_timeout.or(below.idle_timeout),
@@ -355,6 +385,8 @@ impl Config {
             executors,
             store_shards_if_new,
             register,
+            contacts: options.contacts.unwrap_or(Contacts::Open),
+            strangers: options.strangers.unwrap_or(Strangers::Silent),
             placement: options.placement.unwrap_or(Placement::Home),
             placement_bound_percent: small("placement-bound", options.placement_bound)?,
             idle_timeout: seconds("idle-timeout", options.idle_timeout)?,

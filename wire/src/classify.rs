@@ -166,6 +166,14 @@ mod tests {
         (Command::Pull, "L"),
         (Command::Mark, "L"),
         (Command::Sync, "L"),
+        (Command::ContactRequest, "L"),
+        (Command::ContactAccept, "L"),
+        (Command::ContactRefuse, "L"),
+        (Command::ContactRemove, "L"),
+        (Command::Block, "L"),
+        (Command::Unblock, "L"),
+        (Command::SetContact, "L"),
+        (Command::SyncContacts, "L"),
     ];
 
     #[test]

@@ -1,7 +1,7 @@
 //! The command table: one row per command and per event. A fact about a command stands in its row and nowhere else.
 
 use crate::body;
-use crate::limits::{LOGIN_FIELD_LEN_MAX, MESSAGE_BODY_LEN_MAX};
+use crate::limits::{CONTACT_TEXT_LEN_MAX, LOGIN_FIELD_LEN_MAX, MESSAGE_BODY_LEN_MAX};
 
 /// When a command is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,7 @@ pub struct Row {
 
 const SMALL: usize = 512;
 const LOGIN: usize = 3 * LOGIN_FIELD_LEN_MAX;
+const CONTACT: usize = SMALL + CONTACT_TEXT_LEN_MAX;
 const MESSAGE: usize = MESSAGE_BODY_LEN_MAX + SMALL;
 
 macro_rules! commands {
@@ -136,6 +137,14 @@ commands! {
     33 Pull, AfterLogin, Conversation, None, SMALL, Query, Pulled, "Entries of a log; entries and typed ranges together cover what was asked.";
     34 Mark, AfterLogin, Conversation, Committed, SMALL, Message, Marked, "Delivered or read up to a seq; never goes back.";
     35 Sync, AfterLogin, Caller, None, SMALL, Query, Synced, "What changed in the caller's conversations since a uver.";
+    51 ContactRequest, AfterLogin, Conversation, Committed, CONTACT, Query, Related, "Asks the other one to be a contact.";
+    52 ContactAccept, AfterLogin, Conversation, Committed, SMALL, Query, Related, "Accepts the other one's request: both are contacts.";
+    53 ContactRefuse, AfterLogin, Conversation, Committed, SMALL, Query, Related, "Refuses the other one's request; he is not told.";
+    54 ContactRemove, AfterLogin, Conversation, Committed, SMALL, Query, Related, "Ends being contacts, for both, or withdraws the own request.";
+    55 Block, AfterLogin, Conversation, Committed, SMALL, Query, Related, "Nothing of the other one comes any more; he is not told.";
+    56 Unblock, AfterLogin, Conversation, Committed, SMALL, Query, Related, "Ends a block.";
+    57 SetContact, AfterLogin, Caller, Committed, CONTACT, Query, ContactChanged, "The caller's own remark on a contact, and the group he is in.";
+    58 SyncContacts, AfterLogin, Caller, None, SMALL, Query, ContactsSynced, "What changed in the caller's contacts since a cver.";
 }
 
 macro_rules! events {
@@ -184,4 +193,7 @@ events! {
     304 Message, "A new entry, on disk. A hint: the log is the truth.";
     305 HeadMoved, "There are new entries up to this head: pull them.";
     306 SyncNeeded, "Events were dropped for this device: Sync.";
+    307 Related, "What the two users are to each other now, as the caller may see it.";
+    308 ContactChanged, "A row of the user's contacts: the answer to SetContact, and an event to every device.";
+    314 ContactsSynced, "Changed contacts in rising cver.";
 }

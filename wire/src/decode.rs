@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::body;
 use crate::command::Event;
+use crate::contact::{self, Contact, ContactsSynced, Related};
 use crate::frame::{self, FrameError};
 use crate::generated as fb;
 use crate::ids::{ConversationId, DeviceId, SessionId, UserId};
@@ -49,6 +50,9 @@ pub enum EventBody {
     Message(Message),
     HeadMoved(HeadMoved),
     SyncNeeded,
+    Related(Related),
+    ContactChanged(Contact),
+    ContactsSynced(ContactsSynced),
     /// An event of a later version: skip it.
     Unknown(u16),
 }
@@ -130,6 +134,9 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
             view!(SyncNeeded);
             EventBody::SyncNeeded
         }
+        Event::Related => EventBody::Related(contact::related(view!(Related))),
+        Event::ContactChanged => EventBody::ContactChanged(contact::contact_changed(view!(ContactChanged))?),
+        Event::ContactsSynced => EventBody::ContactsSynced(contact::contacts_synced(view!(ContactsSynced))),
     })
 }
 

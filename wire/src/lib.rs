@@ -6,6 +6,7 @@ pub mod body;
 pub mod classify;
 pub mod client;
 pub mod command;
+pub mod contact;
 pub mod decode;
 pub mod document;
 pub mod encode;

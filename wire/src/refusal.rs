@@ -86,4 +86,11 @@ refusals! {
     46 BodyTooLong "body_too_long";
     /// The disk is nearly full: nothing is written until there is space.
     47 StorageFull "storage_full";
+
+    /// There is no request of this user to accept or refuse.
+    60 NoRequest "no_request";
+    /// Not for somebody whom the caller has blocked himself.
+    61 BlockedByYou "blocked_by_you";
+    /// Only contacts may write to each other here.
+    62 NotContact "not_contact";
 }

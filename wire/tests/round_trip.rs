@@ -1,6 +1,7 @@
 //! Every event and every command: encoded, decoded, the same again; cut short or lengthened, refused.
 
 use bytes::Bytes;
+use wire::contact::{Contact, ContactState, ContactsSynced, Related};
 use wire::frame::{LENGTH_LEN, split};
 use wire::message::{
     BodyKind, Challenge, DeviceClass, Entry, EntryKind, HeadMoved, Hello, LoggedIn, LoginProof, MarkKind,
@@ -118,7 +119,33 @@ fn chat_events() -> Vec<EventBody> {
         EventBody::Message(Message { conversation: chat(), epoch: 1, entry: entry(7, b"hello") }),
         EventBody::HeadMoved(HeadMoved { conversation: chat(), epoch: 1, head: place(8) }),
         EventBody::SyncNeeded,
+        EventBody::Related(Related {
+            user: BERT,
+            state: ContactState::Requested,
+            blocked: true,
+            since_ms: 9,
+        }),
+        EventBody::ContactChanged(contact(4)),
+        EventBody::ContactsSynced(ContactsSynced {
+            from: 1,
+            to: 9,
+            more: true,
+            contacts: vec![contact(4), contact(9)],
+        }),
     ]
+}
+
+fn contact(cver: u64) -> Contact {
+    Contact {
+        user: BERT,
+        cver,
+        state: ContactState::Asked,
+        blocked: false,
+        since_ms: 1_800_000_000_002,
+        text: "it is me".to_owned(),
+        remark: String::new(),
+        group: "work".to_owned(),
+    }
 }
 
 /// Which event a body is of, and its frame.
@@ -152,6 +179,13 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         EventBody::Message(m) => (Event::Message, encoder.message(m.conversation, m.epoch, &m.entry.view())),
         EventBody::HeadMoved(moved) => (Event::HeadMoved, encoder.head_moved(moved)),
         EventBody::SyncNeeded => (Event::SyncNeeded, encoder.sync_needed()),
+        EventBody::Related(related) => (Event::Related, encoder.related(request, related)),
+        EventBody::ContactChanged(contact) => {
+            (Event::ContactChanged, encoder.contact_changed(request, contact))
+        }
+        EventBody::ContactsSynced(synced) => {
+            (Event::ContactsSynced, encoder.contacts_synced(request, synced))
+        }
         EventBody::Refused(_) | EventBody::Closing(_) | EventBody::Unknown(_) => {
             unreachable!("not in the lists")
         }
@@ -246,6 +280,14 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         (Command::Pull, LoggedIn, encoder.pull(1, chat(), &pull)),
         (Command::Mark, LoggedIn, encoder.mark(1, chat(), MarkKind::Read, 12)),
         (Command::Sync, LoggedIn, encoder.sync(1, 9, 100)),
+        (Command::ContactRequest, LoggedIn, encoder.contact_request(1, chat(), &"h".repeat(256))),
+        (Command::ContactAccept, LoggedIn, encoder.contact_accept(1, chat())),
+        (Command::ContactRefuse, LoggedIn, encoder.contact_refuse(1, chat())),
+        (Command::ContactRemove, LoggedIn, encoder.contact_remove(1, chat())),
+        (Command::Block, LoggedIn, encoder.block(1, chat())),
+        (Command::Unblock, LoggedIn, encoder.unblock(1, chat())),
+        (Command::SetContact, LoggedIn, encoder.set_contact(1, BERT, &"r".repeat(128), &"g".repeat(64))),
+        (Command::SyncContacts, LoggedIn, encoder.sync_contacts(1, 9, 100)),
     ]
 }
 
@@ -301,4 +343,14 @@ fn the_longest_message_and_the_fullest_answers_fit() {
     let changes = vec![summary(3); wire::limits::SYNC_CHANGES_MAX as usize];
     let frame = encoder.synced(1, 0, 3, false, &changes);
     assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many changes as allowed");
+
+    let long = Contact {
+        text: "t".repeat(wire::limits::CONTACT_TEXT_LEN_MAX),
+        remark: "r".repeat(wire::limits::CONTACT_REMARK_LEN_MAX),
+        group: "g".repeat(wire::limits::CONTACT_GROUP_LEN_MAX),
+        ..contact(3)
+    };
+    let contacts = vec![long; wire::limits::CONTACTS_SYNCED_MAX as usize];
+    let frame = encoder.contacts_synced(1, &ContactsSynced { from: 0, to: 3, more: false, contacts });
+    assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many contacts as allowed");
 }

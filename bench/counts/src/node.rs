@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use record::{Batch, CommitOutcome, Query, Row, Rows};
-use shard::config::PlacementPolicy;
+use shard::config::{ContactPolicy, PlacementPolicy, StrangerPolicy};
 use shard::connection::Transfer;
 use shard::mesh::MeshFrame;
 use shard::{Config, Effect, Effects, Input, Now, Ownership, Security, Shard};
@@ -78,6 +78,8 @@ fn config() -> Config {
         queries_per_s_max: 0,
         light_per_s_max: 0,
         logins_per_s_max: 0,
+        contacts: ContactPolicy::Open,
+        strangers: StrangerPolicy::Silent,
         delivery_credits: shard::limits::DELIVERY_CREDITS,
     }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wire::client::{ClientEvent, Effect, PersistOp, Reason, SendFailure};
+use wire::client::{ClientEvent, Effect, PersistOp, QueryId, Reason, SendFailure};
 use wire::message::Summary;
 use wire::scram;
 use wire::{ConversationId, UserId};
 
 use super::disk::After;
 use super::io::Io;
-use super::{Engine, Group, Query, answer};
+use super::{ContactAnswer, Engine, Group, Query, answer};
 use crate::board::Me;
 use crate::error::Error;
 use crate::event::{Connection, Event, StopCause, sentence};
@@ -130,7 +130,16 @@ impl Engine {
             | ClientEvent::SendDelayed { .. }
             | ClientEvent::SendUnanswered { .. }
             | ClientEvent::SendFailed { .. } => self.on_send_event(event),
+            ClientEvent::ContactChanged { query: None, contact } => {
+                let unnamed = self.unnamed(contact.user);
+                self.names_wanted.extend(unnamed);
+                self.board.tell(Event::ContactChanged(contact));
+            }
+            ClientEvent::ContactsMissed => self.board.tell(Event::ContactsMissed),
             ClientEvent::UserFound { .. }
+            | ClientEvent::Related { .. }
+            | ClientEvent::ContactChanged { .. }
+            | ClientEvent::ContactsSynced { .. }
             | ClientEvent::History { .. }
             | ClientEvent::QueryRefused { .. }
             | ClientEvent::QueryLost { .. } => self.on_query_event(event),
@@ -198,6 +207,17 @@ impl Engine {
         }
     }
 
+    /// This user, if his name is not known.
+    fn unnamed(&self, user: UserId) -> Option<UserId> {
+        self.board.name(user).is_none().then_some(user)
+    }
+
+    fn answer_contact(&mut self, query: QueryId, with: ContactAnswer) {
+        if let Some(Query::Contact(reply)) = self.queries.remove(&query) {
+            answer(reply, Ok(with));
+        }
+    }
+
     fn on_send_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Sent { conversation, counter, place, time_ms } => {
@@ -232,6 +252,18 @@ impl Engine {
                 if let Some(Query::Find(reply)) = self.queries.remove(&query) {
                     answer(reply, Ok(user));
                 }
+            }
+            ClientEvent::Related { query, related } => {
+                self.answer_contact(query, ContactAnswer::Related(related));
+            }
+            ClientEvent::ContactChanged { query: Some(query), contact } => {
+                self.answer_contact(query, ContactAnswer::Row(contact));
+            }
+            ClientEvent::ContactsSynced { query, synced } => {
+                let users = synced.contacts.iter().map(|contact| contact.user);
+                let unnamed: Vec<_> = users.filter_map(|user| self.unnamed(user)).collect();
+                self.names_wanted.extend(unnamed);
+                self.answer_contact(query, ContactAnswer::Page(synced));
             }
             ClientEvent::History { query, pulled } => {
                 if let Some(Query::Pull(reply)) = self.queries.remove(&query) {

@@ -33,7 +33,7 @@ use disk::{Disk, Group, answer};
 use io::{Io, IoEvent, Opening, Reading};
 
 pub(crate) use opening::blocking;
-pub(crate) use request::{LoginStep, Reply, Request};
+pub(crate) use request::{ContactAnswer, LoginStep, Reply, Request};
 
 /// Requests that wait for the engine; askers wait when there are more.
 pub(crate) const REQUESTS_MAX: usize = 64;
@@ -71,6 +71,7 @@ pub(crate) struct Engine {
 
 /// What a question to the node is for.
 enum Query {
+    Contact(Reply<ContactAnswer>),
     Find(Reply<UserId>),
     Name(UserId),
     Pull(Reply<wire::message::Pulled>),
@@ -293,6 +294,10 @@ impl Engine {
                 let asked = self.session.history(now_ms, conversation, from, to);
                 self.wait_for(asked, Query::Pull(reply));
             }
+            Request::Contact { query, reply } => {
+                let asked = self.session.ask_contact(now_ms, query);
+                self.wait_for(asked, Query::Contact(reply));
+            }
             Request::Logout { reply } => self.begin_logout(reply),
             Request::Close { reply } => self.begin_close(Some(reply)),
         }
@@ -355,6 +360,7 @@ impl Engine {
     fn fail_query(&mut self, query: Query, error: Error) {
         match query {
             Query::Find(reply) => answer(reply, Err(error)),
+            Query::Contact(reply) => answer(reply, Err(error)),
             Query::Pull(reply) => answer(reply, Err(error)),
             Query::Name(user) => {
                 if matches!(error, Error::ConnectionLost | Error::NotConnected) {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use wire::contact::{Contact, ContactQuery, ContactsSynced, Related};
 use wire::message::{BodyKind, Pulled};
 use wire::{ConversationId, UserId};
 use zeroize::Zeroizing;
@@ -50,12 +51,23 @@ pub(crate) enum Request {
         to: u64,
         reply: Reply<Pulled>,
     },
+    Contact {
+        query: ContactQuery,
+        reply: Reply<ContactAnswer>,
+    },
     Logout {
         reply: Reply<()>,
     },
     Close {
         reply: Reply<()>,
     },
+}
+
+/// What the node says to a question about contacts.
+pub(crate) enum ContactAnswer {
+    Related(Related),
+    Row(Contact),
+    Page(ContactsSynced),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -95,6 +95,14 @@ impl Talk {
                 let (to, changes) = world.changes(self.user, from);
                 self.encoder.synced(request, from, to, false, &changes)
             }
+            Command::ContactRequest
+            | Command::ContactAccept
+            | Command::ContactRefuse
+            | Command::ContactRemove
+            | Command::Block
+            | Command::Unblock
+            | Command::SetContact
+            | Command::SyncContacts => return Err(Refusal::UnknownCommand),
             Command::WhereToConnect => self.encoder.connect(request, &[]),
         }))
     }

@@ -26,6 +26,10 @@ pub enum Bug {
     MarkGoesBack,
     /// A pull does not tell what did not fit.
     PullForgetsMore,
+    /// The change of a relation is not written beside it for the other home.
+    LoseContactOutbox,
+    /// A message of somebody who may not write is taken.
+    TakeFromBlocked,
     /// Costs an allocation more per send.
     CopyBody,
     /// Costs a thousand instructions more per send.
@@ -46,6 +50,8 @@ impl Bug {
         Bug::ForgetLaneMark,
         Bug::MarkGoesBack,
         Bug::PullForgetsMore,
+        Bug::LoseContactOutbox,
+        Bug::TakeFromBlocked,
     ];
 }
 

@@ -1,6 +1,7 @@
 //! Conversations and lists together: shards with a store in memory and sessions that are there without a login.
 
 mod bounds;
+mod contacts;
 mod crash;
 mod credits;
 mod end_to_end;

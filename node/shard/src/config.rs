@@ -10,6 +10,24 @@ pub enum PlacementPolicy {
     LeastLoaded,
 }
 
+/// Who may write to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContactPolicy {
+    /// Contacts to each other.
+    Required,
+    /// Everybody to everybody, as in a closed organisation. Blocks hold.
+    Open,
+}
+
+/// What happens to a message of somebody who may not write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrangerPolicy {
+    /// Nothing, no answer either: the sender cannot tell a stranger's silence from being blocked.
+    Silent,
+    /// It is refused.
+    Refuse,
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Term under which this node writes; the store gave it at open.
@@ -43,6 +61,8 @@ pub struct Config {
     pub light_per_s_max: u32,
     /// Login steps per second and address, over all shards.
     pub logins_per_s_max: u32,
+    pub contacts: ContactPolicy,
+    pub strangers: StrangerPolicy,
     /// For delivery frames to one peer that it has not taken; [`crate::limits::DELIVERY_CREDITS`] but in tests.
     pub delivery_credits: u64,
 }

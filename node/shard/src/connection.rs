@@ -188,7 +188,15 @@ impl Connections {
             | Command::Send
             | Command::Pull
             | Command::Mark
-            | Command::Sync => return self.forward(core, id, incoming),
+            | Command::Sync
+            | Command::ContactRequest
+            | Command::ContactAccept
+            | Command::ContactRefuse
+            | Command::ContactRemove
+            | Command::Block
+            | Command::Unblock
+            | Command::SetContact
+            | Command::SyncContacts => return self.forward(core, id, incoming),
         }
         Ok(None)
     }

@@ -11,6 +11,7 @@ mod load;
 mod mark;
 mod outbox;
 mod pull;
+mod relation;
 mod send;
 mod state;
 mod tail;
@@ -20,11 +21,12 @@ mod written;
 use std::collections::VecDeque;
 
 use ahash::AHashMap;
-use record::{Rows, StoreShardId};
+use record::{Act, Rows, StoreShardId};
 use wire::message::{MarkKind, Send};
 use wire::{ConversationId, Refusal, ShardAddress, Slot, UserId, Verified, body};
 
 use crate::cache::{Candidate, UseOrder};
+use crate::contact;
 use crate::core::Core;
 use crate::limits::{CONVERSATIONS_CACHED_MAX, QUEUED_PER_KEY_MAX};
 use crate::mesh::{Caller, OwnedSend};
@@ -34,6 +36,7 @@ use self::entry::EntryWriter;
 use self::load::Rebuild;
 use self::outbox::Outbox;
 use self::pull::{PullRange, Pulls};
+pub(crate) use self::relation::RelationWritten;
 use self::state::Conversation;
 use self::tail::Tails;
 use self::turn::SpareTurns;
@@ -65,6 +68,7 @@ enum LogCommand {
     Send(OwnedSend),
     Pull(PullRange),
     Mark { kind: MarkKind, seq: u64 },
+    Relate(Act),
 }
 
 /// A normal "no".
@@ -123,6 +127,7 @@ struct Common {
     /// Conversations that changed in this turn.
     touched: Vec<ConversationId>,
     outbox: Outbox,
+    contacts: contact::Outbox,
     tails: Tails,
     pulls: Pulls,
     writer: EntryWriter,
@@ -162,11 +167,12 @@ pub(crate) struct Conversations {
 
 impl Conversations {
     /// What is in memory.
-    pub fn tables(&self) -> [TableStats; 3] {
+    pub fn tables(&self) -> [TableStats; 4] {
         [
             TableStats::new("conversations", self.held.len(), self.cached_max),
             self.common.tails.table(),
             self.common.outbox.table(),
+            self.common.contacts.table(),
         ]
     }
 
@@ -179,6 +185,7 @@ impl Conversations {
             common: Common {
                 touched: Vec::new(),
                 outbox: Outbox::new(core),
+                contacts: contact::Outbox::new(core),
                 tails: Tails::default(),
                 pulls: Pulls::new(core),
                 writer: EntryWriter::default(),
@@ -190,6 +197,7 @@ impl Conversations {
     /// Reads which changes other homes may not have.
     pub fn start(&mut self, core: &mut Core) {
         self.common.outbox.start(core);
+        self.common.contacts.start(core);
     }
 
     pub fn handle_send(&mut self, core: &mut Core, caller: Caller, id: ConversationId, send: Send<'_>) {
@@ -235,6 +243,25 @@ impl Conversations {
             Ok(()) => self.handle(core, caller, conversation, LogCommand::Mark { kind, seq }),
             Err(refused) => refused.tell(core, caller),
         }
+    }
+
+    /// Something about the relation of the two users.
+    pub fn handle_act(&mut self, core: &mut Core, caller: Caller, conversation: ConversationId, act: Act) {
+        self.handle(core, caller, conversation, LogCommand::Relate(act));
+    }
+
+    pub fn handle_contact_view_done(
+        &mut self,
+        core: &mut Core,
+        user: UserId,
+        conversation: ConversationId,
+        version: u64,
+    ) {
+        self.common.contacts.handle_done(core, user, conversation, version);
+    }
+
+    pub fn handle_contact_outbox_loaded(&mut self, core: &mut Core, slots: &[Slot], rows: &[Rows]) {
+        self.common.contacts.handle_loaded(core, slots, rows);
     }
 
     pub fn handle_loaded(&mut self, core: &mut Core, key: LoadKey, rows: Vec<Rows>) {
@@ -284,6 +311,7 @@ impl Conversations {
         order.retain(|id| held.contains_key(id));
         common.touched.retain(|id| held.contains_key(id));
         common.outbox.forget(core, store_shard);
+        common.contacts.forget(core, store_shard);
     }
 
     /// Runs a command now, or behind those that wait for the same conversation.
@@ -327,7 +355,10 @@ impl Conversations {
             let (caller, conversation) = (waiting.caller, &mut held.conversation);
             conversation.known[conversation.side(caller.user)] = true;
             let result = match &waiting.command {
-                LogCommand::Send(_) if introduce::is_needed(conversation, caller.user) => {
+                command
+                    if introduce::is_needed(conversation, caller.user)
+                        && command.needs_peer(conversation) =>
+                {
                     match introduce::begin(core, &mut self.introducing, id, caller.user) {
                         Ok(()) => {
                             held.phase = Phase::Introducing;
@@ -343,6 +374,7 @@ impl Conversations {
                 LogCommand::Pull(range) => {
                     pull::run(core, &mut self.common.pulls, conversation, caller, *range)
                 }
+                LogCommand::Relate(act) => relation::run(core, &mut self.common, conversation, caller, act),
                 LogCommand::Mark { kind, seq } => {
                     mark::run(core, &mut self.common, conversation, caller, *kind, *seq)
                 }
@@ -401,6 +433,19 @@ impl Conversations {
         assert_eq!(introducing, self.introducing);
         self.common.tails.check_invariants(tail_bytes);
         self.common.outbox.check_invariants(core);
+        self.common.contacts.check_invariants(core);
+    }
+}
+
+impl LogCommand {
+    /// Whether it may write something of a peer who must exist for it.
+    fn needs_peer(&self, conversation: &Conversation) -> bool {
+        match self {
+            // Nothing is read for a message that is turned away.
+            LogCommand::Send(_) => conversation.may_write,
+            LogCommand::Relate(act) => matches!(act, Act::Request { .. } | Act::Block),
+            LogCommand::Pull(_) | LogCommand::Mark { .. } => false,
+        }
     }
 }
 
@@ -408,7 +453,8 @@ impl Held {
     /// A send of this user can be carried out at once.
     fn takes_send_of(&self, user: UserId) -> bool {
         let Self { phase: Phase::Ready, conversation, queue, .. } = self else { return false };
-        queue.is_empty() && conversation.id.has(user) && !introduce::is_needed(conversation, user)
+        let waits = conversation.may_write && introduce::is_needed(conversation, user);
+        queue.is_empty() && conversation.id.has(user) && !waits
     }
 
     /// Nothing is lost when it leaves the memory.

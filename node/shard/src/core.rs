@@ -8,7 +8,7 @@ use ahash::AHashMap;
 use bytes::Bytes;
 use record::{Key, Query, Record, StoreShardId};
 use wire::encode::Encoder;
-use wire::{ConnectionId, Refusal, ShardAddress, Slot, frame};
+use wire::{ConnectionId, Refusal, ShardAddress, Slot, UserId, frame};
 
 use crate::admin::AdminReply;
 use crate::bugs::{Bug, Bugs};
@@ -46,6 +46,10 @@ pub(crate) enum After {
     Conversation(crate::conversation::Written),
     /// A user's list is on disk.
     List(crate::list::Written),
+    /// What two users are to each other is on disk.
+    Relation(crate::conversation::RelationWritten),
+    /// A row of a user's contacts is on disk.
+    Contact(crate::contact::Written),
 }
 
 /// The peer has not taken enough of what was sent before.
@@ -59,6 +63,10 @@ pub(crate) enum LoadFor {
     Conversation(crate::conversation::LoadKey),
     List(crate::list::LoadKey),
     Admin(crate::operator::LoadKey),
+    /// The contacts of this user.
+    Contacts(UserId),
+    /// Views of relations that other homes may not have, of these slots.
+    ContactOutbox(Vec<Slot>),
 }
 
 /// Shared by all concerns of one shard.
@@ -264,7 +272,11 @@ impl Core {
                 self.control(caller.place.shard, MeshFrame::Sent { caller, sends, frames });
             }
             After::Reply { token, reply } => self.reply(token, reply),
-            After::Logins(_) | After::Conversation(_) | After::List(_) => return Some(after),
+            After::Logins(_)
+            | After::Conversation(_)
+            | After::List(_)
+            | After::Relation(_)
+            | After::Contact(_) => return Some(after),
         }
         None
     }
@@ -286,7 +298,7 @@ impl Core {
                 let reply = AdminReply::Refused { reason: refusal.reason().into() };
                 self.effects.push(Effect::Reply { token, reply });
             }
-            After::Conversation(_) | After::List(_) => {}
+            After::Conversation(_) | After::List(_) | After::Relation(_) | After::Contact(_) => {}
         }
     }
 

@@ -48,6 +48,8 @@ macro_rules! counters {
 }
 
 counters! {
+    /// Messages of people who may not write to each other, dropped without an answer.
+    turned_away Total "messages_turned_away";
     /// Connections with a session, at the end of the last turn.
     sessions Level "sessions";
     /// Connections, whether logged in, not yet logged in or closing, at the end of the last turn.

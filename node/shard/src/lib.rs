@@ -9,6 +9,7 @@ mod chat_tests;
 mod commits;
 pub mod config;
 pub mod connection;
+mod contact;
 mod conversation;
 mod core;
 mod counters;
@@ -23,6 +24,7 @@ pub mod mesh;
 mod operator;
 pub mod ownership;
 pub mod placement;
+mod recovery;
 mod rng;
 pub mod stats;
 #[cfg(test)]
@@ -53,6 +55,7 @@ pub struct Shard {
     login_shard: placement::LoginShard,
     conversations: conversation::Conversations,
     lists: list::Lists,
+    contacts: contact::Contacts,
     operator: operator::Operator,
 }
 
@@ -71,6 +74,7 @@ impl Shard {
             login_shard: placement::LoginShard::new(&mut core),
             conversations: conversation::Conversations::new(&mut core),
             lists: list::Lists::new(&mut core),
+            contacts: contact::Contacts::new(&mut core),
             operator: operator::Operator::default(),
             core,
         }
@@ -103,9 +107,10 @@ impl Shard {
 
     /// How it is now. Takes a moment: for whoever asks, not for every turn.
     pub fn stats(&self) -> ShardStats {
-        let tables: [&[TableStats]; 4] = [
+        let tables: [&[TableStats]; 5] = [
             &self.conversations.tables(),
             &self.lists.tables(),
+            &self.contacts.tables(),
             &self.logins.tables(),
             &self.connections.tables(),
         ];
@@ -165,6 +170,10 @@ impl Shard {
                 LoadFor::Conversation(key) => self.conversations.handle_loaded(core, key, rows),
                 LoadFor::List(key) => self.lists.handle_loaded(core, key, rows),
                 LoadFor::Admin(key) => self.operator.handle_loaded(core, key, rows),
+                LoadFor::Contacts(user) => self.contacts.handle_loaded(core, user, rows),
+                LoadFor::ContactOutbox(slots) => {
+                    self.conversations.handle_contact_outbox_loaded(core, &slots, &rows);
+                }
             },
             Input::Committed { store_shard, number, outcome } => {
                 self.on_outcome(store_shard, number, outcome)
@@ -208,6 +217,12 @@ impl Shard {
                 }
                 self.connections.handle_sent(core, caller, sends, frames);
             }
+            MeshFrame::Unanswered { caller } => {
+                if from != core.address {
+                    core.lanes.end_forwards(from, 1);
+                }
+                self.connections.handle_unanswered(core, caller);
+            }
             MeshFrame::Login { connection, reply_to, command } => {
                 self.logins.handle(core, connection, reply_to, command);
             }
@@ -239,6 +254,12 @@ impl Shard {
             MeshFrame::ChangedDone { user, conversation, change } => {
                 self.conversations.handle_changed_done(core, user, conversation, change);
             }
+            MeshFrame::ContactView { user, conversation, version, view } => {
+                self.contacts.handle_view(core, from, user, conversation, version, *view);
+            }
+            MeshFrame::ContactViewDone { user, conversation, version } => {
+                self.conversations.handle_contact_view_done(core, user, conversation, version);
+            }
             MeshFrame::Push { connection, session, frames, messages } => {
                 self.connections.handle_push(core, connection, session, frames, messages);
             }
@@ -263,6 +284,13 @@ impl Shard {
                 self.conversations.handle_mark(core, caller, conversation, kind, seq);
             }
             H::Sync(body) => self.lists.handle_sync(core, caller, body),
+            H::Relate(conversation, act) => self.conversations.handle_act(core, caller, conversation, act),
+            H::SetContact { contact, remark, group } => {
+                self.contacts.handle_set(core, caller, contact, remark, group);
+            }
+            H::SyncContacts { cver, changes_max } => {
+                self.contacts.handle_sync(core, caller, cver, changes_max);
+            }
             H::FindUser(name) => self.logins.handle_find_user(core, caller, name),
             H::NameUser(user) => self.logins.handle_name_user(core, caller, user),
             H::Logout { forget_ticket } => self.logins.handle_logout(core, caller, forget_ticket),
@@ -281,6 +309,13 @@ impl Shard {
                         Some(After::List(written)) => {
                             self.lists.handle_written(&mut self.core, written);
                         }
+                        Some(After::Relation(written)) => {
+                            self.conversations.handle_relation_written(&mut self.core, written);
+                        }
+                        Some(After::Contact(written)) => {
+                            let sessions = self.logins.sessions(written.user);
+                            self.contacts.handle_written(&mut self.core, sessions, &mut self.lists, written);
+                        }
                         _ => {}
                     }
                 }
@@ -290,10 +325,12 @@ impl Shard {
                 // What is in memory may build on what was not written: it is read anew when it is needed.
                 self.conversations.forget(&mut self.core, store_shard);
                 self.lists.forget(&mut self.core, store_shard);
+                self.contacts.forget(&mut self.core, store_shard);
                 self.logins.forget(&mut self.core, store_shard);
                 for after in list {
                     match after {
                         After::List(written) => self.lists.handle_refused(&mut self.core, written),
+                        After::Contact(written) => self.contacts.handle_refused(&mut self.core, written),
                         after => self.core.refuse_full(after),
                     }
                 }
@@ -307,6 +344,7 @@ impl Shard {
         loop {
             self.conversations.end_turn(&mut self.core, &mut self.lists);
             self.lists.end_turn(&mut self.core);
+            self.contacts.end_turn(&mut self.core);
             self.logins.end_turn(&mut self.core);
             self.connections.end_turn(&mut self.core);
             if self.core.local.is_empty() {
@@ -351,5 +389,6 @@ impl Shard {
         self.operator.check_invariants();
         self.conversations.check_invariants(&self.core);
         self.lists.check_invariants(&self.core);
+        self.contacts.check_invariants(&self.core);
     }
 }

@@ -67,6 +67,14 @@ pub const RECOVERY_LOADS_MAX: usize = 4;
 /// conversation that is being read. Over it no further conversation is read: commands are refused `busy`.
 pub const OUTBOX_READ_BACK_MAX: usize =
     OUTBOX_MAX + RECOVERY_LOADS_MAX * RECOVERY_SLOTS * RECOVERY_ROWS as usize + 2 * LOADS_IN_FLIGHT_MAX;
+/// Views of relations that other homes have not confirmed, two per changed relation. A change over it is refused `busy`.
+pub const CONTACT_OUTBOX_MAX: usize = 16_384;
+/// The same in memory when they are read back after a start: those noted, and the parts being read.
+pub const CONTACT_OUTBOX_READ_BACK_MAX: usize =
+    CONTACT_OUTBOX_MAX + RECOVERY_LOADS_MAX * RECOVERY_SLOTS * RECOVERY_ROWS as usize;
+/// Lists of contacts in memory, and their rows; lists used longest ago leave over it.
+pub const CONTACT_LISTS_CACHED_MAX: usize = 16_384;
+pub const CONTACT_ROWS_CACHED_MAX: usize = 262_144;
 /// Rows of one read of a user's list.
 pub const LIST_ROWS: u32 = 4_096;
 /// List entries in memory, of all users; lists used longest ago leave over it.
@@ -121,6 +129,7 @@ pub const BATCH_OPS_MAX: usize = 16_384;
 
 const _: () = assert!(SESSIONS_PER_USER_MAX < DEVICES_MAX);
 const _: () = assert!(LIST_ENTRIES_MAX <= LIST_ENTRIES_CACHED_MAX);
+const _: () = assert!(record::CONTACTS_MAX <= CONTACT_ROWS_CACHED_MAX);
 const _: () = assert!(wire::limits::SYNC_CHANGES_MAX as usize <= LIST_ENTRIES_MAX);
 const _: () = assert!(UNHURRIED_OPS_MAX < BATCH_OPS_MAX);
 const _: () = assert!(CREDIT_STEP > 0 && CREDIT_STEP * 2 <= DELIVERY_CREDITS);

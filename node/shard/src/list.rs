@@ -10,6 +10,7 @@ mod sync;
 use std::collections::VecDeque;
 
 use ahash::AHashMap;
+use bytes::Bytes;
 use record::{Digest, StoreShardId};
 use wire::{ConversationId, ShardAddress, UserId};
 
@@ -120,6 +121,11 @@ impl Lists {
             self.touch(user);
             self.read(core, user);
         }
+    }
+
+    /// A whole frame for a session. Where there is no room for it, the session is told to sync.
+    pub fn push_or_sync(&mut self, core: &mut Core, session: &SessionPlace, frame: &Bytes) {
+        self.pushes.push_or_sync(core, session, frame);
     }
 
     /// A peer has taken delivery frames: what waited for room is sent.

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use record::Digest;
+use record::{Act, Digest, View};
 use wire::message::{BodyKind, MarkKind, Send};
 use wire::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, UserId, Verified, body};
 
@@ -51,6 +51,17 @@ pub enum HomeCommand {
     Pull(ConversationId, Verified<body::Pull>),
     Mark(ConversationId, MarkKind, u64),
     Sync(Verified<body::Sync>),
+    /// On the relation of the two users of this conversation.
+    Relate(ConversationId, Act),
+    SetContact {
+        contact: UserId,
+        remark: String,
+        group: String,
+    },
+    SyncContacts {
+        cver: u64,
+        changes_max: u32,
+    },
     /// A name in its comparable form.
     FindUser(String),
     NameUser(UserId),
@@ -125,6 +136,9 @@ pub enum MeshFrame {
     /// back to back.
     Sent { caller: Caller, sends: u16, frames: Bytes },
 
+    /// Control lane, in place of the answer of a forward: there is none.
+    Unanswered { caller: Caller },
+
     /// Control lane. A step of login or registration on its way to the user's home. At most one per connection that has
     /// not logged in.
     Login { connection: ConnectionId, reply_to: ShardAddress, command: LoginCommand },
@@ -153,6 +167,11 @@ pub enum MeshFrame {
     Changed(Changed),
     /// Control lane: the user's list holds this change, on disk. At most one per `Changed`.
     ChangedDone { user: UserId, conversation: ConversationId, change: u64 },
+    /// Control lane, to the home of a user: what he is shown of a relation. At most one per user and relation, so
+    /// `CONTACT_OUTBOX_READ_BACK_MAX` of one shard, and once more those of a store shard that was full.
+    ContactView { user: UserId, conversation: ConversationId, version: u64, view: Box<View> },
+    /// Control lane. The user's list shows it, on disk. At most one per `ContactView`.
+    ContactViewDone { user: UserId, conversation: ConversationId, version: u64 },
     /// Delivery lane, from a user's home to the shard of one of his sessions: whole frames to push, so many of them
     /// messages.
     Push { connection: ConnectionId, session: SessionId, frames: Bytes, messages: u32 },
@@ -176,7 +195,7 @@ impl MeshFrame {
             MeshFrame::Forward { command: HomeCommand::Send(_, send), .. } => send.body.len(),
             MeshFrame::Changed(changed) => changed.events.iter().map(|event| event.frames.len()).sum(),
             MeshFrame::Push { frames, .. } => frames.len(),
-            _ => 0, // no longer than a name
+            _ => 0, // no longer than a name or a few
         };
         1 + (bytes / DELIVERY_CREDIT_BYTES) as u64
     }

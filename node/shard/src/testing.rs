@@ -15,7 +15,7 @@ use wire::ticket::{TicketKey, TicketKeys};
 use wire::{ConnectionId, EventBody, EventFrame, ShardAddress, UserId};
 
 use crate::admin::{AdminReply, AdminRequest};
-use crate::config::{Config, PlacementPolicy};
+use crate::config::{Config, ContactPolicy, PlacementPolicy, StrangerPolicy};
 use crate::connection::Transfer;
 use crate::limits::DELIVERY_CREDITS;
 use crate::mesh::MeshFrame;
@@ -78,6 +78,8 @@ pub(crate) fn config() -> Config {
         queries_per_s_max: 0,
         light_per_s_max: 0,
         logins_per_s_max: 0,
+        contacts: ContactPolicy::Open,
+        strangers: StrangerPolicy::Silent,
         delivery_credits: DELIVERY_CREDITS,
     }
 }

@@ -6,14 +6,14 @@ use std::sync::atomic::AtomicU16;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shard::admin::AdminRequest;
-use shard::config::PlacementPolicy;
+use shard::config::{ContactPolicy, PlacementPolicy, StrangerPolicy};
 use shard::limits::{DELIVERY_CREDITS, LOADS_IN_FLIGHT_MAX};
 use shard::{Ownership, limits};
 use store::{OpenError, STORE_SHARDS_MAX, Store, StoreAnswer, StoreOptions};
 
 use super::Halt;
 use crate::admin::{self, Replies, Shards};
-use crate::config::{self, Config, Executor, Placement, Register};
+use crate::config::{self, Config, Contacts, Executor, Placement, Register, Strangers};
 use crate::entropy::entropy;
 use crate::keys::NodeKeys;
 use crate::mesh;
@@ -150,6 +150,14 @@ fn shard_config(config: &Config, keys: &NodeKeys, term: u64) -> shard::Config {
         queries_per_s_max: config.queries_per_second,
         light_per_s_max: config.light_per_second,
         logins_per_s_max: config.logins_per_second,
+        contacts: match config.contacts {
+            Contacts::Required => ContactPolicy::Required,
+            Contacts::Open => ContactPolicy::Open,
+        },
+        strangers: match config.strangers {
+            Strangers::Silent => StrangerPolicy::Silent,
+            Strangers::Refuse => StrangerPolicy::Refuse,
+        },
         delivery_credits: DELIVERY_CREDITS,
     }
 }

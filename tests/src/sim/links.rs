@@ -230,6 +230,9 @@ impl World {
                     self.model.syncs.entry(asked_at).or_default().push(view.uver());
                 }
             }
+            (Command::Block, Some(conversation), _) => {
+                self.model.blocked.insert(conversation);
+            }
             (Command::FindUser, _, _) => {
                 if let Ok(view) = verified::view::<body::FindUser>(incoming.body) {
                     let name = view.name().unwrap_or_default().to_owned();

@@ -61,6 +61,10 @@ impl SyncState {
         (self.needed && !self.in_flight).then_some(self.hold_until_ms)
     }
 
+    pub fn is_idle(&self) -> bool {
+        !self.in_flight
+    }
+
     fn is_done(&self) -> bool {
         !self.needed && !self.in_flight
     }
@@ -304,7 +308,11 @@ impl Session {
     }
 
     pub(super) fn transmit_sync(&mut self, now_ms: u64) {
-        if !self.sync.needed || self.sync.in_flight || now_ms < self.sync.hold_until_ms {
+        if !self.sync.needed
+            || self.sync.in_flight
+            || self.requests.reads_contacts()
+            || now_ms < self.sync.hold_until_ms
+        {
             return;
         }
         self.sync = SyncState { needed: false, in_flight: true, hold_until_ms: 0 };

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::stored::PersistOp;
+use crate::contact::{Contact, ContactsSynced, Related};
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::{Entry, MarkKind, Place, Pulled, Range, Refused, Summary, Welcome};
 use crate::refusal::Refusal;
@@ -164,6 +165,22 @@ pub enum ClientEvent {
         query: QueryId,
         pulled: Pulled,
     },
+    /// What the user and another one are to each other now.
+    Related {
+        query: QueryId,
+        related: Related,
+    },
+    /// A row of the user's contacts changed; `query` is what changed it, if it was this device.
+    ContactChanged {
+        query: Option<QueryId>,
+        contact: Contact,
+    },
+    ContactsSynced {
+        query: QueryId,
+        synced: ContactsSynced,
+    },
+    /// Changes of contacts may not have come: ask for what changed since the last version.
+    ContactsMissed,
     QueryRefused {
         query: QueryId,
         refused: Refused,

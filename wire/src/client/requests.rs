@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::effect::QueryId;
 use super::{ANSWER_MS_MAX, QUERIES_MAX};
+use crate::contact::ContactQuery;
 use crate::ids::{ConversationId, UserId};
 
 /// What an answer will be for.
@@ -23,6 +24,7 @@ pub(super) enum Pending {
     Mark { conversation: ConversationId },
     Sync,
     Find { query: QueryId },
+    Contact { query: QueryId, is_long: bool },
 }
 
 impl Pending {
@@ -38,6 +40,7 @@ pub(super) enum Query {
     Find { name: String },
     Name { user: UserId },
     History { conversation: ConversationId, from: u64, to: u64 },
+    Contact(ContactQuery),
 }
 
 #[derive(Debug, Default)]
@@ -67,15 +70,25 @@ impl Requests {
         std::mem::take(&mut self.pending)
             .into_values()
             .filter_map(|(pending, _)| match pending {
-                Pending::Find { query } | Pending::History { query } => Some(query),
+                Pending::Find { query } | Pending::History { query } | Pending::Contact { query, .. } => {
+                    Some(query)
+                }
                 _ => None,
             })
             .collect()
     }
 
     pub fn queries(&self) -> usize {
-        let is_query = |pending: &Pending| matches!(pending, Pending::Find { .. } | Pending::History { .. });
+        let is_query = |pending: &Pending| {
+            matches!(pending, Pending::Find { .. } | Pending::History { .. } | Pending::Contact { .. })
+        };
         self.pending.values().filter(|(pending, _)| is_query(pending)).count()
+    }
+
+    /// Whether a page of the contacts is on its way.
+    pub fn reads_contacts(&self) -> bool {
+        let reads = |pending: &Pending| matches!(pending, Pending::Contact { is_long: true, .. });
+        self.pending.values().any(|(pending, _)| reads(pending))
     }
 
     /// When the oldest answer that must come is overdue.
@@ -103,9 +116,13 @@ impl Queries {
         Some(QueryId(self.last))
     }
 
-    /// The first one that may go: pulls go one at a time.
-    pub fn next(&mut self, pull_allowed: bool) -> Option<(QueryId, Query)> {
-        let may_go = |query: &Query| pull_allowed || !matches!(query, Query::History { .. });
+    /// The first one that may go: pulls go one at a time, and so do reads of lists.
+    pub fn next(&mut self, pull_allowed: bool, sync_allowed: bool) -> Option<(QueryId, Query)> {
+        let may_go = |query: &Query| match query {
+            Query::History { .. } => pull_allowed,
+            Query::Contact(query) => sync_allowed || !query.is_long(),
+            Query::Find { .. } | Query::Name { .. } => true,
+        };
         let at = self.waiting.iter().position(|(_, query)| may_go(query))?;
         Some(self.waiting.remove(at))
     }

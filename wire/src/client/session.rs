@@ -16,6 +16,7 @@ use super::{
     LOGIN_STEP_MS_MAX, PERSISTS_MAX, QUERIES_IN_FLIGHT_MAX, RECONNECT_MS, RECONNECT_MS_MAX, RETRY_MS_MAX,
     RETRY_MS_MIN,
 };
+use crate::contact::ContactQuery;
 use crate::decode::{EventBody, EventFrame, decode_event};
 use crate::encode::Encoder;
 use crate::frame::Splitter;
@@ -304,6 +305,11 @@ impl Session {
         self.ask(now_ms, Query::History { conversation, from: from.max(1), to: to.max(from.max(1)) })
     }
 
+    /// Something about a contact, or a part of their list. `ClientEvent::Related`, `ContactChanged` or `ContactsSynced` answers.
+    pub fn ask_contact(&mut self, now_ms: u64, query: ContactQuery) -> Result<QueryId, QueryError> {
+        self.ask(now_ms, Query::Contact(query))
+    }
+
     fn ask(&mut self, now_ms: u64, query: Query) -> Result<QueryId, QueryError> {
         if !self.is_ready() {
             return Err(QueryError::NotReady);
@@ -390,7 +396,13 @@ impl Session {
             EventBody::Message(message) => return self.on_message(now_ms, message),
             EventBody::HeadMoved(moved) => return self.on_head_moved(now_ms, moved),
             EventBody::Marked(marked) => self.on_marked(marked),
-            EventBody::SyncNeeded => self.sync.need(),
+            EventBody::SyncNeeded => {
+                self.sync.need();
+                self.tell(ClientEvent::ContactsMissed);
+            }
+            EventBody::ContactChanged(contact) => {
+                self.tell(ClientEvent::ContactChanged { query: None, contact });
+            }
             EventBody::Move(to) => {
                 let delay_ms = u64::from(to.reconnect_ms.min(to.deadline_ms));
                 let addresses = to.addresses.clone();
@@ -460,7 +472,19 @@ impl Session {
                 self.tell(ClientEvent::History { query, pulled });
                 Ok(())
             }
-            (Pending::Find { query }, EventBody::Refused(refused)) => {
+            (Pending::Contact { query, .. }, EventBody::Related(related)) => {
+                self.tell(ClientEvent::Related { query, related });
+                Ok(())
+            }
+            (Pending::Contact { query, .. }, EventBody::ContactChanged(contact)) => {
+                self.tell(ClientEvent::ContactChanged { query: Some(query), contact });
+                Ok(())
+            }
+            (Pending::Contact { query, .. }, EventBody::ContactsSynced(synced)) => {
+                self.tell(ClientEvent::ContactsSynced { query, synced });
+                Ok(())
+            }
+            (Pending::Find { query } | Pending::Contact { query, .. }, EventBody::Refused(refused)) => {
                 self.tell(ClientEvent::QueryRefused { query, refused });
                 Ok(())
             }
@@ -509,7 +533,7 @@ impl Session {
         for query in self.requests.clear() {
             self.tell(ClientEvent::QueryLost { query });
         }
-        while let Some((query, _)) = self.queries.next(true) {
+        while let Some((query, _)) = self.queries.next(true, true) {
             self.tell(ClientEvent::QueryLost { query });
         }
         self.outbox.on_disconnected();
@@ -589,7 +613,8 @@ impl Session {
 
     fn transmit_queries(&mut self, now_ms: u64) {
         while self.requests.queries() < QUERIES_IN_FLIGHT_MAX {
-            let Some((id, query)) = self.queries.next(self.pulls.is_idle()) else { return };
+            let sync_allowed = self.sync.is_idle() && !self.requests.reads_contacts();
+            let Some((id, query)) = self.queries.next(self.pulls.is_idle(), sync_allowed) else { return };
             match query {
                 Query::Find { name } => {
                     let pending = Pending::Find { query: id };
@@ -598,6 +623,10 @@ impl Session {
                 Query::Name { user } => {
                     let pending = Pending::Find { query: id };
                     self.transmit(now_ms, pending, |encoder, request| encoder.name_user(request, user));
+                }
+                Query::Contact(query) => {
+                    let pending = Pending::Contact { query: id, is_long: query.is_long() };
+                    self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
                 }
                 Query::History { conversation, from, to } => {
                     self.pulls.on_sent();

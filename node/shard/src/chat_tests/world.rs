@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use record::verify::Verifier;
-use record::{Batch, CommitOutcome, Key, Query, Record, Table};
+use record::{Act, Batch, CommitOutcome, Key, Query, Record, Table};
 use wire::message::{BodyKind, Entry, MarkKind, Pulled, Sent, Synced};
 use wire::ticket::{TicketKey, TicketKeys};
 use wire::{
@@ -14,7 +14,8 @@ use wire::{
 };
 
 use crate::commits::Freed;
-use crate::config::{Config, PlacementPolicy};
+use crate::config::{Config, ContactPolicy, PlacementPolicy, StrangerPolicy};
+use crate::contact::Contacts;
 use crate::conversation::Conversations;
 use crate::core::{After, Core, LoadFor};
 use crate::input::{Effect, Now};
@@ -29,6 +30,7 @@ pub(super) struct Unit {
     pub core: Core,
     pub conversations: Conversations,
     pub lists: Lists,
+    pub contacts: Contacts,
 }
 
 /// What a session got, in order.
@@ -95,6 +97,18 @@ impl World {
         world
     }
 
+    pub fn with_policies(shards: u16, contacts: ContactPolicy, strangers: StrangerPolicy) -> Self {
+        let mut world = Self::new(shards);
+        world.set_policies(contacts, strangers);
+        world.crash(0, shards);
+        world
+    }
+
+    /// From the next start on.
+    pub fn set_policies(&mut self, contacts: ContactPolicy, strangers: StrangerPolicy) {
+        self.config = Arc::new(Config { contacts, strangers, ..(*self.config).clone() });
+    }
+
     fn start(&mut self, shards: u16) {
         let ownership = Arc::new(Ownership::new(shards, STORE_SHARDS));
         self.units = (0..shards)
@@ -106,7 +120,8 @@ impl World {
                 let conversations =
                     Conversations::new(&mut core).with_bounds(self.cached_max, self.outbox_max);
                 let lists = Lists::new(&mut core).with_bounds(self.cached_max, self.missed_max);
-                Unit { core, conversations, lists }
+                let contacts = Contacts::new(&mut core);
+                Unit { core, conversations, lists, contacts }
             })
             .collect();
         for shard in 0..shards {
@@ -261,6 +276,38 @@ impl World {
         caller.request
     }
 
+    pub fn act(&mut self, session: (UserId, SessionPlace), chat: ConversationId, act: Act) -> u32 {
+        let caller = self.caller(session, Command::Block);
+        self.at_home(chat, |unit| unit.conversations.handle_act(&mut unit.core, caller, chat, act));
+        caller.request
+    }
+
+    pub fn set_contact(
+        &mut self,
+        session: (UserId, SessionPlace),
+        contact: UserId,
+        remark: &str,
+        group: &str,
+    ) -> u32 {
+        let caller = self.caller(session, Command::SetContact);
+        let (remark, group) = (remark.to_owned(), group.to_owned());
+        let home = self.units[0].core.home(session.0.slot()).shard;
+        self.step(home, |unit, _| unit.contacts.handle_set(&mut unit.core, caller, contact, remark, group));
+        caller.request
+    }
+
+    pub fn sync_contacts(&mut self, session: (UserId, SessionPlace), cver: u64, changes_max: u32) -> u32 {
+        let caller = self.caller(session, Command::SyncContacts);
+        let home = self.units[0].core.home(session.0.slot()).shard;
+        self.step(home, |unit, _| unit.contacts.handle_sync(&mut unit.core, caller, cver, changes_max));
+        caller.request
+    }
+
+    /// Reads of all shards since their start.
+    pub fn loads_seen(&self) -> u64 {
+        self.units.iter().map(|unit| unit.core.counters.loads).sum()
+    }
+
     fn at_home(&mut self, chat: ConversationId, work: impl FnOnce(&mut Unit)) {
         let home = self.units[0].core.home(chat.slot()).shard;
         self.step(home, |unit, _| work(unit));
@@ -337,6 +384,10 @@ impl World {
         self.step(shard, |unit, _| match unit.core.take_load(token) {
             LoadFor::Conversation(key) => unit.conversations.handle_loaded(&mut unit.core, key, rows),
             LoadFor::List(key) => unit.lists.handle_loaded(&mut unit.core, key, rows),
+            LoadFor::Contacts(user) => unit.contacts.handle_loaded(&mut unit.core, user, rows),
+            LoadFor::ContactOutbox(slots) => {
+                unit.conversations.handle_contact_outbox_loaded(&mut unit.core, &slots, &rows);
+            }
             other => panic!("nobody here reads {other:?}"),
         });
     }
@@ -347,7 +398,7 @@ impl World {
         if outcome == CommitOutcome::Committed {
             self.disk.write(&batch.ops);
         }
-        self.step(shard, |unit, _| unit.on_outcome(&batch, outcome));
+        self.step(shard, |unit, people| unit.on_outcome(&batch, outcome, people));
     }
 
     /// The ends of one turn of each shard; true when anything came out.
@@ -391,6 +442,7 @@ impl World {
         }
         unit.conversations.check_invariants(&unit.core);
         unit.lists.check_invariants(&unit.core);
+        unit.contacts.check_invariants(&unit.core);
         unit.core.lanes.check_invariants();
     }
 }
@@ -422,6 +474,13 @@ impl Unit {
                 let sessions = people.sessions.get(&changed.user).map_or(&[][..], Vec::as_slice);
                 self.lists.handle_changed(core, sessions, from, changed);
             }
+            MeshFrame::Unanswered { .. } => {}
+            MeshFrame::ContactView { user, conversation, version, view } => {
+                self.contacts.handle_view(core, from, user, conversation, version, *view);
+            }
+            MeshFrame::ContactViewDone { user, conversation, version } => {
+                self.conversations.handle_contact_view_done(core, user, conversation, version);
+            }
             MeshFrame::Introduce { conversation, peer } => {
                 self.conversations.handle_introduce(core, from, conversation, peer);
             }
@@ -440,7 +499,7 @@ impl Unit {
         }
     }
 
-    fn on_outcome(&mut self, batch: &Batch, outcome: CommitOutcome) {
+    fn on_outcome(&mut self, batch: &Batch, outcome: CommitOutcome, people: &People<'_>) {
         let core = &mut self.core;
         match core.commits.handle_outcome(batch.store_shard, batch.number, outcome) {
             Freed::Committed(list) => {
@@ -450,6 +509,13 @@ impl Unit {
                             self.conversations.handle_written(core, written)
                         }
                         Some(After::List(written)) => self.lists.handle_written(core, written),
+                        Some(After::Relation(written)) => {
+                            self.conversations.handle_relation_written(core, written);
+                        }
+                        Some(After::Contact(written)) => {
+                            let sessions = people.sessions.get(&written.user).map_or(&[][..], Vec::as_slice);
+                            self.contacts.handle_written(core, sessions, &mut self.lists, written);
+                        }
                         _ => {}
                     }
                 }
@@ -458,9 +524,11 @@ impl Unit {
                 core.on_store_full(batch.store_shard);
                 self.conversations.forget(core, batch.store_shard);
                 self.lists.forget(core, batch.store_shard);
+                self.contacts.forget(core, batch.store_shard);
                 for after in list {
                     match after {
                         After::List(written) => self.lists.handle_refused(core, written),
+                        After::Contact(written) => self.contacts.handle_refused(core, written),
                         after => core.refuse_full(after),
                     }
                 }
@@ -473,6 +541,7 @@ impl Unit {
         let core = &mut self.core;
         self.conversations.end_turn(core, &mut self.lists);
         self.lists.end_turn(core);
+        self.contacts.end_turn(core);
         let (effects, node) = (&mut core.effects, core.address.node);
         core.commits.take_batches(core.now.mono_ms, |batch| effects.push(Effect::Commit(batch)));
         core.lanes.credits_to_tell(true, |shard, taken| {
@@ -507,6 +576,8 @@ fn config(delivery_credits: u64) -> Config {
         queries_per_s_max: 0,
         light_per_s_max: 0,
         logins_per_s_max: 0,
+        contacts: ContactPolicy::Open,
+        strangers: StrangerPolicy::Silent,
         delivery_credits,
     }
 }

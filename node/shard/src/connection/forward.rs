@@ -84,6 +84,17 @@ impl Connections {
         }
     }
 
+    /// A command that is not answered. It is of a session that may be gone.
+    pub(crate) fn handle_unanswered(&mut self, core: &mut Core, caller: Caller) {
+        let id = caller.place.connection;
+        let session = self.table.find(id).and_then(|found| found.session(caller.place.session));
+        let Some(session) = session else { return };
+        session.end(caller.command);
+        if core.stopping && session.in_flight == 0 {
+            self.close(core, id, CloseReason::Stopping, None);
+        }
+    }
+
     /// The answer of a command. It is for a session that may be gone.
     pub(crate) fn handle_answer(&mut self, core: &mut Core, caller: Caller, answer: Bytes) {
         let id = caller.place.connection;
@@ -138,7 +149,8 @@ impl Session {
         }
         let is_full = self.in_flight >= COMMANDS_IN_FLIGHT_MAX
             || (command == Command::Pull && self.pulls >= LONG_READS_IN_FLIGHT_MAX)
-            || (command == Command::Sync && self.syncs >= LONG_READS_IN_FLIGHT_MAX);
+            || (matches!(command, Command::Sync | Command::SyncContacts)
+                && self.syncs >= LONG_READS_IN_FLIGHT_MAX);
         if is_full { Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS)) } else { Ok(()) }
     }
 
@@ -147,7 +159,7 @@ impl Session {
         match command {
             Command::Send => self.sends += 1,
             Command::Pull => self.pulls += 1,
-            Command::Sync => self.syncs += 1,
+            Command::Sync | Command::SyncContacts => self.syncs += 1,
             _ => {}
         }
     }
@@ -157,7 +169,7 @@ impl Session {
         match command {
             Command::Send => self.sends -= 1,
             Command::Pull => self.pulls -= 1,
-            Command::Sync => self.syncs -= 1,
+            Command::Sync | Command::SyncContacts => self.syncs -= 1,
             _ => {}
         }
     }

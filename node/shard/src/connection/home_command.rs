@@ -1,7 +1,10 @@
 //! Bodies of commands for a home: verified once, and what is in them checked by meaning.
 
 use bytes::Bytes;
-use wire::limits::MESSAGE_BODY_LEN_MAX;
+use record::Act;
+use wire::limits::{
+    CONTACT_GROUP_LEN_MAX, CONTACT_REMARK_LEN_MAX, CONTACT_TEXT_LEN_MAX, MESSAGE_BODY_LEN_MAX,
+};
 use wire::message::{BodyKind, MarkKind, Send};
 use wire::{Command, ConversationId, Incoming, OwnerKey, Refusal, Slot, UserId, Verified, body, verified};
 
@@ -28,6 +31,27 @@ pub(super) fn home_command(incoming: &Incoming<'_>, caller: UserId) -> Result<(S
                 return Err(Refusal::BadField.into());
             }
             Ok((conversation.slot(), HomeCommand::Mark(conversation, mark.kind(), mark.seq())))
+        }
+        Command::ContactRequest
+        | Command::ContactAccept
+        | Command::ContactRefuse
+        | Command::ContactRemove
+        | Command::Block
+        | Command::Unblock => {
+            let conversation = conversation_of(incoming);
+            Ok((conversation.slot(), HomeCommand::Relate(conversation, act(incoming)?)))
+        }
+        Command::SetContact => {
+            let view = verified::view::<body::SetContact>(incoming.body)?;
+            let contact = UserId(view.user());
+            let remark = text(view.remark(), CONTACT_REMARK_LEN_MAX)?;
+            let group = text(view.group(), CONTACT_GROUP_LEN_MAX)?;
+            Ok((caller.slot(), HomeCommand::SetContact { contact, remark, group }))
+        }
+        Command::SyncContacts => {
+            let view = verified::view::<body::SyncContacts>(incoming.body)?;
+            let (cver, changes_max) = (view.cver(), view.changes_max());
+            Ok((caller.slot(), HomeCommand::SyncContacts { cver, changes_max }))
         }
         Command::Sync => {
             let body = Verified::new(Bytes::copy_from_slice(incoming.body))?;
@@ -62,6 +86,31 @@ pub(super) fn conversation_of(incoming: &Incoming<'_>) -> ConversationId {
         OwnerKey::Conversation(conversation) => conversation,
         owner => unreachable!("a conversation's command has the key {owner:?}"),
     }
+}
+
+/// What the caller wants of a relation.
+fn act(incoming: &Incoming<'_>) -> Result<Act, No> {
+    let body = incoming.body;
+    Ok(match incoming.command {
+        Command::ContactRequest => {
+            let view = verified::view::<body::ContactRequest>(body)?;
+            Act::Request { text: text(view.text(), CONTACT_TEXT_LEN_MAX)? }
+        }
+        Command::ContactAccept => verified::view::<body::ContactAccept>(body).map(|_| Act::Accept)?,
+        Command::ContactRefuse => verified::view::<body::ContactRefuse>(body).map(|_| Act::Refuse)?,
+        Command::ContactRemove => verified::view::<body::ContactRemove>(body).map(|_| Act::Remove)?,
+        Command::Block => verified::view::<body::Block>(body).map(|_| Act::Block)?,
+        Command::Unblock => verified::view::<body::Unblock>(body).map(|_| Act::Unblock)?,
+        other => unreachable!("{other:?} is not about a relation"),
+    })
+}
+
+fn text(text: Option<&str>, len_max: usize) -> Result<String, No> {
+    let text = text.unwrap_or_default();
+    if text.len() > len_max {
+        return Err(No::with_detail(Refusal::BadField, len_max as u64));
+    }
+    Ok(text.to_owned())
 }
 
 /// A send in the buffer it came in, its fields checked.

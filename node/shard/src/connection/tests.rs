@@ -53,6 +53,14 @@ fn frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
         Command::Pull => encoder.pull(request, chat(), &Pull { from: 1, to: 1, bytes_max: 1, epoch: 0 }),
         Command::Mark => encoder.mark(request, chat(), MarkKind::Read, 1),
         Command::Sync => encoder.sync(request, 0, 1),
+        Command::ContactRequest => encoder.contact_request(request, chat(), "hello"),
+        Command::ContactAccept => encoder.contact_accept(request, chat()),
+        Command::ContactRefuse => encoder.contact_refuse(request, chat()),
+        Command::ContactRemove => encoder.contact_remove(request, chat()),
+        Command::Block => encoder.block(request, chat()),
+        Command::Unblock => encoder.unblock(request, chat()),
+        Command::SetContact => encoder.set_contact(request, UserId(1 << 10), "", ""),
+        Command::SyncContacts => encoder.sync_contacts(request, 0, 1),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Entries are read from the newest back, a bounded part at a time. Only this shard writes to the conversation, and it
 //! writes nothing while it reads, so the parts fit together.
 
-use record::{Checkpoint, Entry, Key, Marks, Query, Remembered, RememberedSend, Rows, Table, keys};
+use record::{Checkpoint, Entry, Key, Marks, Query, Remembered, RememberedSend, Row, Rows, Table, keys};
 use wire::{ConversationId, DeviceId, UserId};
 
 use crate::core::{Core, LoadFor};
@@ -12,7 +12,7 @@ use crate::limits::{REBUILD_BYTES, REBUILD_ROWS, REMEMBERED_DEVICES_MAX};
 use super::dedupe::Sender;
 use super::entry::{decode, seq_of};
 use super::state::{Conversation, FIRST_EPOCH};
-use super::{Conversations, LoadKey, Phase};
+use super::{Conversations, LoadKey, Phase, relation};
 
 /// What was read so far.
 #[derive(Debug, Default)]
@@ -21,6 +21,7 @@ pub(super) struct Rebuild {
     checkpoint: Option<Checkpoint>,
     /// Entries behind the checkpoint, newest first.
     behind: Vec<Behind>,
+    relation: Option<Row>,
 }
 
 /// What is needed of an entry.
@@ -41,6 +42,7 @@ pub(super) fn begin(core: &mut Core, id: ConversationId) -> bool {
         records(Table::Remembered, 2 * REMEMBERED_DEVICES_MAX),
         records(Table::Marks, 2),
         entries(id, 1, u64::MAX),
+        Query::Get(Key::Relation(id).bytes()),
         Query::Get(Key::Outbox(id.low, id).bytes()),
         Query::Get(Key::Outbox(id.high, id).bytes()),
     ];
@@ -60,7 +62,17 @@ impl Conversations {
             // What an earlier run did not send goes before what changes from now on.
             self.common.outbox.restore(core, id.slot(), [low, high]);
         }
-        match rebuild.take(&mut held.conversation, &rows) {
+        if let [.., relation, _, _] = &rows[..] {
+            rebuild.relation = relation.rows.first().cloned();
+        }
+        let progress = rebuild.take(&mut held.conversation, &rows).and_then(|progress| {
+            if progress == Progress::Complete {
+                let row = rebuild.relation.take();
+                relation::restore(core, &mut self.common, &mut held.conversation, row.as_ref())?;
+            }
+            Ok(progress)
+        });
+        match progress {
             Ok(Progress::Complete) => {
                 held.phase = Phase::Ready;
                 self.run(core, id, None);

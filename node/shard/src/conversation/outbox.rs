@@ -8,16 +8,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use bytes::{BufMut, Bytes, BytesMut};
-use record::{Digest, Key, OutboxEntry, Query, Record, Rows, StoreShardId, Table, keys};
+use record::{Digest, Key, OutboxEntry, Record, Rows, StoreShardId, Table};
 use wire::{ConversationId, ShardAddress, Slot, UserId};
 
 use crate::bugs::Bug;
 use crate::core::{Core, LoadFor};
-use crate::limits::{
-    LOADS_IN_FLIGHT_MAX, OUTBOX_MAX, OUTBOX_READ_BACK_MAX, RECOVERY_LOADS_MAX, RECOVERY_ROWS, RECOVERY_SLOTS,
-};
+use crate::limits::{LOADS_IN_FLIGHT_MAX, OUTBOX_MAX, OUTBOX_READ_BACK_MAX};
 use crate::mesh::{Changed, MeshFrame};
+use crate::recovery::Recovery;
 use crate::stats::TableStats;
 
 use super::LoadKey;
@@ -49,21 +47,6 @@ pub(super) struct Outbox {
     max: usize,
 }
 
-/// Reading what was left by an earlier run.
-#[derive(Debug, Default)]
-struct Recovery {
-    /// Parts still to be read, neighbours of one store shard together.
-    pages: VecDeque<Page>,
-    in_flight: usize,
-}
-
-#[derive(Debug)]
-struct Page {
-    slot: Slot,
-    /// Behind this key; `None` is from the first.
-    behind: Option<Bytes>,
-}
-
 impl Outbox {
     pub fn new(core: &mut Core) -> Self {
         Self {
@@ -71,7 +54,7 @@ impl Outbox {
             last_change: 0,
             unsent: (0..core.ownership.shards()).map(|_| VecDeque::new()).collect(),
             done: Vec::new(),
-            recovery: Recovery::default(),
+            recovery: Recovery::new(Table::Outbox),
             max: OUTBOX_MAX,
         }
     }
@@ -192,13 +175,12 @@ impl Outbox {
         self.pending.retain(|key, _| stays(key));
         self.done.retain(stays);
         self.unsent.iter_mut().for_each(|waiting| waiting.retain(stays));
-        self.recovery.pages.retain(|page| core.store_shard(page.slot) != store_shard);
-        self.recover(core, |slot| core.store_shard(slot) == store_shard);
+        self.recovery.recover_again(core, store_shard);
     }
 
     pub fn check_invariants(&self, core: &Core) {
         assert!(self.pending.len() <= OUTBOX_READ_BACK_MAX);
-        assert!(self.recovery.in_flight <= RECOVERY_LOADS_MAX);
+        self.recovery.check_invariants();
         for (key, pending) in &self.pending {
             assert!(pending.change <= self.last_change);
             assert!(core.is_home(key.1.slot()) && key.1.has(key.0));
@@ -217,42 +199,22 @@ impl Outbox {
 /// Reading what is left.
 impl Outbox {
     pub fn start(&mut self, core: &mut Core) {
-        self.recover(core, |_| true);
+        self.recovery.recover(core, |_| true);
         self.read_on(core);
-    }
-
-    fn recover(&mut self, core: &Core, wanted: impl Fn(Slot) -> bool) {
-        let mut slots: Vec<_> =
-            core.ownership.slots_of(core.address.shard).filter(|slot| wanted(*slot)).collect();
-        slots.sort_by_key(|slot| core.store_shard(*slot));
-        self.recovery.pages.extend(slots.into_iter().map(|slot| Page { slot, behind: None }));
     }
 
     /// Reads further parts, as far as there is room for what they hold.
     fn read_on(&mut self, core: &mut Core) {
-        while self.recovery.in_flight < RECOVERY_LOADS_MAX && self.pending.len() < self.max {
-            let Some(first) = self.recovery.pages.front() else { return };
-            let store_shard = core.store_shard(first.slot);
-            let together = |page: &&Page| core.store_shard(page.slot) == store_shard;
-            let pages = self.recovery.pages.iter().take(RECOVERY_SLOTS).take_while(together);
-            let (slots, queries): (Vec<_>, Vec<_>) = pages.map(|page| (page.slot, page.query())).unzip();
-            let (slot, count) = (slots[0], slots.len());
-            if !core.load(slot, queries, LoadFor::Conversation(LoadKey::Outbox(slots))) {
-                return;
-            }
-            self.recovery.pages.drain(..count);
-            self.recovery.in_flight += 1;
+        if self.pending.len() < self.max {
+            self.recovery.read_on(core, |slots| LoadFor::Conversation(LoadKey::Outbox(slots)));
         }
     }
 
     pub fn handle_loaded(&mut self, core: &mut Core, slots: &[Slot], rows: &[Rows]) {
-        self.recovery.in_flight -= 1;
         for (slot, rows) in slots.iter().zip(rows) {
             self.restore(core, *slot, [rows]);
-            if let Some(last) = rows.rows.last().filter(|_| rows.more) {
-                self.recovery.pages.push_front(Page { slot: *slot, behind: Some(last.key.clone()) });
-            }
         }
+        self.recovery.handle_loaded(slots, rows);
         self.read_on(core);
     }
 
@@ -277,21 +239,5 @@ impl Outbox {
         self.pending.insert((user, conversation), Pending { change, unsent: None, done: false });
         let events = Arc::new([]);
         self.send(core, Changed { user, conversation, change, digest, events });
-    }
-}
-
-impl Page {
-    fn query(&self) -> Query {
-        let (first, to) = keys::table_range(self.slot, Table::Outbox);
-        let from = match &self.behind {
-            None => first,
-            Some(key) => {
-                let mut behind = BytesMut::with_capacity(key.len() + 1);
-                behind.put_slice(key);
-                behind.put_u8(0);
-                behind.freeze()
-            }
-        };
-        Query::Range { from, to, reverse: false, rows_max: RECOVERY_ROWS, bytes_max: u32::MAX }
     }
 }

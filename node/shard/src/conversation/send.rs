@@ -12,7 +12,7 @@ use crate::mesh::Caller;
 
 use super::dedupe::{Decision, Sender, body_hash};
 use super::state::Conversation;
-use super::{Common, Refused, checkpoint};
+use super::{Common, Refused, checkpoint, relation};
 
 /// A message in its frame, with the entry around it, is never longer than a frame may be.
 const _: () = assert!(limits::MESSAGE_BODY_LEN_MAX + 512 + LENGTH_LEN <= limits::FRAME_LEN_MAX);
@@ -42,6 +42,10 @@ pub(super) fn run(
     let sender = Sender { side: conversation.side(caller.user), device: caller.place.device };
     let decision = conversation.sends.decide(sender, asked.counter, asked.previous, hash);
     let repeated = matches!(decision, Decision::Repeat(_));
+    if !conversation.may_write && !repeated && !core.bug(Bug::TakeFromBlocked) {
+        relation::turn_away(core, conversation, caller);
+        return Ok(());
+    }
     match with_bugs(core, decision) {
         Decision::Repeat(send) => {
             core.counters.duplicates += 1;

@@ -1,6 +1,6 @@
 //! One conversation in memory.
 
-use record::{Digest, Marks, Place};
+use record::{Digest, Marks, Place, Relation};
 use wire::{ConversationId, UserId};
 
 use crate::commits::Stamp;
@@ -33,6 +33,10 @@ pub(super) struct Conversation {
     pub known: [bool; 2],
     /// There is one while the end of the turn is to look at the conversation.
     pub turn: Option<Box<Turn>>,
+    /// What the two are to each other; `None` when nothing is written of it.
+    pub relation: Option<Box<Relation>>,
+    /// Messages are taken; follows from the relation and the node's policy.
+    pub may_write: bool,
 }
 
 impl Conversation {
@@ -49,6 +53,8 @@ impl Conversation {
             stamp: Stamp::default(),
             known: [false; 2],
             turn: None,
+            relation: None,
+            may_write: false,
         }
     }
 

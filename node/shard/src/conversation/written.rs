@@ -39,6 +39,7 @@ impl Conversations {
             core.after(id.slot(), held.conversation.stamp, After::Conversation(written));
         }
         self.common.outbox.end_turn(core);
+        self.common.contacts.end_turn(core);
         core.counters.conversations = self.held.len() as u64;
         while let Some((id, seq)) = self.common.tails.surplus() {
             let Some(held) = self.held.get_mut(&id) else { continue };

@@ -1,23 +1,19 @@
 //! A list is read whole, a bounded part at a time. Nothing is written to it meanwhile, so the parts fit together.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use record::{Key, ListEntry, Query, Record, Rows, keys};
 use wire::UserId;
 
 use crate::core::{Core, LoadFor};
 use crate::limits::LIST_ROWS;
+use crate::recovery;
 
 use super::{Lists, LoadKey, Phase};
 
 /// Reads the entries behind a key, or from the first; false when too many reads are in flight.
 pub(super) fn begin(core: &mut Core, user: UserId, behind: Option<&Bytes>) -> bool {
     let (first, to) = keys::list_range(user);
-    let from = behind.map_or(first, |key| {
-        let mut from = BytesMut::with_capacity(key.len() + 1);
-        from.put_slice(key);
-        from.put_u8(0);
-        from.freeze()
-    });
+    let from = behind.map_or(first, recovery::behind);
     let query = Query::Range { from, to, reverse: false, rows_max: LIST_ROWS, bytes_max: u32::MAX };
     core.load(user.slot(), vec![query], LoadFor::List(LoadKey(user)))
 }

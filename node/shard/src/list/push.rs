@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ahash::AHashMap;
+use bytes::Bytes;
 use record::Digest;
 use wire::message::{HeadMoved, MarkKind, Marked};
 use wire::{ConnectionId, ConversationId, SessionId, ShardAddress, UserId};
@@ -89,6 +90,14 @@ impl Pushes {
             waiting.order.push_back(key);
         }
         waiting.tell(core, session.shard);
+    }
+
+    /// Sends a frame, or tells the session to sync.
+    pub fn push_or_sync(&mut self, core: &mut Core, session: &SessionPlace, frame: &Bytes) {
+        let event = PushEvent { frames: frame.clone(), messages: 0, except: None };
+        if !push(core, session, &event) && !core.bug(Bug::ForgetLaneMark) {
+            self.need_sync(core, session);
+        }
     }
 
     /// Tells a session to sync, now or when there is room.

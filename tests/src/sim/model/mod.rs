@@ -1,11 +1,12 @@
 //! The reference model: what was asked, what was promised, what was shown, and what must follow from it.
 
+mod contacts;
 pub mod disk;
 mod order;
 mod settled;
 mod shown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use wire::command::Command;
@@ -70,6 +71,10 @@ pub struct Model {
     pub names_asked: BTreeMap<(LinkId, u32), Vec<NameAsked>>,
     pub requests: BTreeMap<(LinkId, u32), Requested>,
     pub order: order::Order,
+    /// Conversations of which somebody blocked the other one at some time: messages in them may stay without an answer.
+    pub blocked: BTreeSet<ConversationId>,
+    /// Relations that went to the disk, and perhaps not there.
+    pub relations: BTreeMap<ConversationId, Vec<record::Relation>>,
     pub violations: Vec<String>,
 }
 
@@ -106,6 +111,10 @@ impl Model {
     pub fn unanswered(&self, link: LinkId, before_us: u64) -> Option<String> {
         let requests = self.requests.range((link, 1)..(link + 1, 0));
         let open = |requested: &Requested| requested.answers < requested.commands.len();
+        let user = self.identities.get(&link).map(|identity| identity.user);
+        let has_blocked = user.is_some_and(|user| self.blocked.iter().any(|blocked| blocked.has(user)));
+        let is_send = |requested: &Requested| requested.commands.iter().all(|of| *of == Command::Send);
+        let open = |requested: &Requested| open(requested) && !(has_blocked && is_send(requested));
         let mut open = requests.filter(|(_, requested)| open(requested) && requested.at_us < before_us);
         open.next().map(|(at, requested)| format!("{at:?} {requested:?}"))
     }

@@ -110,6 +110,10 @@ impl World {
         if !outbox.is_empty() {
             return Some(format!("the outbox holds {outbox:?}"));
         }
+        let outbox = disk::keys(&self.store, Table::ContactOutbox);
+        if !outbox.is_empty() {
+            return Some(format!("the outbox of contacts holds {outbox:?}"));
+        }
         for (number, device) in self.devices.iter().enumerate() {
             let Some(session) = &device.session else { return Some(format!("device {number} is down")) };
             if !session.is_ready() {
@@ -202,6 +206,7 @@ impl World {
             }
             self.check_device_logs(conversation, &log);
         }
+        self.model.check_relations(&self.store);
         self.check_everything_sent();
         self.check_answered();
     }

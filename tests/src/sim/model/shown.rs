@@ -38,6 +38,9 @@ impl Model {
             EventBody::Pulled(pulled) => self.check_pulled(store, link, frame.request, pulled),
             EventBody::Marked(marked) => self.check_marked(store, link, marked),
             EventBody::Synced(synced) => self.check_synced(store, link, frame.request, synced),
+            EventBody::Related(related) => self.check_related(store, link, related),
+            EventBody::ContactChanged(contact) => self.check_contact(store, link, contact),
+            EventBody::ContactsSynced(synced) => self.check_contacts_synced(store, link, synced),
             EventBody::HeadMoved(moved) => {
                 let member = self.check_member(link, moved.conversation);
                 member.inspect(|_| self.check_head(store, moved.conversation, moved.head));
@@ -309,6 +312,9 @@ fn event_name(event: &EventBody) -> &'static str {
         EventBody::Message(_) => "Message",
         EventBody::HeadMoved(_) => "HeadMoved",
         EventBody::SyncNeeded => "SyncNeeded",
+        EventBody::Related(_) => "Related",
+        EventBody::ContactChanged(_) => "ContactChanged",
+        EventBody::ContactsSynced(_) => "ContactsSynced",
         EventBody::Unknown(_) => "Unknown",
     }
 }

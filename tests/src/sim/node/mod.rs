@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use record::{Rows, StoreShardId};
-use shard::config::PlacementPolicy;
+use shard::config::{ContactPolicy, PlacementPolicy, StrangerPolicy};
 use shard::connection::Transfer;
 use shard::mesh::{Lane, MeshFrame};
 use shard::{Config, Effects, Now, Ownership, Shard};
@@ -131,6 +131,8 @@ impl Machine {
             queries_per_s_max: *stream.pick(&[0, 0, 100]),
             light_per_s_max: 0,
             logins_per_s_max: *stream.pick(&[0, 0, 5]),
+            contacts: ContactPolicy::Open,
+            strangers: StrangerPolicy::Silent,
             delivery_credits: *stream.pick(&[1, 2, 8, 8_192]),
         }
     }

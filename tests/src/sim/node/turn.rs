@@ -242,6 +242,9 @@ fn mesh_bytes(frame: &MeshFrame) -> Bytes {
         MeshFrame::Sent { frames, .. } | MeshFrame::Push { frames, .. } => frames.clone(),
         MeshFrame::Changed(changed) => changed.change.to_le_bytes().to_vec().into(),
         MeshFrame::ChangedDone { change, .. } => change.to_le_bytes().to_vec().into(),
+        MeshFrame::ContactView { version, .. } | MeshFrame::ContactViewDone { version, .. } => {
+            version.to_le_bytes().to_vec().into()
+        }
         MeshFrame::Credit { taken } => taken.to_le_bytes().to_vec().into(),
         _ => Bytes::new(),
     }

@@ -1,5 +1,6 @@
 //! The workload: one file per command. A command without an operation does not compile.
 
+mod contacts;
 mod find_user;
 mod hello;
 mod login_proof;
@@ -43,6 +44,14 @@ fn operation_of(command: Command) -> Operation {
         Command::Pull => (60, pull::run),
         Command::Mark => (190, mark::run),
         Command::Sync => (34, sync::run),
+        Command::ContactRequest => (24, contacts::request),
+        Command::ContactAccept => (20, contacts::accept),
+        Command::ContactRefuse => (8, contacts::refuse),
+        Command::ContactRemove => (10, contacts::remove),
+        Command::Block => (12, contacts::block),
+        Command::Unblock => (8, contacts::unblock),
+        Command::SetContact => (8, contacts::set),
+        Command::SyncContacts => (12, contacts::sync),
     };
     Operation { weight, run }
 }
@@ -72,10 +81,11 @@ impl World {
 
     /// Something that a logged-in hostile client does with conversations, its own and those of others.
     pub fn harass(&mut self, probe: usize) {
-        match self.workload.below(10) {
+        match self.workload.below(13) {
             0..5 => send::hostile(self, probe),
             5..7 => pull::hostile(self, probe),
             7..9 => mark::hostile(self, probe),
+            9..12 => contacts::hostile(self, probe),
             _ => sync::hostile(self, probe),
         }
     }
