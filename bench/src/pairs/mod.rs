@@ -155,6 +155,10 @@ impl Pairs {
         loop {
             let now_ns = tally.now_ns();
             if now_ns >= end_ns || self.acked >= acked_end {
+                // What fell due since the last turn is late, not left out.
+                if let Some(pacing) = &mut pacing {
+                    self.send_due(pacing, end_ns);
+                }
                 return Ok(());
             }
             let mut wait_ns = end_ns - now_ns;

@@ -87,7 +87,7 @@ mod tests {
         }
         let counted: Vec<_> = parts(10_000_000).iter().map(|part| (part.messages, part.counted_as)).collect();
         let expected =
-            [(500_000, None), (1_000_000, Some(1_000_000)), (7_500_000, None), (1_000_000, Some(10_000_000))];
+            [(500_000, None), (1_000_000, Some(1_000_000)), (6_500_000, None), (2_000_000, Some(10_000_000))];
         assert_eq!(counted, expected);
     }
 }
