@@ -108,27 +108,8 @@ impl Verifier {
                 across.add_outbox(user, conversation, &digest);
                 check_digest(&digest)
             }
-            Key::Relation(conversation) => {
-                let relation = read::<Relation>(value)?;
-                if !conversation.is_valid() {
-                    return Err(format!("{conversation:?} cannot be"));
-                }
-                across.add_relation(conversation, &relation);
-                relation.check().map_err(|what| format!("{conversation:?}: {what}"))
-            }
-            Key::Contact(user, other) => {
-                let contact = read::<Contact>(value)?;
-                let conversation = ConversationId::private(user, other)
-                    .ok_or_else(|| format!("{other:?} as a contact of {user:?} cannot be"))?;
-                let listed = current.add_contact(user, &contact)?;
-                across.add_contact(user, conversation, &contact, listed >= CONTACTS_MAX);
-                contact.check().map_err(|what| format!("{other:?} as a contact of {user:?}: {what}"))
-            }
-            Key::ContactOutbox(user, conversation) => {
-                check_member(user, conversation)?;
-                let entry = read::<ContactOutboxEntry>(value)?;
-                across.add_contact_outbox(user, conversation, &entry);
-                Ok(())
+            Key::Relation(_) | Key::Contact(..) | Key::ContactOutbox(..) => {
+                handle_contact_row(current, across, key, value)
             }
         }
     }
@@ -152,6 +133,40 @@ impl Verifier {
         if let Some(slot) = self.slot.take() {
             slot.end(&mut self.findings, &mut self.across);
         }
+    }
+}
+
+/// A row about what two users are to each other.
+fn handle_contact_row(
+    current: &mut SlotCheck,
+    across: &mut Across,
+    key: Key,
+    value: &[u8],
+) -> Result<(), String> {
+    match key {
+        Key::Relation(conversation) => {
+            let relation = read::<Relation>(value)?;
+            if !conversation.is_valid() {
+                return Err(format!("{conversation:?} cannot be"));
+            }
+            across.add_relation(conversation, &relation);
+            relation.check().map_err(|what| format!("{conversation:?}: {what}"))
+        }
+        Key::Contact(user, other) => {
+            let contact = read::<Contact>(value)?;
+            let conversation = ConversationId::private(user, other)
+                .ok_or_else(|| format!("{other:?} as a contact of {user:?} cannot be"))?;
+            let listed = current.add_contact(user, &contact)?;
+            across.add_contact(user, conversation, &contact, listed >= CONTACTS_MAX);
+            contact.check().map_err(|what| format!("{other:?} as a contact of {user:?}: {what}"))
+        }
+        Key::ContactOutbox(user, conversation) => {
+            check_member(user, conversation)?;
+            let entry = read::<ContactOutboxEntry>(value)?;
+            across.add_contact_outbox(user, conversation, &entry);
+            Ok(())
+        }
+        other => unreachable!("{other:?} is not about two users"),
     }
 }
 

@@ -270,7 +270,8 @@ impl Session {
             ready_send.then_some(self.send_hold_until_ms),
             if ready { self.marks_hold_until_ms() } else { None },
             if ready { self.pulls.hold_until_ms() } else { None },
-            if ready { self.sync.hold_until_ms() } else { None },
+            // While contacts are read, a list waits for their answer and for no time.
+            if ready && !self.requests.reads_contacts() { self.sync.hold_until_ms() } else { None },
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -472,17 +473,8 @@ impl Session {
                 self.tell(ClientEvent::History { query, pulled });
                 Ok(())
             }
-            (Pending::Contact { query, .. }, EventBody::Related(related)) => {
-                self.tell(ClientEvent::Related { query, related });
-                Ok(())
-            }
-            (Pending::Contact { query, .. }, EventBody::ContactChanged(contact)) => {
-                self.tell(ClientEvent::ContactChanged { query: Some(query), contact });
-                Ok(())
-            }
-            (Pending::Contact { query, .. }, EventBody::ContactsSynced(synced)) => {
-                self.tell(ClientEvent::ContactsSynced { query, synced });
-                Ok(())
+            (Pending::Contact { query, .. }, event) if !matches!(event, EventBody::Refused(_)) => {
+                self.on_contact_answer(query, event)
             }
             (Pending::Find { query } | Pending::Contact { query, .. }, EventBody::Refused(refused)) => {
                 self.tell(ClientEvent::QueryRefused { query, refused });
@@ -495,6 +487,16 @@ impl Session {
             }
             (pending, event) => self.on_login_reply(now_ms, pending, event),
         }
+    }
+
+    fn on_contact_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
+        self.tell(match event {
+            EventBody::Related(related) => ClientEvent::Related { query, related },
+            EventBody::ContactChanged(contact) => ClientEvent::ContactChanged { query: Some(query), contact },
+            EventBody::ContactsSynced(synced) => ClientEvent::ContactsSynced { query, synced },
+            _ => return Err(Reason::Misbehaved("another answer to a question about contacts")),
+        });
+        Ok(())
     }
 
     fn on_tick(&mut self, now_ms: u64) {
