@@ -82,18 +82,19 @@ fn a_data_folder_in_use() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("in use"));
 }
 
-fn journals(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+/// The segments of the logs of all store shards.
+fn segments(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
         if path.is_dir() {
-            journals(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "jnl") {
+            segments(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "log") {
             found.push(path);
         }
     }
 }
 
-/// The place of the last written byte: journals are preallocated with zeros.
+/// The place of the last written byte: segments are filled with zeros before they are used.
 fn written_len(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
@@ -113,15 +114,15 @@ fn a_damaged_store_is_refused_and_repair_does_not_go_below_the_mark() {
     node.kill();
     assert!(check(&data).is_ok());
     let mut found = Vec::new();
-    journals(&data, &mut found);
-    let journal = found.iter().max_by_key(|path| written_len(&std::fs::read(path).expect("a journal")));
-    let journal = journal.expect("a journal").clone();
-    let whole = std::fs::read(&journal).expect("a journal");
-    // A byte of the middle: what is behind it is lost, so a store that opens is behind its mark.
+    segments(&data, &mut found);
+    let segment = found.iter().max_by_key(|path| written_len(&std::fs::read(path).expect("a segment")));
+    let segment = segment.expect("a segment").clone();
+    let whole = std::fs::read(&segment).expect("a segment");
+    // In the middle: acknowledged commits lie behind it.
     let mut damaged = whole.clone();
     let middle = written_len(&whole) / 2;
     damaged[middle..middle + 64].fill(0xa5);
-    std::fs::write(&journal, &damaged).expect("a written journal");
+    std::fs::write(&segment, &damaged).expect("a written segment");
     assert_fails(&NodeBuilder::new(&data), &["repair"]);
     let output = tool(&data, &["check"]);
     assert!(!output.status.success());
@@ -129,7 +130,7 @@ fn a_damaged_store_is_refused_and_repair_does_not_go_below_the_mark() {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(!text.trim().is_empty());
     // Whole again, it opens and has everything.
-    std::fs::write(&journal, &whole).expect("a written journal");
+    std::fs::write(&segment, &whole).expect("a written segment");
     let node = NodeBuilder::new(&data).start();
     let mut ann = RawClient::greet(node.plain.expect("a plain listener"), Protection::Plain);
     ann.log_in("ann", "password");
