@@ -89,11 +89,14 @@ impl Model {
     /// A batch goes to the disk: entries in it are of people who may write. All that was decided before is on disk.
     pub fn check_batch(&mut self, store: &MemoryStore, batch: &Batch, open: bool) {
         let keys = || batch.ops.iter().filter_map(|op| Some((Key::parse(op.key)?, op.value?)));
-        let changed: BTreeSet<_> = keys()
-            .filter_map(
-                |(key, _)| if let Key::Relation(conversation) = key { Some(conversation) } else { None },
-            )
-            .collect();
+        let mut changed = BTreeSet::new();
+        for (key, value) in keys() {
+            if let Key::Relation(conversation) = key {
+                changed.insert(conversation);
+                let relation = Relation::decode(value).expect("the shard writes records that can be read");
+                self.relations.entry(conversation).or_default().push(relation);
+            }
+        }
         for (key, value) in keys() {
             let Key::Entry(conversation, seq) = key else { continue };
             if changed.contains(&conversation) {
