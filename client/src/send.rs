@@ -12,6 +12,9 @@ pub enum SendState {
     Queued,
     /// On this device's disk: it will be sent, after a crash too.
     OnDisk,
+    /// Sent, and not answered for 10 s: perhaps the two are no contacts. It is sent once more after the next reconnect, and a
+    /// late answer still counts; until then nobody knows that it is stored.
+    Unanswered,
     /// On the node's disk.
     Acked(Ack),
     /// Given up; why.
@@ -54,14 +57,16 @@ impl SendHandle {
         state.map(|_| ()).map_err(|_| Error::Closed)
     }
 
-    /// Waits for the node's answer, over reconnects: `Ok(Err(reason))` when the send was given up,
+    /// Waits for the node's answer, over reconnects (one that never comes leaves it [`SendState::Unanswered`]): `Ok(Err(reason))` when the send was given up,
     /// [`Error::Closed`] when the client was closed before (the message is kept and sent by the next start).
     pub async fn decided(&mut self) -> Result<Result<Ack, String>, Error> {
         let is_decided = |state: &SendState| matches!(state, SendState::Acked(_) | SendState::Failed { .. });
         match &*self.state.wait_for(is_decided).await.map_err(|_| Error::Closed)? {
             SendState::Acked(ack) => Ok(Ok(*ack)),
             SendState::Failed { reason } => Ok(Err(reason.clone())),
-            SendState::Queued | SendState::OnDisk => unreachable!("waited for a decision"),
+            SendState::Queued | SendState::OnDisk | SendState::Unanswered => {
+                unreachable!("waited for a decision")
+            }
         }
     }
 }

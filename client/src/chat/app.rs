@@ -5,7 +5,7 @@ use std::time::Duration;
 use wire::ConversationId;
 use wire::limits::MESSAGE_BODY_LEN_MAX;
 
-use super::command::{self, Command};
+use super::command::{self, Command, ContactAct};
 use super::editor::{Edit, Editor};
 use super::log::{Key, Log};
 use super::moment::{self, Moment};
@@ -59,6 +59,13 @@ pub enum Wish {
     },
     /// Find this user and open the chat.
     OpenName(String),
+    /// Tell all contacts.
+    Contacts,
+    /// Do this about a contact.
+    Contact {
+        name: String,
+        act: ContactAct,
+    },
     /// The open chat changed: load its newest history.
     Open(ConversationId),
     LoadOlder {
@@ -269,6 +276,8 @@ impl App {
             }
             Command::List => self.list(),
             Command::To(name) => wishes.push(Wish::OpenName(name)),
+            Command::Contacts => wishes.push(Wish::Contacts),
+            Command::Contact { name, act } => wishes.push(Wish::Contact { name, act }),
             Command::Quit => wishes.push(Wish::Quit),
             Command::Unknown(problem) => {
                 self.notice(NoticeKind::Problem, problem);
@@ -385,6 +394,9 @@ mod tests {
         let mut app = app();
         app.open_chat(conversation(0));
         assert_eq!(type_in(&mut app, "/to bob"), [Wish::OpenName("bob".into())]);
+        let block = Wish::Contact { name: "bob".into(), act: ContactAct::Block };
+        assert_eq!(type_in(&mut app, "/block bob"), [block]);
+        assert_eq!(type_in(&mut app, "/contacts"), [Wish::Contacts]);
         assert_eq!(type_in(&mut app, "/quit"), [Wish::Quit]);
         assert_eq!(type_in(&mut app, "/nonsense"), []);
         assert_eq!(app.editor.text(), "/nonsense");

@@ -8,14 +8,38 @@ pub enum Command {
     Help,
     List,
     To(String),
+    Contacts,
+    Contact {
+        name: String,
+        act: ContactAct,
+    },
     Quit,
     /// What is wrong with it.
     Unknown(String),
 }
 
+/// What is done about a contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContactAct {
+    /// Asks, with this text.
+    Add {
+        text: String,
+    },
+    Accept,
+    Refuse,
+    Remove,
+    Block,
+    Unblock,
+    Remark {
+        text: String,
+    },
+}
+
 /// Each line fits into 78 columns.
 pub const HELP: &[&str] = &[
     "/to NAME  chat with NAME     /list  your chats     /quit  leave (also Ctrl-C)",
+    "/contacts  yours   /add NAME [TEXT]  ask   /accept NAME  /refuse NAME  answer",
+    "/remove NAME  part   /block NAME  /unblock NAME   /remark NAME [TEXT]  note",
     "//text  sends /text          Alt-Enter or Ctrl-J  new line",
     "PageUp PageDown Up Down  scroll     Ctrl-End or Esc  back to the newest",
     "Ctrl-N Ctrl-P  next, previous chat  Tab  next chat with unread messages",
@@ -43,10 +67,33 @@ pub fn parse(line: &str) -> Command {
         ("quit" | "q" | "exit", _) => Command::Quit,
         ("to" | "t", "") => Command::Unknown("Write the name behind it: /to NAME".into()),
         ("to" | "t", name) => Command::To(name.to_owned()),
-        _ => Command::Unknown(format!(
-            "There is no /{word}. /help shows what there is; //{rest} sends it as text."
-        )),
+        ("contacts" | "c", _) => Command::Contacts,
+        _ => about_contact(word, argument).unwrap_or_else(|| {
+            Command::Unknown(format!(
+                "There is no /{word}. /help shows what there is; //{rest} sends it as text."
+            ))
+        }),
     }
+}
+
+/// A command about one contact; `None` when the word means none.
+fn about_contact(word: &str, argument: &str) -> Option<Command> {
+    let (name, text) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+    let text = text.trim().to_owned();
+    let act = match word {
+        "add" => ContactAct::Add { text },
+        "remark" => ContactAct::Remark { text },
+        "accept" => ContactAct::Accept,
+        "refuse" => ContactAct::Refuse,
+        "remove" => ContactAct::Remove,
+        "block" => ContactAct::Block,
+        "unblock" => ContactAct::Unblock,
+        _ => return None,
+    };
+    if name.is_empty() {
+        return Some(Command::Unknown(format!("Write the name behind it: /{word} NAME")));
+    }
+    Some(Command::Contact { name: name.to_owned(), act })
 }
 
 #[cfg(test)]
@@ -68,6 +115,12 @@ mod tests {
         assert_eq!(parse("/to  bob "), Command::To("bob".into()));
         assert_eq!(parse("/help"), Command::Help);
         assert_eq!(parse("/q"), Command::Quit);
+        let contact = |name: &str, act| Command::Contact { name: name.into(), act };
+        assert_eq!(parse("/block  ann "), contact("ann", ContactAct::Block));
+        assert_eq!(parse("/add ann it is  me"), contact("ann", ContactAct::Add { text: "it is  me".into() }));
+        assert_eq!(parse("/remark ann"), contact("ann", ContactAct::Remark { text: String::new() }));
+        assert_eq!(parse("/contacts"), Command::Contacts);
+        assert!(unknown("/accept") && unknown("/adda x"));
         assert!(unknown("/to") && unknown("/") && unknown("/tobob x"));
     }
 }

@@ -14,7 +14,7 @@ use super::log::{Author, Item, Key, PeerMarks};
 use super::options::{ChatOptions, Exit, Stop};
 use super::screen::Screen;
 use super::signals::Signals;
-use super::{keys, start, text, view};
+use super::{contacts, keys, start, text, view};
 use crate::board::Me;
 use crate::client::{Body, Client, History, To};
 use crate::error::Error;
@@ -37,7 +37,13 @@ const DECIDED_MAX: usize = 4_096;
 /// What a task that must not block the loop found out.
 enum Answer {
     Found(String, Result<ConversationId, Error>),
-    History { conversation: ConversationId, part: Part, history: Result<History, Error> },
+    /// To be told line by line, or what went wrong.
+    Told(Result<Vec<String>, String>),
+    History {
+        conversation: ConversationId,
+        part: Part,
+        history: Result<History, Error>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,7 @@ pub struct Interactive<'a> {
     answers: mpsc::Sender<Answer>,
     /// Opened by name, perhaps without a message yet.
     opened: Vec<(ConversationId, String)>,
+    contacts: contacts::Told,
     decided: BTreeSet<u64>,
     /// When the next try to connect begins.
     retry_at: Option<Instant>,
@@ -82,6 +89,7 @@ pub async fn run(
         screen,
         answers,
         opened: Vec::new(),
+        contacts: contacts::Told::default(),
         decided: BTreeSet::new(),
         retry_at: None,
         retry_reason: String::new(),
@@ -152,6 +160,16 @@ impl Interactive<'_> {
                     self.awaited = None;
                     self.find(&name);
                 }
+                Wish::Contacts => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { contacts::list(&client).await });
+                }
+                Wish::Contact { name, act } => {
+                    let client = self.client.clone();
+                    self.tell_of(
+                        async move { contacts::act(&client, &name, act).await.map(|line| vec![line]) },
+                    );
+                }
                 Wish::Open(conversation) => {
                     self.awaited = None;
                     self.load(conversation, Part::Newest, None);
@@ -169,6 +187,12 @@ impl Interactive<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Does it beside the loop, then tells what came of it.
+    fn tell_of(&self, work: impl Future<Output = Result<Vec<String>, String>> + Send + 'static) {
+        let answers = self.answers.clone();
+        tokio::spawn(async move { _ = answers.send(Answer::Told(work.await)).await });
     }
 
     async fn send(&mut self, to: ConversationId, text: String) -> Result<(), Stop> {
@@ -255,6 +279,14 @@ impl Interactive<'_> {
 
     async fn on_answer(&mut self, answer: Answer) -> Result<(), Stop> {
         match answer {
+            Answer::Told(told) => {
+                let (kind, lines) = match told {
+                    Ok(lines) => (NoticeKind::Info, lines),
+                    Err(problem) => (NoticeKind::Problem, vec![problem]),
+                };
+                lines.iter().for_each(|line| self.app.notice(kind, line));
+                Ok(())
+            }
             Answer::Found(name, Ok(id)) => {
                 if !self.opened.iter().any(|(opened, _)| *opened == id) {
                     self.opened.push((id, name));
@@ -393,8 +425,18 @@ impl Interactive<'_> {
                 self.app.notice(NoticeKind::Problem, format!("Sending is delayed: {refused}."));
             }
             Event::SendUnanswered { .. } => {
-                let text = "A message was not answered; it is sent again after the next reconnect.";
+                let text = "A message was sent and not answered: perhaps you are no contacts (/add NAME asks). \
+                            It is sent once more after the next reconnect.";
                 self.app.notice(NoticeKind::Problem, text);
+            }
+            Event::ContactChanged(contact) => {
+                let name = self.client.name_of(contact.user);
+                let told = self.contacts.on_changed(contact, name);
+                told.inspect(|text| self.app.notice(NoticeKind::Info, text));
+            }
+            Event::Named { user, name } => {
+                let told = self.contacts.on_named(user, &name);
+                told.inspect(|text| self.app.notice(NoticeKind::Info, text));
             }
             Event::CertificateRemembered { address, fingerprint } => {
                 let text = format!("The certificate of {address} is remembered: {fingerprint}");

@@ -161,6 +161,9 @@ impl Lines<'_> {
             {
                 self.print_new().await?;
             }
+            Event::SendUnanswered { .. } => {
+                eprintln!("ringtalk: a message was sent and not answered: perhaps the two are no contacts");
+            }
             Event::CertificateRemembered { address, fingerprint } => {
                 eprintln!("ringtalk: the certificate of {address} is remembered: {fingerprint}");
             }

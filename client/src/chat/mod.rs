@@ -2,6 +2,7 @@
 
 mod app;
 mod command;
+mod contacts;
 mod editor;
 mod interactive;
 mod keys;

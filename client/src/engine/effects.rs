@@ -229,7 +229,12 @@ impl Engine {
             ClientEvent::SendDelayed { counter, refused, .. } => {
                 self.board.tell(Event::SendDelayed { counter, refused: refused.into() });
             }
-            ClientEvent::SendUnanswered { counter, .. } => self.board.tell(Event::SendUnanswered { counter }),
+            ClientEvent::SendUnanswered { counter, .. } => {
+                if let Some((_, state)) = self.sends.get(&counter) {
+                    state.send_replace(SendState::Unanswered);
+                }
+                self.board.tell(Event::SendUnanswered { counter });
+            }
             ClientEvent::SendFailed { conversation, counter, failure } => {
                 let reason = failure_text(failure);
                 if let Some((_, state)) = self.sends.remove(&counter) {

@@ -1,0 +1,175 @@
+//! What the interactive client does and tells about contacts.
+
+use std::collections::BTreeMap;
+
+use wire::UserId;
+use wire::contact::{Contact, ContactState, Related};
+use wire::name::UserName;
+
+use super::command::ContactAct;
+use super::text;
+use crate::client::Client;
+use crate::error::Error;
+
+/// Rows that wait for a name; more are not told.
+const UNNAMED_MAX: usize = 64;
+
+/// What was told of contacts in this run.
+#[derive(Debug, Default)]
+pub struct Told {
+    states: BTreeMap<UserId, ContactState>,
+    /// Changes of users whose names are not known yet.
+    unnamed: Vec<Contact>,
+}
+
+impl Told {
+    /// A row changed; gives what to tell of it.
+    pub fn on_changed(&mut self, contact: Contact, name: Option<String>) -> Option<String> {
+        let Some(name) = name else {
+            if self.unnamed.len() < UNNAMED_MAX {
+                self.unnamed.push(contact);
+            }
+            return None;
+        };
+        if self.states.insert(contact.user, contact.state) == Some(contact.state) {
+            return None; // a remark, say
+        }
+        match contact.state {
+            ContactState::Asked if contact.text.is_empty() => {
+                Some(format!("{name} asks to be a contact: /accept {name} or /refuse {name}"))
+            }
+            ContactState::Asked => {
+                let text = &contact.text;
+                Some(format!("{name} asks to be a contact: {text}\n/accept {name} or /refuse {name}"))
+            }
+            ContactState::Contact => Some(format!("{name} is a contact now.")),
+            _ => None,
+        }
+    }
+
+    /// A name became known.
+    pub fn on_named(&mut self, user: UserId, name: &str) -> Option<String> {
+        let at = self.unnamed.iter().rposition(|contact| contact.user == user)?;
+        let newest = self.unnamed.remove(at);
+        self.unnamed.retain(|contact| contact.user != user);
+        self.on_changed(newest, Some(name.to_owned()))
+    }
+}
+
+/// Does it and says in a sentence what came of it.
+///
+/// # Errors
+/// In a sentence.
+pub async fn act(client: &Client, typed: &str, act: ContactAct) -> Result<String, String> {
+    let shown = text::for_screen(typed);
+    let name = UserName::parse(typed).map_err(|error| format!("`{shown}` is not a name: {error}."))?;
+    let told = |error: Error| format!("{shown}: {error}.");
+    let user = client.find_user(&name).await.map_err(|error| match error {
+        Error::Refused(_) => format!("There is no user `{shown}`."),
+        error => told(error),
+    })?;
+    let done: Result<Related, Error> = match act {
+        ContactAct::Add { text } => client.request_contact(user, &text).await,
+        ContactAct::Accept => client.accept_contact(user).await,
+        ContactAct::Refuse => client.refuse_contact(user).await,
+        ContactAct::Remove => client.remove_contact(user).await,
+        ContactAct::Block => client.block(user).await,
+        ContactAct::Unblock => client.unblock(user).await,
+        ContactAct::Remark { text } => return remark(client, user, &text).await.map_err(told),
+    };
+    done.map(|related| sentence(&shown, &related)).map_err(told)
+}
+
+/// Changes the remark and leaves the group as it is.
+async fn remark(client: &Client, user: UserId, text: &str) -> Result<String, Error> {
+    let (contacts, _) = client.contacts(0).await?;
+    let group = contacts.into_iter().find(|contact| contact.user == user).map(|contact| contact.group);
+    client.set_contact(user, text, &group.unwrap_or_default()).await?;
+    Ok("The remark is kept.".into())
+}
+
+fn sentence(name: &str, related: &Related) -> String {
+    let state = match related.state {
+        ContactState::Contact => format!("{name} is a contact"),
+        ContactState::Requested => format!("{name} is asked and has not answered"),
+        ContactState::Asked => format!("{name} asks to be a contact"),
+        _ => format!("{name} is no contact"),
+    };
+    if related.blocked { format!("{state}, and blocked.") } else { format!("{state}.") }
+}
+
+/// One line per contact, request and block.
+///
+/// # Errors
+/// In a sentence.
+pub async fn list(client: &Client) -> Result<Vec<String>, String> {
+    let (contacts, _) = client.contacts(0).await.map_err(|error| format!("Contacts: {error}."))?;
+    let mut lines: Vec<String> = contacts
+        .iter()
+        .filter(|contact| contact.blocked || contact.state != ContactState::None)
+        .map(|contact| line(contact, client.name_of(contact.user)))
+        .collect();
+    lines.sort();
+    if lines.is_empty() {
+        lines.push("No contacts yet: /add NAME asks somebody.".into());
+    }
+    Ok(lines)
+}
+
+fn line(contact: &Contact, name: Option<String>) -> String {
+    let mut line = name.unwrap_or_else(|| format!("user {}", contact.user));
+    if !contact.remark.is_empty() {
+        line.push_str(&format!(" ({})", contact.remark));
+    }
+    if !contact.group.is_empty() {
+        line.push_str(&format!(" [{}]", contact.group));
+    }
+    match contact.state {
+        ContactState::Requested => line.push_str(", asked"),
+        ContactState::Asked => line.push_str(&format!(", asks: {}", contact.text)),
+        _ => {}
+    }
+    if contact.blocked {
+        line.push_str(", blocked");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(state: ContactState, text: &str) -> Contact {
+        Contact {
+            user: UserId(1 << 10),
+            cver: 1,
+            state,
+            blocked: false,
+            since_ms: 0,
+            text: text.into(),
+            remark: String::new(),
+            group: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_change_is_told_once_and_by_name() {
+        let mut told = Told::default();
+        assert_eq!(told.on_changed(contact(ContactState::Asked, "hi"), None), None);
+        let text = told.on_named(UserId(1 << 10), "ann").expect("told when the name is known");
+        assert_eq!(text, "ann asks to be a contact: hi\n/accept ann or /refuse ann");
+        assert_eq!(told.on_named(UserId(1 << 10), "ann"), None);
+        let ann = || Some("ann".to_owned());
+        let now = told.on_changed(contact(ContactState::Contact, ""), ann());
+        assert_eq!(now.as_deref(), Some("ann is a contact now."));
+        assert_eq!(told.on_changed(contact(ContactState::Contact, ""), ann()), None, "a remark");
+        assert_eq!(told.on_changed(contact(ContactState::None, ""), ann()), None);
+    }
+
+    #[test]
+    fn a_line_shows_what_there_is() {
+        let row = Contact { remark: "Annie".into(), blocked: true, ..contact(ContactState::Asked, "hi") };
+        assert_eq!(line(&row, Some("ann".into())), "ann (Annie), asks: hi, blocked");
+        assert_eq!(line(&contact(ContactState::Contact, ""), None), "user 1024");
+    }
+}
