@@ -41,7 +41,8 @@ fn machine() -> Machine {
         processor: after(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned()),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         memory_bytes: kib * 1_024,
-        kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        // What is behind the version is the builder's.
+        kernel: read("/proc/sys/kernel/osrelease").trim().split('-').next().unwrap_or_default().to_owned(),
     }
 }
 
