@@ -33,6 +33,14 @@ COMMANDS = {
     "Pull": (33, "Pulled"),
     "Mark": (34, "Marked"),
     "Sync": (35, "Synced"),
+    "ContactRequest": (51, "Related"),
+    "ContactAccept": (52, "Related"),
+    "ContactRefuse": (53, "Related"),
+    "ContactRemove": (54, "Related"),
+    "Block": (55, "Related"),
+    "Unblock": (56, "Related"),
+    "SetContact": (57, "ContactChanged"),
+    "SyncContacts": (58, "ContactsSynced"),
 }
 EVENTS = {
     256: "Welcome",
@@ -55,6 +63,9 @@ EVENTS = {
     304: "Message",
     305: "HeadMoved",
     306: "SyncNeeded",
+    307: "Related",
+    308: "ContactChanged",
+    314: "ContactsSynced",
 }
 VERSION = 1
 FRAME_BYTES_MAX = 1 << 20
