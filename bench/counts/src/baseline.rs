@@ -106,7 +106,7 @@ mod tests {
 
     fn measured(instructions: Option<f64>, allocations: f64) -> Measured {
         let cost = Cost { instructions, allocations, bytes: 100.0 };
-        Measured { command: Command::Ping, cost, library: None, steps: 2.0 }
+        Measured { command: Command::Ping, cost, libc: None, steps: 2.0 }
     }
 
     fn baseline() -> Baseline {

@@ -20,7 +20,7 @@ pub struct Profile {
     /// Of this program's own file: the shard with all its packages, and Rust's library. It is linked in whole.
     pub instructions: u64,
     /// Of the C library: allocator and copies. Varies with its version and with the processor.
-    pub library: u64,
+    pub libc: u64,
     pub by_function: BTreeMap<String, u64>,
     /// Instructions of the allocator's entry, by its callers: in proportion to the calls. (Callgrind counts calls also
     /// while it does not collect.)
@@ -99,7 +99,7 @@ fn parse(text: &str, program: &Path) -> Result<Profile> {
             lines.next();
         } else if line.starts_with(|first: char| first.is_ascii_digit()) {
             let cost = line.rsplit(' ').next().unwrap_or_default().parse::<u64>().context("a cost")?;
-            let sum = if object == program { &mut profile.instructions } else { &mut profile.library };
+            let sum = if object == program { &mut profile.instructions } else { &mut profile.libc };
             *sum += cost;
             let (name, callers) = function.split_once('\'').unwrap_or((function, ""));
             *profile.by_function.entry(name.to_owned()).or_default() += cost;
@@ -163,7 +163,7 @@ totals: 44
     #[test]
     fn own_costs_are_told_from_the_librarys_and_calls_are_not_counted_twice() {
         let profile = parse(TEXT, Path::new("/bin/counts")).expect("a profile");
-        assert_eq!((profile.instructions, profile.library), (50, 30));
+        assert_eq!((profile.instructions, profile.libc), (50, 30));
         let functions: Vec<_> =
             profile.by_function.iter().map(|(name, cost)| (name.as_str(), *cost)).collect();
         let allocator = "__rustc::__rust_alloc";

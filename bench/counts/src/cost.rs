@@ -31,7 +31,7 @@ pub struct Measured {
     pub command: Command,
     pub cost: Cost,
     /// Instructions of the C library.
-    pub library: Option<f64>,
+    pub libc: Option<f64>,
     pub steps: f64,
 }
 
@@ -50,7 +50,7 @@ impl Measured {
                 allocations: each(counted.meter.allocations()),
                 bytes: each(counted.meter.bytes),
             },
-            library: profile.as_ref().map(|profile| each(profile.library)),
+            libc: profile.as_ref().map(|profile| each(profile.libc)),
             steps: each(counted.meter.steps),
         })
     }

@@ -11,7 +11,7 @@ const LINES_MAX: usize = 40;
 pub fn print_head(counting: Counting) {
     print!("{:24}", "per command");
     if counting == Counting::All {
-        print!(" {:>21} {:>8}", "instructions", "library");
+        print!(" {:>21} {:>8}", "instructions", "libc");
     }
     println!(" {:>19} {:>18} {:>6}", "allocations", "bytes", "steps");
 }
@@ -24,9 +24,9 @@ pub fn print_row(measured: &Measured, baseline: Option<&Baseline>) {
     };
     let cost = measured.cost;
     print!("{:24}", measured.command.name());
-    if let (Some(instructions), Some(library)) = (cost.instructions, measured.library) {
+    if let (Some(instructions), Some(libc)) = (cost.instructions, measured.libc) {
         let change = change(old.and_then(|old| old.instructions), instructions);
-        print!(" {instructions:>12.0} {change:>8} {library:>8.0}");
+        print!(" {instructions:>12.0} {change:>8} {libc:>8.0}");
     }
     let difference = match old {
         Some(old) => format!("({:+.2})", cost.allocations - old.allocations),
