@@ -235,9 +235,10 @@ mod tests {
     fn this_process_has_used_something() {
         let before = Usage::read(std::process::id()).unwrap();
         let own = own_cpu_ns();
-        // Something to count; its result is used so that it is not left out.
-        let sum: u64 = (0..3_000_000u64).map(|i| std::hint::black_box(i) % 7).sum();
-        assert!(sum > 0 && own_cpu_ns() > own);
+        // The kernel brings these counters up to date at its ticks and when it switches, so that a thread has to work for
+        // longer than a tick to see its own rise.
+        let work = || (0..1_000_000u64).map(|i| std::hint::black_box(i) % 7).sum::<u64>();
+        assert!((0..10_000).any(|_| work() > 0 && own_cpu_ns() > own), "used time is not counted");
         let growth = Usage::read(std::process::id()).unwrap().since(&before);
         assert!(growth.total.cpu_ns > 0 && anonymous_bytes(std::process::id()).unwrap() > 0);
     }
