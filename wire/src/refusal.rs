@@ -67,8 +67,20 @@ refusals! {
     27 UnknownMechanism "unknown_mechanism";
     /// This user has too many devices or sessions.
     28 TooManyDevices "too_many_devices";
-    /// The session is over: its device logged in again, or the operator ended it.
+    /// The session is over: its device logged in again, or the operator gave the account a new password.
     29 SessionEnded "session_ended";
+    /// The session is over: another device of the same class logged in.
+    34 TakenOver "taken_over";
+    /// The session is over: the user ended it from another device.
+    35 EndedByUser "ended_by_user";
+    /// The session is over: the password was changed.
+    36 PasswordChanged "password_changed";
+    /// The session is over: the operator ended it.
+    37 EndedByOperator "ended_by_operator";
+    /// The account is deleted.
+    38 AccountDeleted "account_deleted";
+    /// The session is over: the token that it was opened with is revoked.
+    39 TokenRevoked "token_revoked";
 
     /// No such user.
     40 UnknownUser "unknown_user";
@@ -93,4 +105,20 @@ refusals! {
     61 BlockedByYou "blocked_by_you";
     /// Only contacts may write to each other here.
     62 NotContact "not_contact";
+}
+
+impl Refusal {
+    /// Whether a session is over for good that is closed with this: its ticket serves no more.
+    pub const fn ends_session(self) -> bool {
+        matches!(
+            self,
+            Refusal::SessionEnded
+                | Refusal::TakenOver
+                | Refusal::EndedByUser
+                | Refusal::PasswordChanged
+                | Refusal::EndedByOperator
+                | Refusal::AccountDeleted
+                | Refusal::TokenRevoked
+        )
+    }
 }

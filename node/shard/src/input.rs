@@ -86,7 +86,7 @@ pub enum CloseReason {
     TooManyFromAddress,
     TooManyConnections,
     LoggedOut,
-    /// The same device logged in elsewhere, or the operator ended the session.
+    /// The user's home ended the session: its device logged in again, or somebody who may ended it.
     SessionEnded,
     Stopping,
 }

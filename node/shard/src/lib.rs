@@ -230,8 +230,8 @@ impl Shard {
                 self.connections.handle_login_reply(core, connection, reply);
             }
             MeshFrame::SessionClosed { user, place } => self.logins.handle_session_closed(core, user, place),
-            MeshFrame::EndSession { connection, session } => {
-                self.connections.handle_end_session(core, connection, session);
+            MeshFrame::EndSession { connection, session, why } => {
+                self.connections.handle_end_session(core, connection, session, why);
             }
             MeshFrame::Place { connection, reply_to, home } => {
                 self.login_shard.handle_place(core, connection, reply_to, home);

@@ -5,6 +5,7 @@
 //! everything it could show is on disk.
 
 mod cache;
+mod ending;
 mod failures;
 mod find;
 mod logout;
@@ -19,6 +20,8 @@ mod storm;
 mod task;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_ending;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -42,6 +45,8 @@ use crate::limits::{
 use crate::mesh::{Caller, MeshFrame, SessionPlace};
 use crate::stats::TableStats;
 use cache::Cache;
+pub(crate) use ending::Ending;
+use ending::end_session;
 use failures::Failures;
 use sessions::Sessions;
 pub(crate) use task::LoadKey;
@@ -370,8 +375,9 @@ impl Logins {
                 if let Some(NewSession { user, device, session, .. }) = reply.session() {
                     let place =
                         SessionPlace { shard: reply_to, connection, session: *session, device: *device };
-                    let ended = self.sessions.open(*user, place);
-                    end_sessions(core, &ended);
+                    for old in self.sessions.open(*user, place) {
+                        end_session(core, old, Refusal::SessionEnded);
+                    }
                     self.release_account(core, *user);
                 }
                 core.control(reply_to, MeshFrame::LoginReply { connection, reply });
@@ -427,13 +433,6 @@ fn query(key: &LoadKey) -> Query {
         LoadKey::User(user) => Key::Account(*user).bytes(),
         LoadKey::Slot(slot) => Key::SlotState(*slot).bytes(),
     })
-}
-
-fn end_sessions(core: &mut Core, ended: &[SessionPlace]) {
-    for place in ended {
-        let frame = MeshFrame::EndSession { connection: place.connection, session: place.session };
-        core.control(place.shard, frame);
-    }
 }
 
 /// A user who cannot exist, in the slot of this name: reading his account is what a name without one costs.

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use record::{Act, Digest, View};
 use wire::message::{BodyKind, MarkKind, Send};
-use wire::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, UserId, Verified, body};
+use wire::{
+    ConnectionId, ConversationId, DeviceId, Refusal, SessionId, ShardAddress, UserId, Verified, body,
+};
 
 use crate::limits::DELIVERY_CREDIT_BYTES;
 use crate::login::{LoginCommand, LoginReply};
@@ -146,8 +148,8 @@ pub enum MeshFrame {
     LoginReply { connection: ConnectionId, reply: LoginReply },
     /// Control lane, to the user's home: a session is gone. At most one per session.
     SessionClosed { user: UserId, place: SessionPlace },
-    /// Control lane: the home ended a session; tell the client and close. At most one per session.
-    EndSession { connection: ConnectionId, session: SessionId },
+    /// Control lane: the home ended a session; tell the client why and close. At most one per session.
+    EndSession { connection: ConnectionId, session: SessionId, why: Refusal },
 
     /// Control lane, to the login shard: where should this connection's session live? At most one per connection.
     Place { connection: ConnectionId, reply_to: ShardAddress, home: ShardAddress },

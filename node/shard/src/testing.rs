@@ -49,7 +49,7 @@ pub(crate) struct World {
     clients: Vec<Client>,
     by_connection: BTreeMap<ConnectionId, ClientId>,
     last_connection: u32,
-    replies: Vec<(u64, AdminReply)>,
+    pub(crate) replies: Vec<(u64, AdminReply)>,
     pub stopped: Vec<u16>,
     pub fatal: Vec<String>,
     starts: u8,

@@ -68,7 +68,7 @@ impl Reason {
             Reason::Lost | Reason::Unreachable | Reason::Moved | Reason::Silent | Reason::Misbehaved(_) => {
                 true
             }
-            Reason::Closed(refused) => refused.code != Refusal::SessionEnded.code(),
+            Reason::Closed(refused) => !Refusal::from_code(refused.code).is_some_and(Refusal::ends_session),
             Reason::Asked | Reason::NodeUnproven | Reason::Version | Reason::OtherAccount => false,
         }
     }

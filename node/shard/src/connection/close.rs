@@ -62,9 +62,15 @@ impl Connections {
     }
 
     /// The home ended the session.
-    pub(crate) fn handle_end_session(&mut self, core: &mut Core, id: ConnectionId, session: SessionId) {
+    pub(crate) fn handle_end_session(
+        &mut self,
+        core: &mut Core,
+        id: ConnectionId,
+        session: SessionId,
+        why: Refusal,
+    ) {
         if self.table.find(id).is_some_and(|connection| connection.session(session).is_some()) {
-            self.close(core, id, CloseReason::SessionEnded, Some(Refusal::SessionEnded));
+            self.close(core, id, CloseReason::SessionEnded, Some(why));
         }
     }
 

@@ -1,6 +1,8 @@
 //! The end of a session by its own wish.
 
-use super::{Logins, Task, Written};
+use record::Account;
+
+use super::{Ending, Logins, Task, Written};
 use crate::core::{Core, FULL_RETRY_MS};
 use crate::mesh::Caller;
 
@@ -18,19 +20,17 @@ impl Logins {
     /// The next generation of the device makes its ticket void.
     pub(super) fn forget_ticket(&mut self, core: &mut Core, caller: Caller) {
         let (account, stamp) = self.accounts.find(&caller.user).expect("the account was read");
-        let mut account = account.clone();
-        let device = account.as_mut().and_then(|account| {
-            account.devices.iter_mut().find(|device| device.device == caller.place.device.0)
-        });
-        let stamp = match device {
+        let is_there =
+            |account: &Account| account.devices.iter().any(|device| device.device == caller.place.device.0);
+        let stamp = match account.clone().filter(is_there) {
             None => stamp,
-            Some(device) => {
+            Some(mut account) => {
                 if let Some(refusal) = core.write_refusal(caller.user.slot()) {
                     core.refuse_caller(caller, refusal, 0, FULL_RETRY_MS as u32);
                     return;
                 }
-                device.generation += 1;
-                self.put_account(core, caller.user, account.expect("it has the device"))
+                Ending::Only(caller.place.device).revoke(&mut account);
+                self.put_account(core, caller.user, account)
             }
         };
         self.when_written(core, caller.user.slot(), stamp, Written::Logout { caller });

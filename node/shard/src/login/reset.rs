@@ -3,7 +3,7 @@
 use record::Credential;
 use wire::{Refusal, UserId, UserName};
 
-use super::{Logins, Written, end_sessions};
+use super::{Ending, Logins, Written};
 use crate::admin::AdminReply;
 use crate::core::{After, Core};
 
@@ -27,16 +27,13 @@ impl Logins {
             return;
         };
         account.credentials = vec![credential];
-        for device in &mut account.devices {
-            device.generation += 1;
-        }
+        Ending::All.revoke(&mut account);
         let stamp = self.put_account(core, user, account);
         self.when_written(core, slot, stamp, Written::Reset { token, user });
     }
 
     pub(super) fn finish_reset(&mut self, core: &mut Core, token: u64, user: UserId) {
-        let ended = self.sessions.close_all(user);
-        end_sessions(core, &ended);
-        core.reply(token, AdminReply::Reset { user: user.0, sessions_ended: ended.len() as u32 });
+        let sessions_ended = self.close_sessions(core, user, Ending::All, Refusal::SessionEnded);
+        core.reply(token, AdminReply::Reset { user: user.0, sessions_ended });
     }
 }

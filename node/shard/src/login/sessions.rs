@@ -3,6 +3,7 @@
 use ahash::AHashMap;
 use wire::{DeviceId, UserId};
 
+use super::Ending;
 use crate::limits::SESSIONS_PER_USER_MAX;
 use crate::mesh::SessionPlace;
 use crate::rng::Rng;
@@ -49,9 +50,14 @@ impl Sessions {
         true
     }
 
-    /// Removes all of a user.
-    pub fn close_all(&mut self, user: UserId) -> Vec<SessionPlace> {
-        self.by_user.remove(&user).unwrap_or_default()
+    /// Removes those of these devices.
+    pub fn end(&mut self, user: UserId, ending: Ending) -> Vec<SessionPlace> {
+        let Some(list) = self.by_user.get_mut(&user) else { return Vec::new() };
+        let ended = list.extract_if(.., |place| ending.covers(place.device)).collect();
+        if list.is_empty() {
+            self.by_user.remove(&user);
+        }
+        ended
     }
 
     pub fn check_invariants(&self) {
@@ -98,7 +104,11 @@ mod tests {
         sessions.check_invariants();
         assert!(!sessions.close(user, place(1, 2)), "it was ended before");
         assert!(sessions.close(user, place(99, 99)));
-        assert_eq!(sessions.close_all(user).len(), SESSIONS_PER_USER_MAX - 1);
+        assert_eq!(sessions.end(user, Ending::Only(DeviceId(2))), [place(2, 12)]);
+        assert_eq!(sessions.end(user, Ending::AllBut(DeviceId(3))).len(), SESSIONS_PER_USER_MAX - 3);
+        assert_eq!(sessions.of(user), [place(3, 13)]);
+        assert!(sessions.end(user, Ending::AllBut(DeviceId(3))).is_empty());
+        assert_eq!(sessions.end(user, Ending::All), [place(3, 13)]);
         assert!(sessions.of(user).is_empty());
     }
 }
