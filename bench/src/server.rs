@@ -25,6 +25,8 @@ const QUIET_MAX: Duration = Duration::from_secs(60);
 const NODE_ARGUMENTS: &[&str] = &[
     "--register",
     "open",
+    "--contacts",
+    "open",
     "--iterations",
     "4096",
     "--rate-logins",

@@ -138,7 +138,7 @@ pub struct Options {
     /// Who may make an account [default: open if all listeners are on loopback, else closed]
     #[arg(long, value_enum, value_name = "WHO")]
     pub register: Option<Register>,
-    /// Who may write to whom [default: open]
+    /// Who may write to whom [default: required]
     #[arg(long, value_enum, value_name = "WHO")]
     pub contacts: Option<Contacts>,
     /// What happens to a message of somebody who may not write [default: silent]
@@ -385,7 +385,7 @@ impl Config {
             executors,
             store_shards_if_new,
             register,
-            contacts: options.contacts.unwrap_or(Contacts::Open),
+            contacts: options.contacts.unwrap_or(Contacts::Required),
             strangers: options.strangers.unwrap_or(Strangers::Silent),
             placement: options.placement.unwrap_or(Placement::Home),
             placement_bound_percent: small("placement-bound", options.placement_bound)?,

@@ -2,11 +2,12 @@
 //!
 //! Output: `[SEQ] NAME: TEXT`, TEXT as [`text::for_line`] writes it; with `verbose` also `acked SEQ` for each own message
 //! that is on the node's disk. Everything else goes to standard error. At the end of input it waits until all messages
-//! are acknowledged.
+//! are acknowledged, or were not answered for 10 s: then it says so and exits as for a message that was not sent.
 //!
 //! Own messages are sent exactly once, however the program ends. Output goes on where the last run stopped; a run that was
 //! killed may have printed a few lines that it could not note, and they are printed once more.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 
 use tokio::sync::mpsc;
@@ -21,7 +22,7 @@ use super::{start, text};
 use crate::client::{Body, Client, To};
 use crate::error::Error;
 use crate::event::{Connection, Event, Events};
-use crate::send::{Ack, SendHandle};
+use crate::send::{Ack, SendHandle, SendState};
 use crate::store::HistoryItem;
 
 /// Lines read ahead of what is sent.
@@ -38,7 +39,8 @@ pub struct Lines<'a> {
     conversation: ConversationId,
     /// Printed up to this seq; `None` until it is known where to begin.
     printed: Option<u64>,
-    waiting: JoinSet<Decision>,
+    waiting: JoinSet<(u64, Decision)>,
+    undecided: BTreeMap<u64, SendHandle>,
     /// The connection was lost and is not back.
     was_lost: bool,
     exit: Exit,
@@ -68,6 +70,7 @@ pub async fn run(
         conversation,
         printed: None,
         waiting: JoinSet::new(),
+        undecided: BTreeMap::new(),
         was_lost: false,
         exit: Exit::Done,
     };
@@ -83,8 +86,8 @@ impl Lines<'_> {
         let mut ended = false;
         let mut deadline = None;
         loop {
-            if ended && self.waiting.is_empty() {
-                return Ok(self.exit);
+            if ended && self.undecided.values().all(|send| send.state() == SendState::Unanswered) {
+                return self.end();
             }
             tokio::select! {
                 line = input.recv(), if !ended && self.has_room() => match line {
@@ -95,7 +98,9 @@ impl Lines<'_> {
                     }
                 },
                 Some(decision) = self.waiting.join_next() => {
-                    self.on_decided(decision.expect("following a send does not panic"))?;
+                    let (counter, decision) = decision.expect("following a send does not panic");
+                    self.undecided.remove(&counter);
+                    self.on_decided(decision)?;
                 }
                 event = events.next() => match event {
                     Some(event) => self.on_event(event).await?,
@@ -133,7 +138,16 @@ impl Lines<'_> {
     }
 
     fn follow(&mut self, mut handle: SendHandle) {
-        self.waiting.spawn(async move { handle.decided().await });
+        self.undecided.insert(handle.counter(), handle.clone());
+        self.waiting.spawn(async move { (handle.counter(), handle.decided().await) });
+    }
+
+    /// All is said, and every message is decided or stays without an answer.
+    fn end(&self) -> Result<Exit, Stop> {
+        match self.undecided.len() {
+            0 => Ok(self.exit),
+            left => Err(Stop::new(Exit::NotSent, format!("{left} messages were sent and not answered"))),
+        }
     }
 
     fn complain(&mut self, reason: &str) {

@@ -314,6 +314,7 @@ fn reason_text(reason: &Reason) -> String {
 fn failure_text(failure: SendFailure) -> String {
     match failure {
         SendFailure::Refused(refused) => sentence(refused),
+        SendFailure::Unanswered => "it was never answered".into(),
         SendFailure::Undecided => "the node no longer knows whether it took it".into(),
         SendFailure::DeviceChanged => "this device was forgotten by the node".into(),
         SendFailure::Discarded => "discarded".into(),

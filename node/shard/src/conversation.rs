@@ -453,8 +453,9 @@ impl Held {
     /// A send of this user can be carried out at once.
     fn takes_send_of(&self, user: UserId) -> bool {
         let Self { phase: Phase::Ready, conversation, queue, .. } = self else { return false };
-        let waits = conversation.may_write && introduce::is_needed(conversation, user);
-        queue.is_empty() && conversation.id.has(user) && !waits
+        queue.is_empty()
+            && conversation.id.has(user)
+            && !(conversation.may_write && introduce::is_needed(conversation, user))
     }
 
     /// Nothing is lost when it leaves the memory.

@@ -90,6 +90,9 @@ impl NodeBuilder {
                 command.arg(option).arg(address.to_string());
             }
         }
+        if !self.more.iter().any(|argument| argument == "--contacts") {
+            command.args(["--contacts", "open"]); // most tests are about something else
+        }
         command.args(&self.more).envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

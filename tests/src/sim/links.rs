@@ -230,9 +230,6 @@ impl World {
                     self.model.syncs.entry(asked_at).or_default().push(view.uver());
                 }
             }
-            (Command::Block, Some(conversation), _) => {
-                self.model.blocked.insert(conversation);
-            }
             (Command::FindUser, _, _) => {
                 if let Ok(view) = verified::view::<body::FindUser>(incoming.body) {
                     let name = view.name().unwrap_or_default().to_owned();
@@ -259,7 +256,7 @@ impl World {
         let Ok(view) = verified::view::<body::Send>(bytes) else { return };
         let content = view.body().map(|body| Bytes::copy_from_slice(body.bytes())).unwrap_or_default();
         let key = SendKey { conversation, sender: identity, counter: view.counter() };
-        self.model.on_transmitted(key, content.clone(), device.is_some());
+        self.model.on_transmitted(key, content.clone(), device.is_some(), self.queue.now_us());
         let requested = self.model.requests.entry((link, request)).or_default();
         requested.send = (requested.commands.len() == 1).then_some(key);
         if let Some(number) = device {

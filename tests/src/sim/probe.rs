@@ -315,7 +315,7 @@ impl World {
             });
             if stands
                 && !self.garbled.contains(&id)
-                && let Some(what) = self.model.unanswered(id, u64::MAX)
+                && let Some(what) = self.model.unanswered(id, u64::MAX, |key| self.may_stay_unanswered(key))
             {
                 self.model.violate(format!("never answered: {what}"));
             }

@@ -202,4 +202,6 @@ pub enum SendFailure {
     DeviceChanged,
     /// The application gave it up.
     Discarded,
+    /// It was never answered, and its place was needed.
+    Unanswered,
 }

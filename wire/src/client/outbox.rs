@@ -50,6 +50,9 @@ struct Lane {
     setbacks: u32,
     /// The last own counter that the node took here, as it said with a refusal.
     last_taken: u64,
+    /// One was not answered in time, and none was taken since: one at a time asks whether that is still so, and the
+    /// window is left to others.
+    doubtful: bool,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +80,12 @@ impl Outbox {
 
     pub fn has_room(&self, body_len: usize) -> bool {
         self.sends.len() < OUTGOING_MAX && self.bytes + body_len <= OUTGOING_BYTES_MAX
+    }
+
+    /// The oldest send that was not answered in time.
+    pub fn first_unanswered(&self) -> Option<u64> {
+        let is_unanswered = |send: &Outgoing| matches!(send.state, State::Unanswered { .. });
+        self.sends.iter().find(|(_, send)| is_unanswered(send)).map(|(counter, _)| *counter)
     }
 
     pub fn len(&self) -> usize {
@@ -123,7 +132,13 @@ impl Outbox {
 
     /// The next send to transmit, if there is one and the window has room.
     pub fn next_ready(&self, window: usize) -> Option<u64> {
-        if self.in_flight.len() >= window { None } else { self.ready.first().copied() }
+        if self.in_flight.len() >= window {
+            return None;
+        }
+        self.ready.iter().copied().find(|counter| {
+            let lane = &self.lanes[&self.sends[counter].conversation];
+            !lane.doubtful || lane.in_flight == 0
+        })
     }
 
     /// The undecided send before this one in its conversation.
@@ -170,7 +185,11 @@ impl Outbox {
         }
         if taken {
             lane.setbacks = 0;
+            if std::mem::take(&mut lane.doubtful) && !lane.stalled {
+                self.go_again(send.conversation);
+            }
         }
+        let lane = &self.lanes[&send.conversation];
         if lane.undecided.is_empty() {
             self.lanes.remove(&send.conversation);
             self.stalled.remove(&send.conversation);
@@ -232,7 +251,12 @@ impl Outbox {
         }
         lane.stalled = false;
         self.stalled.remove(&conversation);
-        for counter in &lane.undecided {
+        self.go_again(conversation);
+    }
+
+    /// All of a conversation that is not in flight becomes ready, also what was not answered.
+    fn go_again(&mut self, conversation: ConversationId) {
+        for counter in &self.lanes[&conversation].undecided {
             let send = self.sends.get_mut(counter).expect("an undecided send");
             if let State::Unanswered { .. } = send.state {
                 send.state = State::Queued { resent: true };
@@ -284,14 +308,31 @@ impl Outbox {
             if now_ms >= since_ms + UNANSWERED_MS {
                 send.state = State::Unanswered { resent };
                 self.in_flight.remove(&counter);
-                self.lanes.get_mut(&send.conversation).expect("its lane").in_flight -= 1;
+                let conversation = send.conversation;
+                let lane = self.lanes.get_mut(&conversation).expect("its lane");
+                lane.in_flight -= 1;
                 unanswered.push(counter);
+                if std::mem::replace(&mut lane.doubtful, true) {
+                    self.give_way(conversation, &mut unanswered);
+                }
             }
         }
         for conversation in self.stalled.clone() {
             self.restart(conversation, now_ms);
         }
         unanswered
+    }
+
+    /// The one that asked was not answered either: those behind it, which cannot be taken before it, need not ask.
+    fn give_way(&mut self, conversation: ConversationId, unanswered: &mut Vec<u64>) {
+        for counter in &self.lanes[&conversation].undecided {
+            let send = self.sends.get_mut(counter).expect("an undecided send");
+            if let State::Queued { resent } = send.state {
+                send.state = State::Unanswered { resent };
+                self.ready.remove(counter);
+                unanswered.push(*counter);
+            }
+        }
     }
 
     pub fn next_deadline_ms(&self) -> Option<u64> {

@@ -16,7 +16,8 @@ use crate::refusal::Refusal;
 
 impl Session {
     /// Takes a message to be sent, connected or not; it survives crashes as soon as it is persisted. Gives its
-    /// counter, by which later events name it.
+    /// counter, by which later events name it. Where there is no room, the oldest send that stays without an answer is
+    /// forgotten: it was sent, and people who may not be written to must not fill the queue for everybody.
     pub fn send(
         &mut self,
         now_ms: u64,
@@ -38,8 +39,9 @@ impl Session {
         if !is_text && body_kind != BodyKind::Opaque {
             return Err(SendError::NotText);
         }
-        if !self.outbox.has_room(body.len()) {
-            return Err(SendError::QueueFull);
+        while !self.outbox.has_room(body.len()) {
+            let counter = self.outbox.first_unanswered().ok_or(SendError::QueueFull)?;
+            self.fail_send(now_ms, counter, SendFailure::Unanswered);
         }
         let counter = self.next_counter;
         self.next_counter += 1;

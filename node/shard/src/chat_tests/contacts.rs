@@ -220,6 +220,21 @@ fn a_message_needs_contacts_and_whoever_may_not_write_hears_nothing() {
 }
 
 #[test]
+fn nobody_else_writes_into_a_chat_that_has_no_message_yet() {
+    let mut world = World::with_policies(2, ContactPolicy::Required, StrangerPolicy::Silent);
+    let (ann, bob, chat) = pair(&mut world, [3, 700], [0, 1]);
+    let outsider = world.user(5, 9);
+    let eve = world.session(outsider, 1, 0);
+    world.act(ann, chat, request());
+    world.settle();
+    world.act(bob, chat, Act::Accept);
+    world.settle();
+    let intruding = world.send(eve, chat, 1, 0, b"hello");
+    world.settle();
+    assert_eq!(refused(&world.take(eve), intruding).0, Refusal::NotMember);
+}
+
+#[test]
 fn a_stranger_somebody_who_blocked_and_nobody_cost_the_same() {
     let mut seen = Vec::new();
     for case in 0..3 {

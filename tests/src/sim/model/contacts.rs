@@ -8,7 +8,7 @@ use store::MemoryStore;
 use wire::contact::{Contact, ContactState, ContactsSynced, Related};
 use wire::{ConversationId, UserId};
 
-use super::{Model, disk};
+use super::{Model, SendKey, disk};
 use crate::sim::network::LinkId;
 
 fn state(stored: Stored) -> ContactState {
@@ -87,7 +87,7 @@ impl Model {
     }
 
     /// A batch goes to the disk: entries in it are of people who may write. All that was decided before is on disk.
-    pub fn check_batch(&mut self, store: &MemoryStore, batch: &Batch, open: bool) {
+    pub fn check_batch(&mut self, store: &MemoryStore, batch: &Batch, open: bool, now_us: u64) {
         let keys = || batch.ops.iter().filter_map(|op| Some((Key::parse(op.key)?, op.value?)));
         let mut changed = BTreeSet::new();
         for (key, value) in keys() {
@@ -95,6 +95,7 @@ impl Model {
                 changed.insert(conversation);
                 let relation = Relation::decode(value).expect("the shard writes records that can be read");
                 self.relations.entry(conversation).or_default().push(relation);
+                self.related_us.insert(conversation, now_us);
             }
         }
         for (key, value) in keys() {
@@ -108,6 +109,17 @@ impl Model {
                 format!("{conversation:?} seq {seq} of {sender:?} is written, and they are {relation:?}")
             });
         }
+    }
+
+    /// Whether this send may have no answer for ever: the two may not write, or it went out before they might.
+    pub fn may_stay_unanswered(&self, store: &MemoryStore, open: bool, key: &SendKey) -> bool {
+        let conversation = key.conversation;
+        let relation = disk::record::<Relation>(store, &Key::Relation(conversation)).unwrap_or_default();
+        if !relation.may_write(open) {
+            return true;
+        }
+        let related_us = self.related_us.get(&conversation).copied().unwrap_or(0);
+        self.transmitted.get(key).is_some_and(|sent| sent.first_us <= related_us)
     }
 
     /// At rest both lists show each relation.

@@ -6,7 +6,7 @@ mod order;
 mod settled;
 mod shown;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wire::command::Command;
@@ -36,6 +36,8 @@ pub struct Transmitted {
     /// More than one only from a hostile client.
     pub bodies: Vec<Bytes>,
     pub acked: Option<Place>,
+    /// When it was handed over first, in microseconds of virtual time.
+    pub first_us: u64,
 }
 
 /// A pull that waits for its answer.
@@ -71,10 +73,10 @@ pub struct Model {
     pub names_asked: BTreeMap<(LinkId, u32), Vec<NameAsked>>,
     pub requests: BTreeMap<(LinkId, u32), Requested>,
     pub order: order::Order,
-    /// Conversations of which somebody blocked the other one at some time: messages in them may stay without an answer.
-    pub blocked: BTreeSet<ConversationId>,
     /// Relations that went to the disk, and perhaps not there.
     pub relations: BTreeMap<ConversationId, Vec<record::Relation>>,
+    /// When the last of them went there, in microseconds of virtual time.
+    related_us: BTreeMap<ConversationId, u64>,
     pub violations: Vec<String>,
 }
 
@@ -108,21 +110,24 @@ impl Model {
     }
 
     /// What was asked on a link before `before_us` and never answered.
-    pub fn unanswered(&self, link: LinkId, before_us: u64) -> Option<String> {
+    pub fn unanswered(
+        &self,
+        link: LinkId,
+        before_us: u64,
+        may_stay: impl Fn(&SendKey) -> bool,
+    ) -> Option<String> {
         let requests = self.requests.range((link, 1)..(link + 1, 0));
-        let open = |requested: &Requested| requested.answers < requested.commands.len();
-        let user = self.identities.get(&link).map(|identity| identity.user);
-        let has_blocked = user.is_some_and(|user| self.blocked.iter().any(|blocked| blocked.has(user)));
-        let is_send = |requested: &Requested| requested.commands.iter().all(|of| *of == Command::Send);
-        let open = |requested: &Requested| open(requested) && !(has_blocked && is_send(requested));
+        let open = |requested: &Requested| {
+            requested.answers < requested.commands.len() && !requested.send.as_ref().is_some_and(&may_stay)
+        };
         let mut open = requests.filter(|(_, requested)| open(requested) && requested.at_us < before_us);
         open.next().map(|(at, requested)| format!("{at:?} {requested:?}"))
     }
 
     /// A send is on its way, maybe again.
-    pub fn on_transmitted(&mut self, key: SendKey, body: Bytes, honest: bool) {
-        let known =
-            self.transmitted.entry(key).or_insert_with(|| Transmitted { bodies: Vec::new(), acked: None });
+    pub fn on_transmitted(&mut self, key: SendKey, body: Bytes, honest: bool, now_us: u64) {
+        let first = || Transmitted { bodies: Vec::new(), acked: None, first_us: now_us };
+        let known = self.transmitted.entry(key).or_insert_with(first);
         if known.bodies.contains(&body) {
             return;
         }

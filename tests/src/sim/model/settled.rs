@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use record::{Key, Table};
 use store::MemoryStore;
+use wire::client::{Account, StoredSend};
 use wire::message::{Entry, MarkKind, Place};
 use wire::{ConversationId, UserId};
 
@@ -122,19 +123,33 @@ impl World {
             if !device.unpersisted.is_empty() {
                 return Some(format!("device {number} is writing"));
             }
-            let outgoing = &device.disk.stored.outgoing;
-            if !outgoing.is_empty() {
-                return Some(format!(
-                    "device {number} has {} sends undecided, first {:?}",
-                    outgoing.len(),
-                    outgoing[0]
-                ));
+            if let Some(send) = self.undecided(number) {
+                return Some(format!("device {number} has a send undecided: {send:?}"));
             }
             if let Some(what) = self.unsettled_device(number) {
                 return Some(what);
             }
         }
         None
+    }
+
+    /// A send that waits for an answer that must come. Those behind it in its conversation wait with it.
+    fn undecided(&self, number: usize) -> Option<&StoredSend> {
+        let stored = &self.devices[number].disk.stored;
+        let mut looked_at = BTreeSet::new();
+        stored.outgoing.iter().find(|send| {
+            let key = |account: &Account| SendKey {
+                conversation: send.conversation,
+                sender: Identity { user: account.user, device: account.device },
+                counter: send.counter,
+            };
+            looked_at.insert(send.conversation)
+                && !stored.account.as_ref().map(key).is_some_and(|key| self.may_stay_unanswered(&key))
+        })
+    }
+
+    pub fn may_stay_unanswered(&self, key: &SendKey) -> bool {
+        self.model.may_stay_unanswered(&self.store, self.machine.open, key)
     }
 
     fn unsettled_device(&self, number: usize) -> Option<String> {
@@ -174,7 +189,8 @@ impl World {
     fn check_answered(&mut self) {
         let before_us = self.queue.now_us().saturating_sub(2_000_000);
         for (number, device) in self.devices.iter().enumerate() {
-            let unanswered = device.link.and_then(|link| self.model.unanswered(link, before_us));
+            let may_stay = |key: &SendKey| self.may_stay_unanswered(key);
+            let unanswered = device.link.and_then(|link| self.model.unanswered(link, before_us, may_stay));
             if let Some(what) = unanswered {
                 self.model.violate(format!("device {number} was never answered: {what}"));
             }
@@ -253,6 +269,9 @@ impl World {
             let sender = Identity { user: account.user, device: account.device };
             for (counter, (conversation, body)) in &device.disk.accepted {
                 let key = SendKey { conversation: *conversation, sender, counter: *counter };
+                if device.disk.stored.outgoing.iter().any(|send| send.counter == *counter) {
+                    continue; // allowed at rest, or there would be none
+                }
                 let log = self.model.logs.get(conversation);
                 let place = self.model.places.get(&key);
                 let entry = place.and_then(|place| log?.get(&place.seq));

@@ -20,7 +20,8 @@ impl World {
             let keys: Vec<_> = batch.ops.iter().map(|op| record::Key::parse(op.key)).collect();
             format!("shard {shard} commits batch {} to store shard {}: {keys:?}", batch.number, store_shard.0)
         });
-        self.model.check_batch(&self.store, &batch, true);
+        let now_us = self.queue.now_us();
+        self.model.check_batch(&self.store, &batch, self.machine.open, now_us);
         let idle = self.store.pending(store_shard) == 0;
         self.store.submit(shard, batch);
         if idle {

@@ -82,6 +82,8 @@ pub struct Node {
 
 /// What outlives the lives of a node.
 pub struct Machine {
+    /// Everybody may write to everybody; otherwise only contacts to each other.
+    pub open: bool,
     pub life: u32,
     pub wall_offset_ms: i64,
     pub commit_us_max: u64,
@@ -98,6 +100,7 @@ impl Machine {
         let mut stream = Stream::new(seed, "node");
         Self {
             life: 0,
+            open: Stream::new(seed, "contacts").chance(600),
             wall_offset_ms: 0,
             commit_us_max: *stream.pick(&[400, 3_000, 30_000]),
             push_bytes_max: *stream.pick(&[1_500, 6_000, 64 * 1024]),
@@ -110,6 +113,7 @@ impl Machine {
     }
 
     fn config(&mut self, term: u64) -> Config {
+        let open = self.open;
         let stream = &mut self.stream;
         Config {
             term,
@@ -131,7 +135,7 @@ impl Machine {
             queries_per_s_max: *stream.pick(&[0, 0, 100]),
             light_per_s_max: 0,
             logins_per_s_max: *stream.pick(&[0, 0, 5]),
-            contacts: ContactPolicy::Open,
+            contacts: if open { ContactPolicy::Open } else { ContactPolicy::Required },
             strangers: StrangerPolicy::Silent,
             delivery_credits: *stream.pick(&[1, 2, 8, 8_192]),
         }

@@ -1,10 +1,12 @@
 //! Requests to be contacts, answers to them, blocks, and the list of contacts; by devices among each other, and by probes with
 //! anybody.
 
+use record::{ContactState, Key, Relation};
 use wire::contact::ContactQuery;
 use wire::{ConversationId, UserId};
 
 use crate::sim::faults::Fault;
+use crate::sim::model::disk;
 use crate::sim::world::World;
 
 pub fn request(world: &mut World) {
@@ -22,6 +24,22 @@ pub fn refuse(world: &mut World) {
 
 pub fn remove(world: &mut World) {
     among_devices(world, ContactQuery::Remove);
+}
+
+/// Where only contacts may write to each other, most people become contacts before they write. True when it asked or accepted.
+pub fn instead_of_sending(world: &mut World, device: usize, conversation: ConversationId) -> bool {
+    let relation = disk::record::<Relation>(&world.store, &Key::Relation(conversation)).unwrap_or_default();
+    if relation.may_write(false) || world.workload.chance(400) {
+        return false;
+    }
+    let me = world.devices[device].user_id();
+    let side = usize::from(me == Some(conversation.high));
+    let query = match relation.view(side).state {
+        ContactState::Asked => ContactQuery::Accept(conversation),
+        _ => ContactQuery::Request { conversation, text: String::new() },
+    };
+    ask(world, device, query);
+    true
 }
 
 /// Devices block probes, who go on sending.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use wire::ConversationId;
 use wire::message::{BodyKind, Send};
 
+use super::contacts;
 use crate::sim::faults::Fault;
 use crate::sim::world::World;
 
@@ -14,6 +15,9 @@ pub fn run(world: &mut World) {
     }
     let Some(device) = world.some_device() else { return };
     let Some(conversation) = world.some_conversation(device) else { return };
+    if !world.machine.open && contacts::instead_of_sending(world, device, conversation) {
+        return;
+    }
     let body = some_body(world, device);
     world.with_session(device, |session, now_ms| {
         // Past its bound the session refuses, and nothing was promised.

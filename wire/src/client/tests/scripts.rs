@@ -188,6 +188,60 @@ fn an_ignored_send_leaves_the_window_and_its_successor_takes_it_along() {
 }
 
 #[test]
+fn sends_that_are_never_answered_leave_when_their_room_is_needed() {
+    let mut world = two();
+    world.node.faults.entry(Command::Send).or_default().push_back(Fault::Ignore);
+    world.send(0, chat(), "ignored");
+    world.settle();
+    world.pass_until(world.now_ms + 10_000);
+    world.disconnect(0);
+    for number in 0..OUTGOING_MAX - 1 {
+        world.send(0, chat(), &format!("{number}"));
+    }
+    assert!(failures(&world.take_events(0)).is_empty());
+    world.send(0, chat(), "one more");
+    world.persist(0);
+    assert_eq!(failures(&world.take_events(0)), [(1, SendFailure::Unanswered)]);
+    let (now_ms, body) = (world.now_ms, Bytes::from_static(b"too many"));
+    let refused = world.devices[0].session.send(now_ms, chat(), BodyKind::Text, body);
+    assert_eq!(refused, Err(SendError::QueueFull));
+}
+
+#[test]
+fn a_chat_without_answers_leaves_the_window_to_others() {
+    let mut world = two();
+    world.node.faults.entry(Command::Send).or_default().extend([Fault::Ignore; 5]);
+    let counters: Vec<_> = (0..20).map(|number| world.send(0, chat(), &format!("{number}"))).collect();
+    world.settle();
+    assert_eq!(count(&world, Command::Send), 4, "the window");
+    world.pass_until(world.now_ms + 10_000);
+    let unanswered = |event: &ClientEvent| matches!(event, ClientEvent::SendUnanswered { .. });
+    assert_eq!(world.take_events(0).into_iter().filter(unanswered).count(), counters.len());
+    world.disconnect(0);
+    world.pass_until(world.now_ms + 30_000);
+    assert_eq!(count(&world, Command::Send), 5, "one asks for all");
+    world.send(0, chat(), "now");
+    world.settle();
+    let texts = world.texts(chat());
+    assert_eq!((texts.len(), &texts[20][..]), (21, "now"), "the next one takes them along");
+    world.check();
+}
+
+#[test]
+fn a_late_answer_lets_those_go_that_gave_way() {
+    let mut world = two();
+    for number in 0..20 {
+        world.send(0, chat(), &format!("{number}"));
+    }
+    world.persist(0);
+    world.pass_until(world.now_ms + 10_000);
+    world.settle();
+    assert_eq!(world.texts(chat()).len(), 20);
+    assert!(world.devices[0].disk.stored.outgoing.is_empty());
+    world.check();
+}
+
+#[test]
 fn an_ignored_send_goes_once_more_after_a_reconnect_and_not_again() {
     let mut world = two();
     world.node.faults.entry(Command::Send).or_default().extend([Fault::Ignore; 2]);
