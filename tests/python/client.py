@@ -41,6 +41,10 @@ COMMANDS = {
     "Unblock": (56, "Related"),
     "SetContact": (57, "ContactChanged"),
     "SyncContacts": (58, "ContactsSynced"),
+    "TokenLogin": (108, "LoggedIn"),
+    "CreateToken": (109, "TokenCreated"),
+    "ListTokens": (110, "TokensListed"),
+    "RevokeToken": (111, "TokenRevoked"),
 }
 EVENTS = {
     256: "Welcome",
@@ -66,6 +70,9 @@ EVENTS = {
     307: "Related",
     308: "ContactChanged",
     314: "ContactsSynced",
+    365: "TokenCreated",
+    366: "TokensListed",
+    367: "TokenRevoked",
 }
 VERSION = 1
 FRAME_BYTES_MAX = 1 << 20

@@ -73,4 +73,11 @@ bodies! {
     ContactChanged,
     SyncContacts,
     ContactsSynced,
+    TokenLogin,
+    CreateToken,
+    TokenCreated,
+    ListTokens,
+    TokensListed,
+    RevokeToken,
+    TokenRevoked,
 }

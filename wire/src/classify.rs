@@ -5,6 +5,7 @@ use crate::frame::{self, FrameError, HEADER_LEN};
 use crate::ids::{CONVERSATION_ID_LEN, ConversationId, UserId};
 use crate::limits::{FRAME_LEN_MAX, FRAME_LEN_MAX_BEFORE_LOGIN};
 use crate::refusal::Refusal;
+use crate::token::{Scope, Scopes};
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +19,8 @@ pub enum ConnectionPhase {
     /// A step of the login is being decided elsewhere; the client waits for its answer.
     Deciding,
     LoggedIn,
+    /// Logged in with a token that allows this.
+    WithToken(Scopes),
 }
 
 impl ConnectionPhase {
@@ -27,27 +30,50 @@ impl ConnectionPhase {
         ConnectionPhase::Challenged,
         ConnectionPhase::Deciding,
         ConnectionPhase::LoggedIn,
+        ConnectionPhase::WithToken(Scopes::NONE),
+        ConnectionPhase::WithToken(Scopes::ALL),
     ];
 
     /// Longest frame that is read at all, in bytes behind the length field; a longer one ends the connection.
     pub const fn frame_len_max(self) -> usize {
         match self {
-            ConnectionPhase::LoggedIn => FRAME_LEN_MAX,
+            at if at.is_logged_in() => FRAME_LEN_MAX,
             _ => FRAME_LEN_MAX_BEFORE_LOGIN,
         }
+    }
+
+    pub const fn is_logged_in(self) -> bool {
+        matches!(self, ConnectionPhase::LoggedIn | ConnectionPhase::WithToken(_))
     }
 }
 
 impl Phase {
     /// Whether a command of this phase may come while a connection is at `at`.
     pub const fn allows(self, at: ConnectionPhase) -> bool {
-        match self {
+        self.check(at).is_ok()
+    }
+
+    /// Why not, with the refusal's detail.
+    const fn check(self, at: ConnectionPhase) -> Result<(), (Refusal, u64)> {
+        let fits = match self {
             Phase::Greeting => matches!(at, ConnectionPhase::Greeting),
             Phase::BeforeLogin => matches!(at, ConnectionPhase::BeforeLogin),
             Phase::Challenged => matches!(at, ConnectionPhase::Challenged),
-            Phase::AfterLogin => matches!(at, ConnectionPhase::LoggedIn),
+            Phase::AfterLogin | Phase::AnySession | Phase::Operator(_) => at.is_logged_in(),
             Phase::Any => !matches!(at, ConnectionPhase::Greeting),
+        };
+        if !fits {
+            return Err((Refusal::WrongPhase, 0));
         }
+        let lacking = match (self, at) {
+            (Phase::AfterLogin, ConnectionPhase::WithToken(scopes)) if !scopes.has(Scope::Send) => {
+                Scope::Send
+            }
+            (Phase::Operator(scope), ConnectionPhase::WithToken(scopes)) if !scopes.has(scope) => scope,
+            (Phase::Operator(scope), ConnectionPhase::LoggedIn) => scope,
+            _ => return Ok(()),
+        };
+        Err((Refusal::NotAllowed, lacking as u64))
     }
 }
 
@@ -92,8 +118,8 @@ pub fn classify(frame: &[u8], at: ConnectionPhase) -> Result<Incoming<'_>, Misfi
     let command =
         Command::from_id(header.id).ok_or_else(|| refuse(Refusal::UnknownCommand, u64::from(header.id)))?;
     let row = command.row();
-    if !row.phase.allows(at) {
-        return Err(refuse(Refusal::WrongPhase, 0));
+    if let Err((refusal, detail)) = row.phase.check(at) {
+        return Err(refuse(refusal, detail));
     }
     if frame.len() > row.len_max {
         return Err(refuse(Refusal::FrameTooLong, row.len_max as u64));
@@ -149,7 +175,8 @@ mod tests {
         }
     }
 
-    /// Each command and the letters of the phases it is allowed in: Greeting, Before, Challenged, Deciding, Logged in.
+    /// Each command and the letters of the phases it is allowed in: Greeting, Before, Challenged, Deciding, Logged in, with a
+    /// Token of all scopes, with one of None. What a login may do, a token of all scopes may do too.
     const ALLOWED: &[(Command, &str)] = &[
         (Command::Hello, "G"),
         (Command::RegisterStart, "B"),
@@ -158,10 +185,10 @@ mod tests {
         (Command::LoginProof, "C"),
         (Command::Resume, "B"),
         (Command::WhereToConnect, "B"),
-        (Command::Ping, "BCDL"),
-        (Command::Logout, "L"),
-        (Command::FindUser, "L"),
-        (Command::NameUser, "L"),
+        (Command::Ping, "BCDLN"),
+        (Command::Logout, "LN"),
+        (Command::FindUser, "LN"),
+        (Command::NameUser, "LN"),
         (Command::Send, "L"),
         (Command::Pull, "L"),
         (Command::Mark, "L"),
@@ -174,6 +201,10 @@ mod tests {
         (Command::Unblock, "L"),
         (Command::SetContact, "L"),
         (Command::SyncContacts, "L"),
+        (Command::TokenLogin, "B"),
+        (Command::CreateToken, "T"),
+        (Command::ListTokens, "T"),
+        (Command::RevokeToken, "T"),
     ];
 
     #[test]
@@ -188,18 +219,38 @@ mod tests {
                     ConnectionPhase::Challenged => 'C',
                     ConnectionPhase::Deciding => 'D',
                     ConnectionPhase::LoggedIn => 'L',
+                    ConnectionPhase::WithToken(Scopes::ALL) => 'T',
+                    ConnectionPhase::WithToken(_) => 'N',
                 };
+                let allowed = phases.contains(letter) || (letter == 'T' && phases.contains('L'));
                 match classify(&frame, *at) {
                     Ok(incoming) => {
-                        assert!(phases.contains(letter), "{command:?} was allowed at {at:?}");
+                        assert!(allowed, "{command:?} was allowed at {at:?}");
                         assert_eq!((incoming.command, incoming.request), (*command, 77));
                         assert_eq!(incoming.body, b"body");
                     }
                     Err(misfit) => {
-                        assert!(!phases.contains(letter), "{command:?} was refused at {at:?}");
-                        assert_eq!(misfit.refusal, Refusal::WrongPhase);
+                        assert!(!allowed, "{command:?} was refused at {at:?}");
+                        let elsewhere = at.is_logged_in() && phases.contains(['L', 'T']);
+                        let expected = if elsewhere { Refusal::NotAllowed } else { Refusal::WrongPhase };
+                        assert_eq!(misfit.refusal, expected, "{command:?} at {at:?}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn an_operators_command_needs_its_own_scope() {
+        for command in Command::ALL {
+            let Phase::Operator(needed) = command.row().phase else { continue };
+            let frame = frame(command.id(), &owner_of(*command), b"body");
+            for scope in Scope::ALL {
+                let at = ConnectionPhase::WithToken(Scopes::NONE.with(*scope));
+                let expected =
+                    if *scope == needed { None } else { Some((Refusal::NotAllowed, needed as u64)) };
+                let refused = classify(&frame, at).err().map(|misfit| (misfit.refusal, misfit.detail));
+                assert_eq!(refused, expected, "{command:?} with {scope:?}");
             }
         }
     }
@@ -233,8 +284,9 @@ mod tests {
 
     #[test]
     fn owner_keys_must_be_whole_and_valid() {
-        let at = ConnectionPhase::LoggedIn;
         for command in Command::ALL.iter().filter(|command| command.row().owner.key_len() > 0) {
+            let mut phases = ConnectionPhase::ALL.iter();
+            let at = *phases.find(|at| command.row().phase.allows(**at)).expect("a phase");
             let owner = owner_of(*command);
             for len in 0..owner.len() {
                 let misfit = classify(&frame(command.id(), &owner[..len], b""), at).expect_err("cut short");

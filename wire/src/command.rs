@@ -2,6 +2,7 @@
 
 use crate::body;
 use crate::limits::{CONTACT_TEXT_LEN_MAX, LOGIN_FIELD_LEN_MAX, MESSAGE_BODY_LEN_MAX};
+use crate::token::Scope;
 
 /// When a command is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +13,12 @@ pub enum Phase {
     BeforeLogin,
     /// After `LoginStart`'s answer only.
     Challenged,
-    /// After login.
+    /// After login; with a token, when it has [`Scope::Send`].
     AfterLogin,
+    /// After login, with a token of any scopes too.
+    AnySession,
+    /// After login with a token that has this scope.
+    Operator(Scope),
     /// After `Hello`, before and after login.
     Any,
 }
@@ -89,7 +94,7 @@ const CONTACT: usize = SMALL + CONTACT_TEXT_LEN_MAX;
 const MESSAGE: usize = MESSAGE_BODY_LEN_MAX + SMALL;
 
 macro_rules! commands {
-    ($($id:literal $name:ident, $phase:ident, $owner:ident, $durability:ident, $len_max:expr, $rate:ident, $reply:ident, $about:literal;)+) => {
+    ($($id:literal $name:ident, $phase:ident $(($scope:ident))?, $owner:ident, $durability:ident, $len_max:expr, $rate:ident, $reply:ident, $about:literal;)+) => {
         /// Client to node. A handler matches on it without a catch-all, so a missing one does not compile.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u16)]
@@ -104,7 +109,7 @@ macro_rules! commands {
 
             pub const fn row(self) -> &'static Row {
                 match self { $(Command::$name => &Row {
-                    id: $id, name: stringify!($name), phase: Phase::$phase, owner: Owner::$owner,
+                    id: $id, name: stringify!($name), phase: Phase::$phase $((Scope::$scope))?, owner: Owner::$owner,
                     durability: Durability::$durability, len_max: $len_max, rate: Rate::$rate,
                     reply: stringify!($reply), about: $about,
                 },)+ }
@@ -130,9 +135,9 @@ commands! {
     6 Resume, BeforeLogin, Caller, None, LOGIN, Login, Resumed, "Logs in with the ticket of an earlier session.";
     7 WhereToConnect, BeforeLogin, Connection, None, SMALL, Light, Connect, "Asks for the addresses to connect to.";
     8 Ping, Any, Connection, None, SMALL, Light, Pong, "Heartbeat; any other command counts as one too.";
-    9 Logout, AfterLogin, Caller, Committed, SMALL, Light, LoggedOut, "Ends the session and, unless told otherwise, its ticket.";
-    16 FindUser, AfterLogin, Name, None, SMALL, Query, UserFound, "The user with exactly this name.";
-    17 NameUser, AfterLogin, User, None, SMALL, Query, UserFound, "The name of the user with this id.";
+    9 Logout, AnySession, Caller, Committed, SMALL, Light, LoggedOut, "Ends the session and, unless told otherwise, its ticket.";
+    16 FindUser, AnySession, Name, None, SMALL, Query, UserFound, "The user with exactly this name.";
+    17 NameUser, AnySession, User, None, SMALL, Query, UserFound, "The name of the user with this id.";
     32 Send, AfterLogin, Conversation, Committed, MESSAGE, Message, Sent, "Appends a message; answered when it is on disk.";
     33 Pull, AfterLogin, Conversation, None, SMALL, Query, Pulled, "Entries of a log; entries and typed ranges together cover what was asked.";
     34 Mark, AfterLogin, Conversation, Committed, SMALL, Message, Marked, "Delivered or read up to a seq; never goes back.";
@@ -145,6 +150,10 @@ commands! {
     56 Unblock, AfterLogin, Conversation, Committed, SMALL, Query, Related, "Ends a block.";
     57 SetContact, AfterLogin, Caller, Committed, CONTACT, Query, ContactChanged, "The caller's own remark on a contact, and the group he is in.";
     58 SyncContacts, AfterLogin, Caller, None, SMALL, Query, ContactsSynced, "What changed in the caller's contacts since a cver.";
+    108 TokenLogin, BeforeLogin, User, Committed, SMALL, Login, LoggedIn, "Logs in as a service account with one of its tokens.";
+    109 CreateToken, Operator(Tokens), Name, Committed, SMALL, Query, TokenCreated, "Makes a token of a service account; the account too, when the name is free.";
+    110 ListTokens, Operator(Tokens), Name, None, SMALL, Query, TokensListed, "The tokens of a service account, without their secrets.";
+    111 RevokeToken, Operator(Tokens), Name, Committed, SMALL, Query, TokenRevoked, "Ends a token and the sessions that logged in with it.";
 }
 
 macro_rules! events {
@@ -196,4 +205,7 @@ events! {
     307 Related, "What the two users are to each other now, as the caller may see it.";
     308 ContactChanged, "A row of the user's contacts: the answer to SetContact, and an event to every device.";
     314 ContactsSynced, "Changed contacts in rising cver.";
+    365 TokenCreated, "The token exists, on disk.";
+    366 TokensListed, "The tokens of a service account, the oldest first.";
+    367 TokenRevoked, "The token serves no more, and its sessions are over.";
 }

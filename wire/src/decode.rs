@@ -12,6 +12,7 @@ use crate::message::{
     Challenge, Closing, Entry, HeadMoved, LoggedIn, Marked, Message, Move, Place, Pulled, Range, Refused,
     RegisterTerms, Resumed, Sent, Summary, Synced, UserFound, Welcome,
 };
+use crate::service::{self, TokenCreated, TokenRevoked, TokensListed};
 use crate::verified::{self, Unverifiable};
 
 /// One event as it came.
@@ -53,6 +54,9 @@ pub enum EventBody {
     Related(Related),
     ContactChanged(Contact),
     ContactsSynced(ContactsSynced),
+    TokenCreated(TokenCreated),
+    TokensListed(TokensListed),
+    TokenRevoked(TokenRevoked),
     /// An event of a later version: skip it.
     Unknown(u16),
 }
@@ -137,6 +141,9 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Related => EventBody::Related(contact::related(view!(Related))),
         Event::ContactChanged => EventBody::ContactChanged(contact::contact_changed(view!(ContactChanged))?),
         Event::ContactsSynced => EventBody::ContactsSynced(contact::contacts_synced(view!(ContactsSynced))),
+        Event::TokenCreated => EventBody::TokenCreated(service::token_created(view!(TokenCreated))),
+        Event::TokensListed => EventBody::TokensListed(service::tokens_listed(view!(TokensListed))),
+        Event::TokenRevoked => EventBody::TokenRevoked(service::token_revoked(view!(TokenRevoked))),
     })
 }
 

@@ -48,7 +48,8 @@ fn commands() -> String {
             Phase::Greeting => "first",
             Phase::BeforeLogin => "before login",
             Phase::Challenged => "challenged",
-            Phase::AfterLogin => "after login",
+            Phase::AfterLogin | Phase::AnySession => "after login",
+            Phase::Operator(scope) => &format!("token with `{}`", scope.name()),
             Phase::Any => "any but first",
         };
         let owner = match row.owner {

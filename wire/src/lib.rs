@@ -17,8 +17,10 @@ pub mod message;
 pub mod name;
 pub mod refusal;
 pub mod scram;
+pub mod service;
 pub mod template;
 pub mod ticket;
+pub mod token;
 pub mod verified;
 
 /// Code generated from `schema/ringtalk.fbs`; see CONTRIBUTING in the README for the command that makes it.
@@ -36,4 +38,5 @@ pub use encode::Encoder;
 pub use ids::{ConnectionId, ConversationId, DeviceId, SessionId, ShardAddress, Slot, UserId};
 pub use name::UserName;
 pub use refusal::Refusal;
+pub use token::{Scope, Scopes};
 pub use verified::Verified;

@@ -34,6 +34,10 @@ pub const CONTACT_REMARK_LEN_MAX: usize = 128;
 pub const CONTACT_GROUP_LEN_MAX: usize = 64;
 /// Rows in one `ContactsSynced`.
 pub const CONTACTS_SYNCED_MAX: u32 = 256;
+/// Tokens of one service account.
+pub const TOKENS_MAX: usize = 16;
+/// What a token is for, in the operator's words, in bytes of UTF-8.
+pub const TOKEN_LABEL_LEN_MAX: usize = 64;
 /// A SCRAM message or a ticket, in bytes.
 pub const LOGIN_FIELD_LEN_MAX: usize = 1_024;
 /// Highest seq of a log, which none reaches; a client takes a higher one for nonsense.

@@ -99,6 +99,15 @@ refusals! {
     /// The disk is nearly full: nothing is written until there is space.
     47 StorageFull "storage_full";
 
+    /// Not with this session: it lacks a token with the scope that the command needs; `detail` is the scope's bit.
+    49 NotAllowed "not_allowed";
+    /// This account logs in with tokens, not with a password, or the other way round.
+    50 OtherKindOfAccount "other_kind_of_account";
+    /// The account has as many tokens as it may have; `detail` is the number.
+    51 TooManyTokens "too_many_tokens";
+    /// The account has no token with this number.
+    52 UnknownToken "unknown_token";
+
     /// There is no request of this user to accept or refuse.
     60 NoRequest "no_request";
     /// Not for somebody whom the caller has blocked himself.

@@ -8,9 +8,11 @@ use wire::message::{
     Marked, Message, Move, Place, Pull, Pulled, PulledRange, Range, RangeKind, RegisterTerms, Resumed, Send,
     Sent, Summary, Synced, UserFound, Welcome,
 };
+use wire::service::{NewToken, TokenCreated, TokenLine, TokenRevoked, TokensListed};
+use wire::token::{SECRET_LEN, Secret, Token};
 use wire::{
-    Command, ConnectionPhase, ConversationId, DeviceId, Encoder, Event, EventBody, OwnerKey, Refusal,
-    SessionId, UserId, body, classify, decode_event, verified,
+    Command, ConnectionPhase, ConversationId, DeviceId, Encoder, Event, EventBody, OwnerKey, Refusal, Scope,
+    Scopes, SessionId, UserId, body, classify, decode_event, verified,
 };
 
 const ANNA: UserId = UserId(5 << 10 | 3);
@@ -132,6 +134,9 @@ fn chat_events() -> Vec<EventBody> {
             more: true,
             contacts: vec![contact(4), contact(9)],
         }),
+        EventBody::TokenCreated(TokenCreated { user: ANNA, number: 3 }),
+        EventBody::TokensListed(TokensListed { user: ANNA, tokens: vec![token_line(1), token_line(3)] }),
+        EventBody::TokenRevoked(TokenRevoked { user: ANNA, number: 3, sessions_ended: 2 }),
     ]
 }
 
@@ -145,6 +150,16 @@ fn contact(cver: u64) -> Contact {
         text: "it is me".to_owned(),
         remark: String::new(),
         group: "work".to_owned(),
+    }
+}
+
+fn token_line(number: u32) -> TokenLine {
+    TokenLine {
+        number,
+        scopes: Scopes::NONE.with(Scope::Org),
+        label: "nightly import".to_owned(),
+        created_ms: 1_800_000_000_003,
+        expires_ms: 0,
     }
 }
 
@@ -186,6 +201,9 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         EventBody::ContactsSynced(synced) => {
             (Event::ContactsSynced, encoder.contacts_synced(request, synced))
         }
+        EventBody::TokenCreated(created) => (Event::TokenCreated, encoder.token_created(request, created)),
+        EventBody::TokensListed(listed) => (Event::TokensListed, encoder.tokens_listed(request, listed)),
+        EventBody::TokenRevoked(revoked) => (Event::TokenRevoked, encoder.token_revoked(request, revoked)),
         EventBody::Refused(_) | EventBody::Closing(_) | EventBody::Unknown(_) => {
             unreachable!("not in the lists")
         }
@@ -254,7 +272,7 @@ fn flipped_bits_never_panic() {
 }
 
 fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
-    use ConnectionPhase::{BeforeLogin, Challenged, Greeting, LoggedIn};
+    use ConnectionPhase::{BeforeLogin, Challenged, Greeting, LoggedIn, WithToken};
     let hello = Hello { version_min: 1, version_max: 2, features: 3, software: "test" };
     let proof = LoginProof {
         client_final: "c=biws,r=x,p=y",
@@ -264,6 +282,9 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
     };
     let send = Send { counter: 4, previous: 2, body_kind: BodyKind::Text, body: b"hello" };
     let pull = Pull { from: 1, to: 50, bytes_max: 1_000, epoch: 1 };
+    let token = Token { user: ANNA, number: 2, secret: Secret([9; SECRET_LEN]) };
+    let (hash, name, label) = ([5; 32], "n".repeat(64), "l".repeat(64));
+    let new = NewToken { name: &name, hash: &hash, scopes: Scopes::ALL, expires_ms: 7, label: &label };
     vec![
         (Command::Hello, Greeting, encoder.hello(1, &hello)),
         (Command::RegisterStart, BeforeLogin, encoder.register_start(1, "anna")),
@@ -288,6 +309,10 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         (Command::Unblock, LoggedIn, encoder.unblock(1, chat())),
         (Command::SetContact, LoggedIn, encoder.set_contact(1, BERT, &"r".repeat(128), &"g".repeat(64))),
         (Command::SyncContacts, LoggedIn, encoder.sync_contacts(1, 9, 100)),
+        (Command::TokenLogin, BeforeLogin, encoder.token_login(1, &token, DeviceId(0), &label)),
+        (Command::CreateToken, WithToken(Scopes::ALL), encoder.create_token(1, &new)),
+        (Command::ListTokens, WithToken(Scopes::ALL), encoder.list_tokens(1, &name)),
+        (Command::RevokeToken, WithToken(Scopes::ALL), encoder.revoke_token(1, &name, 2)),
     ]
 }
 

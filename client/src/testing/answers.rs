@@ -102,7 +102,11 @@ impl Talk {
             | Command::Block
             | Command::Unblock
             | Command::SetContact
-            | Command::SyncContacts => return Err(Refusal::UnknownCommand),
+            | Command::SyncContacts
+            | Command::TokenLogin
+            | Command::CreateToken
+            | Command::ListTokens
+            | Command::RevokeToken => return Err(Refusal::UnknownCommand),
             Command::WhereToConnect => self.encoder.connect(request, &[]),
         }))
     }

@@ -1,6 +1,9 @@
 //! Requests of the operator, from the admin socket. Each is carried out at the home of the name it concerns, whichever
 //! shard the socket is on.
 
+use wire::service::TokenLine;
+
+use crate::login::NewToken;
 use crate::stats::ShardStats;
 
 /// A request.
@@ -12,6 +15,12 @@ pub enum AdminRequest {
     ResetUser { name: String, credential: record::Credential },
     /// Users of the slots of this shard, by rising name, behind `after`.
     ListUsers { after: Option<String>, users_max: u32 },
+    /// Makes a token of a service account, and the account when the name is free.
+    CreateToken { name: String, new: NewToken },
+    /// The tokens of a service account.
+    ListTokens { name: String },
+    /// Ends a token and its sessions.
+    RevokeToken { name: String, number: u32 },
     /// How this shard is.
     Stats,
 }
@@ -29,6 +38,19 @@ pub enum AdminReply {
     Users {
         users: Vec<UserLine>,
         more: bool,
+    },
+    TokenCreated {
+        user: u64,
+        number: u32,
+    },
+    Tokens {
+        user: u64,
+        tokens: Vec<TokenLine>,
+    },
+    TokenRevoked {
+        user: u64,
+        number: u32,
+        sessions_ended: u32,
     },
     Stats(Box<ShardStats>),
     /// Not done; a sentence for people.

@@ -18,6 +18,7 @@ mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod token;
 mod wheel;
 
 use wire::{Command, ConnectionId, ConnectionPhase, Incoming, Misfit, Refusal, classify, verified};
@@ -170,7 +171,7 @@ impl Connections {
         phase: ConnectionPhase,
         incoming: &Incoming<'a>,
     ) -> Result<Option<LocalSend<'a>>, No> {
-        if phase != ConnectionPhase::LoggedIn {
+        if !phase.is_logged_in() {
             self.charge_before_login(core, id, incoming.command)?;
         }
         match incoming.command {
@@ -182,6 +183,7 @@ impl Connections {
             Command::LoginStart => self.login_start(core, id, incoming)?,
             Command::LoginProof => self.login_proof(core, id, incoming)?,
             Command::Resume => self.resume(core, id, incoming)?,
+            Command::TokenLogin => self.token_login(core, id, incoming)?,
             Command::Logout
             | Command::FindUser
             | Command::NameUser
@@ -196,7 +198,10 @@ impl Connections {
             | Command::Block
             | Command::Unblock
             | Command::SetContact
-            | Command::SyncContacts => return self.forward(core, id, incoming),
+            | Command::SyncContacts
+            | Command::CreateToken
+            | Command::ListTokens
+            | Command::RevokeToken => return self.forward(core, id, incoming),
         }
         Ok(None)
     }

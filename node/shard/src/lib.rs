@@ -2,6 +2,7 @@
 //! draws no randomness that was not seeded, and does no I/O, so the simulator runs exactly what the node runs.
 
 pub mod admin;
+mod asker;
 pub mod bugs;
 mod cache;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use record::{CommitOutcome, StoreShardId};
 use wire::ShardAddress;
 
 use crate::admin::{AdminReply, AdminRequest};
+use crate::asker::Asker;
 use crate::commits::Freed;
 pub use crate::config::Config;
 use crate::core::{After, Core, LoadFor};
@@ -290,6 +292,13 @@ impl Shard {
             }
             H::SyncContacts { cver, changes_max } => {
                 self.contacts.handle_sync(core, caller, cver, changes_max);
+            }
+            H::CreateToken { name, written, new } => {
+                self.logins.handle_create_token(core, Asker::Session(caller), name, written, new);
+            }
+            H::ListTokens(name) => self.logins.handle_list_tokens(core, Asker::Session(caller), name),
+            H::RevokeToken { name, number } => {
+                self.logins.handle_revoke_token(core, Asker::Session(caller), name, number);
             }
             H::FindUser(name) => self.logins.handle_find_user(core, caller, name),
             H::NameUser(user) => self.logins.handle_name_user(core, caller, user),

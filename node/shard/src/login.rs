@@ -22,6 +22,9 @@ mod task;
 mod tests;
 #[cfg(test)]
 mod tests_ending;
+mod token;
+#[cfg(test)]
+mod token_tests;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -29,13 +32,14 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use record::{
-    Account, Credential, Key, NameEntry, Query, Record, RecordError, Rows, SlotState, StoreShardId,
+    Account, Credential, Key, NameEntry, Query, Record, RecordError, Rows, SlotState, StoreShardId, Tokens,
 };
 use wire::scram::Exchange;
 use wire::ticket::Contents;
 use wire::{ConnectionId, DeviceId, Refusal, SessionId, ShardAddress, Slot, UserId, UserName};
 
 use crate::admin::AdminReply;
+use crate::asker::Asker;
 use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
 use crate::limits::{
@@ -51,6 +55,8 @@ use failures::Failures;
 use sessions::Sessions;
 pub(crate) use task::LoadKey;
 use task::{Subject, Task};
+use token::Granted;
+pub use token::{Grant, NewToken, TokenProof};
 
 /// A step on its way to the user's home.
 #[derive(Debug)]
@@ -64,6 +70,8 @@ pub enum LoginCommand {
     Proof(Box<Proof>),
     /// What stood in a ticket of this node that has not expired.
     Resume(Contents),
+    /// A token of a service account, real or made up.
+    Token(Box<TokenProof>),
 }
 
 /// An account to be.
@@ -111,6 +119,8 @@ pub struct NewSession {
     pub device: DeviceId,
     pub generation: u64,
     pub session: SessionId,
+    /// Of the token it was opened with, if it was one.
+    pub grant: Option<Grant>,
 }
 
 impl LoginReply {
@@ -129,6 +139,7 @@ pub(crate) enum Written {
     Step { connection: ConnectionId, reply_to: ShardAddress, reply: LoginReply },
     Logout { caller: Caller },
     Reset { token: u64, user: UserId },
+    TokenRevoked { asker: Asker, user: UserId, number: u32 },
 }
 
 /// Nothing was written: who waits is told.
@@ -143,6 +154,7 @@ pub(crate) fn refuse_full(core: &mut Core, written: Written) {
         Written::Reset { token, .. } => {
             core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
         }
+        Written::TokenRevoked { asker, .. } => asker.refuse(core, refusal, 0, retry_ms),
     }
 }
 
@@ -152,11 +164,13 @@ pub struct Logins {
     names: Cache<String, Option<UserId>>,
     accounts: Cache<UserId, Option<Account>>,
     slots: Cache<Slot, SlotState>,
+    tokens: Cache<UserId, Option<Tokens>>,
     /// Tasks that wait for a record, in the order in which they came. Every key here is being loaded or postponed.
     waiting: AHashMap<LoadKey, VecDeque<Task>>,
     /// Records to be loaded at the end of the turn, or as soon as fewer loads are in flight.
     postponed: VecDeque<LoadKey>,
     sessions: Sessions,
+    granted: Granted,
     failures: Failures,
 }
 
@@ -167,20 +181,23 @@ impl Logins {
             names: Cache::new(rng, ACCOUNTS_CACHED_MAX),
             accounts: Cache::new(rng, ACCOUNTS_CACHED_MAX),
             slots: Cache::new(rng, ACCOUNTS_CACHED_MAX),
+            tokens: Cache::new(rng, ACCOUNTS_CACHED_MAX),
             waiting: AHashMap::with_hasher(rng.hasher()),
             postponed: VecDeque::new(),
             sessions: Sessions::new(rng),
+            granted: Granted::new(rng),
             failures: Failures::new(rng),
         }
     }
 
     /// What is in memory.
-    pub(crate) fn tables(&self) -> [TableStats; 4] {
+    pub(crate) fn tables(&self) -> [TableStats; 5] {
         let cached = |name, entries| TableStats::new(name, entries, ACCOUNTS_CACHED_MAX);
         [
             cached("names", self.names.len()),
             cached("accounts", self.accounts.len()),
             cached("slots", self.slots.len()),
+            cached("tokens", self.tokens.len()),
             TableStats::new("login_failures", self.failures.len(), FAILURES_MAX),
         ]
     }
@@ -232,9 +249,32 @@ impl Logins {
         self.submit(core, Task::Reset { token, name, credential });
     }
 
+    /// A token of a service account, which is made too when the name is free.
+    pub(crate) fn handle_create_token(
+        &mut self,
+        core: &mut Core,
+        asker: Asker,
+        name: UserName,
+        written: String,
+        new: NewToken,
+    ) {
+        self.submit(core, Task::CreateToken { asker, name, written, new });
+    }
+
+    pub(crate) fn handle_list_tokens(&mut self, core: &mut Core, asker: Asker, name: UserName) {
+        self.submit(core, Task::ListTokens { asker, name });
+    }
+
+    pub(crate) fn handle_revoke_token(&mut self, core: &mut Core, asker: Asker, name: UserName, number: u32) {
+        self.submit(core, Task::RevokeToken { asker, name, number });
+    }
+
     /// The connection of a session is gone.
     pub(crate) fn handle_session_closed(&mut self, _core: &mut Core, user: UserId, place: SessionPlace) {
         self.sessions.close(user, place);
+        if self.sessions.of(user).is_empty() {
+            self.granted.close(user);
+        }
     }
 
     fn submit(&mut self, core: &mut Core, task: Task) {
@@ -249,22 +289,34 @@ impl Logins {
         let subject = task.subject();
         let name = match subject {
             Subject::User(user) => return self.missing_account(user),
-            Subject::NewName(name) | Subject::AnyName(name) | Subject::Name(name) => name,
+            Subject::Tokens(user) => {
+                return self.missing_account(user).or_else(|| self.missing_tokens(user));
+            }
+            Subject::NewName(name)
+            | Subject::AnyName(name)
+            | Subject::Name(name)
+            | Subject::NewService(name)
+            | Subject::Service(name) => name,
         };
         let Some((user, _)) = self.names.find(name) else { return Some(LoadKey::Name(name.to_owned())) };
         match (subject, *user) {
-            (Subject::NewName(_), None) => {
+            (Subject::NewName(_) | Subject::NewService(_), None) => {
                 let slot = Slot::of_name(name);
                 self.slots.find(&slot).is_none().then_some(LoadKey::Slot(slot))
             }
             (Subject::AnyName(_), user) => self.missing_account(user.unwrap_or(nobody_of(name))),
             (Subject::Name(_), Some(user)) => self.missing_account(user),
+            (Subject::NewService(_) | Subject::Service(_), Some(user)) => self.missing_tokens(user),
             _ => None,
         }
     }
 
     fn missing_account(&mut self, user: UserId) -> Option<LoadKey> {
         self.accounts.find(&user).is_none().then_some(LoadKey::User(user))
+    }
+
+    fn missing_tokens(&mut self, user: UserId) -> Option<LoadKey> {
+        self.tokens.find(&user).is_none().then_some(LoadKey::Tokens(user))
     }
 
     fn wait(&mut self, core: &mut Core, key: LoadKey, task: Task) {
@@ -333,6 +385,11 @@ impl Logins {
                 let is_committed = |slot: &Slot, stamp| core.is_committed(*slot, stamp);
                 self.slots.put_loaded(*slot, state, is_committed);
             }
+            LoadKey::Tokens(user) => {
+                let tokens = value.map(Tokens::decode).transpose()?;
+                let is_committed = |user: &UserId, stamp| core.is_committed(user.slot(), stamp);
+                self.tokens.put_loaded(*user, tokens, is_committed);
+            }
         }
         Ok(())
     }
@@ -346,6 +403,7 @@ impl Logins {
                     LoginCommand::Start { name, address } => self.start(core, &name, address),
                     LoginCommand::Proof(proof) => self.prove(core, *proof),
                     LoginCommand::Resume(contents) => self.resume(core, contents),
+                    LoginCommand::Token(proof) => self.log_in_with_token(core, *proof),
                 };
                 self.when_written(core, slot, stamp, Written::Step { connection, reply_to, reply });
             }
@@ -356,6 +414,11 @@ impl Logins {
                 self.add(core, token, Register { name, written, credential });
             }
             Task::Reset { token, name, credential } => self.reset(core, token, &name, credential),
+            Task::CreateToken { asker, name, written, new } => {
+                self.create_token(core, asker, name, written, new)
+            }
+            Task::ListTokens { asker, name } => self.list_tokens(core, asker, &name),
+            Task::RevokeToken { asker, name, number } => self.revoke_token(core, asker, &name, number),
         }
     }
 
@@ -372,11 +435,14 @@ impl Logins {
     pub(crate) fn handle_written(&mut self, core: &mut Core, written: Written) {
         match written {
             Written::Step { connection, reply_to, reply } => {
-                if let Some(NewSession { user, device, session, .. }) = reply.session() {
+                if let Some(NewSession { user, device, session, grant, .. }) = reply.session() {
                     let place =
                         SessionPlace { shard: reply_to, connection, session: *session, device: *device };
                     for old in self.sessions.open(*user, place) {
                         end_session(core, old, Refusal::SessionEnded);
+                    }
+                    if let Some(grant) = grant {
+                        self.granted.open(*user, *session, grant.token, self.sessions.of(*user));
                     }
                     self.release_account(core, *user);
                 }
@@ -384,6 +450,9 @@ impl Logins {
             }
             Written::Logout { caller } => self.log_out(core, caller),
             Written::Reset { token, user } => self.finish_reset(core, token, user),
+            Written::TokenRevoked { asker, user, number } => {
+                self.finish_revocation(core, asker, user, number)
+            }
         }
     }
 
@@ -409,12 +478,15 @@ impl Logins {
         self.names.forget(|name| is_there(Slot::of_name(name)));
         self.accounts.forget(|user| is_there(user.slot()));
         self.slots.forget(|slot| is_there(*slot));
+        self.tokens.forget(|user| is_there(user.slot()));
     }
 
     pub(crate) fn check_invariants(&self, core: &Core) {
         self.names.check_invariants();
         self.accounts.check_invariants();
         self.slots.check_invariants();
+        self.tokens.check_invariants();
+        self.granted.check_invariants();
         self.sessions.check_invariants();
         self.failures.check_invariants();
         assert!(self.sessions.users().all(|user| core.is_home(user.slot())));
@@ -432,6 +504,7 @@ fn query(key: &LoadKey) -> Query {
         LoadKey::Name(name) => Key::Name(name.clone()).bytes(),
         LoadKey::User(user) => Key::Account(*user).bytes(),
         LoadKey::Slot(slot) => Key::SlotState(*slot).bytes(),
+        LoadKey::Tokens(user) => Key::Tokens(*user).bytes(),
     })
 }
 

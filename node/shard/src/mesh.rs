@@ -12,11 +12,12 @@ use bytes::Bytes;
 use record::{Act, Digest, View};
 use wire::message::{BodyKind, MarkKind, Send};
 use wire::{
-    ConnectionId, ConversationId, DeviceId, Refusal, SessionId, ShardAddress, UserId, Verified, body,
+    ConnectionId, ConversationId, DeviceId, Refusal, SessionId, ShardAddress, UserId, UserName, Verified,
+    body,
 };
 
 use crate::limits::DELIVERY_CREDIT_BYTES;
-use crate::login::{LoginCommand, LoginReply};
+use crate::login::{LoginCommand, LoginReply, NewToken};
 use crate::placement::{Load, Placement};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +64,17 @@ pub enum HomeCommand {
     SyncContacts {
         cver: u64,
         changes_max: u32,
+    },
+    /// A token of the service account with this name, and as it was written.
+    CreateToken {
+        name: UserName,
+        written: String,
+        new: NewToken,
+    },
+    ListTokens(UserName),
+    RevokeToken {
+        name: UserName,
+        number: u32,
     },
     /// A name in its comparable form.
     FindUser(String),

@@ -7,6 +7,7 @@ use record::{Account, Credential, Key, NameEntry, Query, Record, RecordError, Ro
 use wire::{Refusal, Slot, UserId, UserName};
 
 use crate::admin::{AdminReply, AdminRequest, UserLine};
+use crate::asker::Asker;
 use crate::core::{Core, LoadFor};
 use crate::limits::{LISTED_SLOTS_PER_LOAD_MAX, LISTED_USERS_MAX, LISTINGS_MAX};
 use crate::login::Logins;
@@ -48,6 +49,20 @@ impl Operator {
             },
             AdminRequest::ResetUser { name, credential } => match check(core, &name, &credential) {
                 Ok(comparable) => logins.handle_reset(core, token, comparable, credential),
+                Err(reason) => core.reply(token, AdminReply::Refused { reason }),
+            },
+            AdminRequest::CreateToken { name, new } => match home_name(core, &name) {
+                Ok(comparable) => {
+                    logins.handle_create_token(core, Asker::Socket(token), comparable, name, new)
+                }
+                Err(reason) => core.reply(token, AdminReply::Refused { reason }),
+            },
+            AdminRequest::ListTokens { name } => match home_name(core, &name) {
+                Ok(name) => logins.handle_list_tokens(core, Asker::Socket(token), name),
+                Err(reason) => core.reply(token, AdminReply::Refused { reason }),
+            },
+            AdminRequest::RevokeToken { name, number } => match home_name(core, &name) {
+                Ok(name) => logins.handle_revoke_token(core, Asker::Socket(token), name, number),
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::ListUsers { after, users_max } => self.list(core, token, after, users_max),
@@ -114,13 +129,19 @@ impl Operator {
     }
 }
 
-/// Whether a name may be given to an account here.
-fn check(core: &Core, name: &str, credential: &Credential) -> Result<UserName, String> {
+/// A name whose home is here.
+fn home_name(core: &Core, name: &str) -> Result<UserName, String> {
     let comparable = UserName::parse(name).map_err(|error| error.to_string())?;
     if !core.is_home(comparable.slot()) {
         let home = core.home(comparable.slot()).shard;
         return Err(format!("shard {home} decides about this name"));
     }
+    Ok(comparable)
+}
+
+/// Whether a name may be given to an account here.
+fn check(core: &Core, name: &str, credential: &Credential) -> Result<UserName, String> {
+    let comparable = home_name(core, name)?;
     let Credential::ScramSha256 { iterations, .. } = credential;
     if *iterations < wire::scram::ITERATIONS_MIN {
         return Err(format!("fewer than {} iterations", wire::scram::ITERATIONS_MIN));

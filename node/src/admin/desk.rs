@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use shard::admin::{AdminReply, AdminRequest, UserLine};
 use shard::ownership::Ownership;
-use wire::Slot;
+use wire::limits::TOKEN_LABEL_LEN_MAX;
 use wire::name::UserName;
+use wire::{Scopes, Slot};
 
 use super::figures;
-use super::protocol::{Reply, Request, Status, User};
+use super::protocol::{NewToken, Reply, Request, Status, Token, User};
 use super::replies::{Replies, ShardAnswer, Shards};
 use super::{ANSWER_SECONDS_MAX, USERS_PER_PAGE_MAX};
 use crate::metrics::Metrics;
@@ -47,6 +48,14 @@ impl Desk {
             Request::ResetUser { name, credential } => {
                 self.ask_home(&name, |name| AdminRequest::ResetUser { name, credential: credential.into() })
             }
+            Request::CreateToken { name, token } => match new_token(token) {
+                Ok(new) => self.ask_home(&name, |name| AdminRequest::CreateToken { name, new }),
+                Err(reason) => Ok(Reply::Refused { reason }),
+            },
+            Request::ListTokens { name } => self.ask_home(&name, |name| AdminRequest::ListTokens { name }),
+            Request::RevokeToken { name, number } => {
+                self.ask_home(&name, |name| AdminRequest::RevokeToken { name, number })
+            }
             Request::ListUsers { after, users_max } => self.list_users(after, users_max),
             Request::Stats => Ok(figures::reply(&self.metrics.snapshot())),
         };
@@ -65,6 +74,13 @@ impl Desk {
         let reply = match self.ask([shard], &request)?.remove(0) {
             AdminReply::Added { user } => Reply::Added { user },
             AdminReply::Reset { user, sessions_ended } => Reply::Reset { user, sessions_ended },
+            AdminReply::TokenCreated { user, number } => Reply::TokenCreated { user, number },
+            AdminReply::Tokens { user, tokens } => {
+                Reply::Tokens { user, tokens: tokens.into_iter().map(Token::from).collect() }
+            }
+            AdminReply::TokenRevoked { user, number, sessions_ended } => {
+                Reply::TokenRevoked { user, number, sessions_ended }
+            }
             AdminReply::Refused { reason } => Reply::Refused { reason },
             other => return Err(unexpected(&other)),
         };
@@ -148,6 +164,19 @@ impl Desk {
     }
 }
 
+/// What the line of a request says of a token, checked.
+fn new_token(token: NewToken) -> Result<shard::login::NewToken, String> {
+    let NewToken { hash, scopes, expires_ms, label } = token;
+    let scopes = Scopes::parse(&scopes).map_err(|wrong| format!("there is no scope {wrong:?}"))?;
+    if scopes.is_empty() {
+        return Err("a token without a scope is good for nothing".into());
+    }
+    if label.len() > TOKEN_LABEL_LEN_MAX {
+        return Err(format!("a label has at most {TOKEN_LABEL_LEN_MAX} bytes"));
+    }
+    Ok(shard::login::NewToken { hash, scopes, expires_ms, label })
+}
+
 fn comparable_form(name: &str) -> String {
     UserName::parse(name).map_or_else(|_| name.to_owned(), |name| name.as_str().to_owned())
 }
@@ -157,6 +186,9 @@ fn audit_line(request: &AdminRequest) -> &'static str {
         AdminRequest::AddUser { .. } => "user add",
         AdminRequest::ResetUser { .. } => "user reset",
         AdminRequest::ListUsers { .. } => "user list",
+        AdminRequest::CreateToken { .. } => "token create",
+        AdminRequest::ListTokens { .. } => "token list",
+        AdminRequest::RevokeToken { .. } => "token revoke",
         AdminRequest::Stats => "stats",
     }
 }

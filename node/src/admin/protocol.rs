@@ -9,9 +9,30 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     Status,
-    AddUser { name: String, credential: Credential },
-    ResetUser { name: String, credential: Credential },
-    ListUsers { after: Option<String>, users_max: u32 },
+    AddUser {
+        name: String,
+        credential: Credential,
+    },
+    ResetUser {
+        name: String,
+        credential: Credential,
+    },
+    ListUsers {
+        after: Option<String>,
+        users_max: u32,
+    },
+    /// The token's secret stays with whoever asks.
+    CreateToken {
+        name: String,
+        token: NewToken,
+    },
+    ListTokens {
+        name: String,
+    },
+    RevokeToken {
+        name: String,
+        number: u32,
+    },
     Stats,
 }
 
@@ -31,6 +52,20 @@ pub enum Reply {
     Users {
         users: Vec<User>,
         more: bool,
+    },
+    TokenCreated {
+        user: u64,
+        number: u32,
+    },
+    /// The oldest first.
+    Tokens {
+        user: u64,
+        tokens: Vec<Token>,
+    },
+    TokenRevoked {
+        user: u64,
+        number: u32,
+        sessions_ended: u32,
     },
     /// The figures of `GET /metrics` by their names, summed over the shards and over the store shards.
     Stats {
@@ -88,6 +123,39 @@ pub struct User {
     /// Unix milliseconds.
     pub created_ms: u64,
     pub devices: u32,
+}
+
+/// A token to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// SHA-256 of the secret.
+    #[serde(with = "crate::hex")]
+    pub hash: [u8; 32],
+    /// Names with commas between them.
+    pub scopes: String,
+    /// Unix milliseconds; 0: never.
+    pub expires_ms: u64,
+    pub label: String,
+}
+
+/// One token in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub number: u32,
+    pub scopes: String,
+    pub label: String,
+    /// Unix milliseconds.
+    pub created_ms: u64,
+    /// Unix milliseconds; 0: never.
+    pub expires_ms: u64,
+}
+
+impl From<wire::service::TokenLine> for Token {
+    fn from(line: wire::service::TokenLine) -> Self {
+        let wire::service::TokenLine { number, scopes, label, created_ms, expires_ms } = line;
+        Self { number, scopes: scopes.to_string(), label, created_ms, expires_ms }
+    }
 }
 
 impl From<Credential> for record::Credential {

@@ -14,6 +14,7 @@
 mod chat;
 mod check;
 mod stats;
+mod token;
 mod user;
 
 use std::ffi::OsString;
@@ -52,6 +53,8 @@ enum Act {
     Serve(Box<ServeArgs>),
     /// Add, list or reset users of a running node
     User(user::UserArgs),
+    /// Make, list or revoke tokens of service accounts of a running node
+    Token(token::TokenArgs),
     /// Show the figures of a running node, summed over its shards
     Stats(stats::StatsArgs),
     /// Verify a data folder that no node uses
@@ -115,6 +118,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => serve(cli.serve),
         Some(Act::Serve(serve_args)) => serve(*serve_args),
         Some(Act::User(args)) => user::run(args),
+        Some(Act::Token(args)) => token::run(args),
         Some(Act::Stats(args)) => stats::run(&args),
         Some(Act::Check(args)) => check::check(&args),
         Some(Act::Repair(args)) => check::repair(&args),

@@ -178,11 +178,11 @@ fn show(password: Option<Zeroizing<String>>) {
     }
 }
 
-fn ask(node: &mut AdminClient, request: &Request) -> Result<Reply, Failure> {
+pub(super) fn ask(node: &mut AdminClient, request: &Request) -> Result<Reply, Failure> {
     node.ask(request).map_err(Failure::new)
 }
 
-fn unexpected(reply: &Reply) -> Failure {
+pub(super) fn unexpected(reply: &Reply) -> Failure {
     Failure::new(format!(
         "the node answered something else than was asked ({reply:?}); use one version for both"
     ))

@@ -33,10 +33,12 @@ pub enum Table {
     Contact = 15,
     /// user, conversation -> [`crate::ContactOutboxEntry`]: a relation that the user's home may not know yet
     ContactOutbox = 16,
+    /// user -> [`crate::Tokens`]: of a service account
+    Tokens = 26,
 }
 
 impl Table {
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 14] = [
         Table::SlotState,
         Table::Name,
         Table::Account,
@@ -50,6 +52,7 @@ impl Table {
         Table::Relation,
         Table::Contact,
         Table::ContactOutbox,
+        Table::Tokens,
     ];
 
     pub fn from_number(number: u8) -> Option<Self> {
@@ -82,6 +85,7 @@ pub enum Key {
     Contact(UserId, UserId),
     /// In the slot of the conversation, since it commits with its relation.
     ContactOutbox(UserId, ConversationId),
+    Tokens(UserId),
 }
 
 impl Key {
@@ -100,6 +104,7 @@ impl Key {
             Key::Relation(_) => Table::Relation,
             Key::Contact(..) => Table::Contact,
             Key::ContactOutbox(..) => Table::ContactOutbox,
+            Key::Tokens(_) => Table::Tokens,
         }
     }
 
@@ -107,7 +112,9 @@ impl Key {
         match self {
             Key::SlotState(slot) => *slot,
             Key::Name(name) => Slot::of_name(name),
-            Key::Account(user) | Key::List(user, _) | Key::Contact(user, _) => user.slot(),
+            Key::Account(user) | Key::List(user, _) | Key::Contact(user, _) | Key::Tokens(user) => {
+                user.slot()
+            }
             Key::Checkpoint(conversation)
             | Key::Remembered(conversation, ..)
             | Key::Marks(conversation, _)
@@ -131,7 +138,7 @@ impl Key {
         match self {
             Key::SlotState(_) => {}
             Key::Name(name) => out.put_slice(name.as_bytes()),
-            Key::Account(user) => out.put_u64(user.0),
+            Key::Account(user) | Key::Tokens(user) => out.put_u64(user.0),
             Key::List(user, conversation)
             | Key::Outbox(user, conversation)
             | Key::ContactOutbox(user, conversation) => {
@@ -172,7 +179,7 @@ impl Key {
         let ids = match self {
             Key::SlotState(_) => 0,
             Key::Name(name) => name.len(),
-            Key::Account(_) => 8,
+            Key::Account(_) | Key::Tokens(_) => 8,
             Key::List(..) | Key::Outbox(..) | Key::ContactOutbox(..) | Key::Marks(..) | Key::Entry(..) => 24,
             Key::Checkpoint(_) | Key::Relation(_) | Key::Contact(..) => 16,
             Key::Remembered(..) => 28,
@@ -194,6 +201,7 @@ impl Key {
             Table::Relation => Key::Relation(input.conversation()?),
             Table::Contact => Key::Contact(input.user()?, input.user()?),
             Table::ContactOutbox => Key::ContactOutbox(input.user()?, input.conversation()?),
+            Table::Tokens => Key::Tokens(input.user()?),
             Table::Checkpoint => Key::Checkpoint(input.conversation()?),
             Table::Remembered => {
                 Key::Remembered(input.conversation()?, input.user()?, DeviceId(input.u32()?))
@@ -350,6 +358,7 @@ mod tests {
             Key::Relation(chat),
             Key::Contact(user, UserId(6 << 10 | 3)),
             Key::ContactOutbox(user, chat),
+            Key::Tokens(user),
         ];
         for key in keys {
             let bytes = key.bytes();

@@ -6,6 +6,7 @@ pub mod kv;
 pub mod ops;
 pub mod records;
 pub mod relation;
+pub mod service;
 pub mod verify;
 
 pub use body::body_hash;
@@ -16,3 +17,4 @@ pub use records::*;
 pub use relation::{
     Act, CONTACTS_MAX, Contact, ContactOutboxEntry, ContactState, NotNow, Relation, Tie, View,
 };
+pub use service::{Token, Tokens};

@@ -111,6 +111,7 @@ impl Verifier {
             Key::Relation(_) | Key::Contact(..) | Key::ContactOutbox(..) => {
                 handle_contact_row(current, across, key, value)
             }
+            Key::Tokens(user) => current.add_tokens(user, &read(value)?),
         }
     }
 

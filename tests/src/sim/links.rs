@@ -4,7 +4,8 @@ use bytes::Bytes;
 use shard::Security;
 use wire::command::Command;
 use wire::message::MarkKind;
-use wire::{ConnectionPhase, ConversationId, OwnerKey, body, verified};
+use wire::token::Secret;
+use wire::{ConnectionPhase, ConversationId, Incoming, OwnerKey, Scopes, body, verified};
 
 use super::faults::Fault;
 use super::model::{Asked, Identity, NameAsked, SendKey};
@@ -230,6 +231,7 @@ impl World {
                     self.model.syncs.entry(asked_at).or_default().push(view.uver());
                 }
             }
+            (Command::TokenLogin | Command::CreateToken, _, _) => self.note_token(asked_at, &incoming),
             (Command::FindUser, _, _) => {
                 if let Ok(view) = verified::view::<body::FindUser>(incoming.body) {
                     let name = view.name().unwrap_or_default().to_owned();
@@ -242,6 +244,21 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn note_token(&mut self, asked_at: (LinkId, u32), incoming: &Incoming<'_>) {
+        if let (OwnerKey::User(user), Ok(view)) =
+            (incoming.owner, verified::view::<body::TokenLogin>(incoming.body))
+        {
+            if let Some(secret) = view.secret().and_then(|secret| secret.bytes().try_into().ok()) {
+                self.model.tokens.on_login(asked_at, user, view.number(), Secret(secret).hash());
+            }
+        } else if let Ok(view) = verified::view::<body::CreateToken>(incoming.body)
+            && let Some(hash) = view.hash().and_then(|hash| hash.bytes().try_into().ok())
+            && let Some(scopes) = Scopes::from_bits(view.scopes())
+        {
+            self.model.tokens.on_asked(asked_at, hash, scopes);
         }
     }
 

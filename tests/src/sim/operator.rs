@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use record::{Account, Credential, Key};
+use record::{Account, Credential, Key, Tokens};
 use shard::Input;
 use shard::admin::{AdminReply, AdminRequest};
-use wire::{Slot, UserId};
+use shard::login::NewToken;
+use wire::{Scopes, Slot, UserId};
 
 use super::faults::Fault;
 use super::model::disk;
@@ -18,6 +19,8 @@ enum Asked {
     Add(String),
     Reset { name: String, password: String },
     List,
+    CreateToken { name: String, hash: [u8; 32], scopes: Scopes },
+    RevokeToken { name: String, number: u32 },
     Stats,
 }
 
@@ -61,7 +64,8 @@ impl World {
                 self.ask_operator(Some(name.clone()), Asked::Add(name));
             }
             _ => {
-                let names: Vec<_> = self.model.users.values().cloned().collect();
+                let is_person = |name: &&String| !name.starts_with("service");
+                let names: Vec<_> = self.model.users.values().filter(is_person).cloned().collect();
                 if !names.is_empty() {
                     let name = self.fault_stream.pick(&names).clone();
                     let password = format!("reset {}", self.fault_stream.below(1_000));
@@ -71,6 +75,14 @@ impl World {
                 }
             }
         }
+    }
+
+    pub fn operator_creates_token(&mut self, name: String, hash: [u8; 32], scopes: Scopes) {
+        self.ask_operator(Some(name.clone()), Asked::CreateToken { name, hash, scopes });
+    }
+
+    pub fn operator_revokes_token(&mut self, name: String, number: u32) {
+        self.ask_operator(Some(name.clone()), Asked::RevokeToken { name, number });
     }
 
     /// Asks again for what was not confirmed.
@@ -96,6 +108,13 @@ impl World {
                 AdminRequest::ResetUser { name: name.clone(), credential: credential(password) }
             }
             Asked::List => AdminRequest::ListUsers { after: None, users_max: 3 },
+            Asked::CreateToken { name, hash, scopes } => AdminRequest::CreateToken {
+                name: name.clone(),
+                new: NewToken { hash: *hash, scopes: *scopes, expires_ms: 0, label: "operator".into() },
+            },
+            Asked::RevokeToken { name, number } => {
+                AdminRequest::RevokeToken { name: name.clone(), number: *number }
+            }
             Asked::Stats => AdminRequest::Stats,
         };
         self.operator.last_token += 1;
@@ -137,6 +156,26 @@ impl World {
                         .is_some_and(|account| account.name == line.name)
                 });
                 self.violation_if(!sorted || !known, || format!("the operator is told {users:?}"));
+            }
+            (Asked::CreateToken { name, hash, scopes }, AdminReply::TokenCreated { user, number }) => {
+                let user = UserId(user);
+                let tokens = disk::record::<Tokens>(&self.store, &Key::Tokens(user));
+                let is_there = |tokens: Tokens| {
+                    tokens.tokens.iter().any(|token| token.number == number && token.hash == hash)
+                };
+                self.violation_if(!tokens.is_some_and(is_there), || {
+                    format!("token {number} of {name} is told made and not on disk")
+                });
+                self.model.tokens.on_created(user, number, hash, scopes);
+                self.model.users.insert(user, name);
+            }
+            (Asked::RevokeToken { name, number }, AdminReply::TokenRevoked { user, .. }) => {
+                let tokens = disk::record::<Tokens>(&self.store, &Key::Tokens(UserId(user)));
+                let is_there = |tokens: Tokens| tokens.tokens.iter().any(|token| token.number == number);
+                self.violation_if(tokens.is_none_or(is_there), || {
+                    format!("token {number} of {name} is told revoked and not so on disk")
+                });
+                self.model.tokens.on_revoked(UserId(user), number, self.queue.now_us());
             }
             (Asked::Stats, AdminReply::Stats(_)) | (_, AdminReply::Refused { .. }) => {}
             (asked, reply) => self.model.violate(format!("{asked:?} is answered {reply:?}")),

@@ -338,8 +338,9 @@ impl World {
 
     /// A frame of somebody else, as it was or with one bit changed.
     fn probe_replays(&mut self, number: usize, link: LinkId) {
-        // A ticket or the keys of a registration in foreign hands do harm, which is why they travel encrypted.
-        let secret = [Command::Resume.id() as u8, Command::Register.id() as u8];
+        // A ticket, a token or the keys of a registration in foreign hands do harm, which is why they travel encrypted.
+        let secret =
+            [Command::Resume, Command::Register, Command::TokenLogin].map(|command| command.id() as u8);
         let usable = |frame: &&Bytes| !secret.contains(&frame[0]);
         let frames: Vec<_> = self.overheard.iter().filter(usable).cloned().collect();
         if frames.is_empty() {

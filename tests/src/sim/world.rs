@@ -234,7 +234,10 @@ impl World {
     /// A frame is about to leave a shard for a client.
     pub fn check_shown(&mut self, link: LinkId, frame: &Bytes) {
         match wire::decode_event(&frame[wire::frame::LENGTH_LEN..]) {
-            Ok(event) => self.model.check_shown(&self.store, link, &event),
+            Ok(event) => {
+                self.model.check_shown(&self.store, link, &event);
+                self.model.check_scopes(link, event.request, &event.event, self.queue.now_us());
+            }
             Err(error) => self.model.violate(format!("a shard built a frame that does not decode: {error}")),
         }
     }

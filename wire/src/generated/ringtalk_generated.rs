@@ -7463,5 +7463,1062 @@ impl ::core::fmt::Debug for ContactsSynced<'_> {
       ds.finish()
   }
 }
+pub enum TokenLoginOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct TokenLogin<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for TokenLogin<'a> {
+  type Inner = TokenLogin<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> TokenLogin<'a> {
+  pub const VT_NUMBER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_SECRET: ::flatbuffers::VOffsetT = 6;
+  pub const VT_DEVICE: ::flatbuffers::VOffsetT = 8;
+  pub const VT_DEVICE_NAME: ::flatbuffers::VOffsetT = 10;
+  pub const VT_DEVICE_CLASS: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    TokenLogin { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args TokenLoginArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<TokenLogin<'bldr>> {
+    let mut builder = TokenLoginBuilder::new(_fbb);
+    if let Some(x) = args.device_name { builder.add_device_name(x); }
+    builder.add_device(args.device);
+    if let Some(x) = args.secret { builder.add_secret(x); }
+    builder.add_number(args.number);
+    builder.add_device_class(args.device_class);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn number(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(TokenLogin::VT_NUMBER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn secret(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(TokenLogin::VT_SECRET, None)}
+  }
+  #[inline]
+  pub fn device(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(TokenLogin::VT_DEVICE, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn device_name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(TokenLogin::VT_DEVICE_NAME, None)}
+  }
+  #[inline]
+  pub fn device_class(&self) -> DeviceClass {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<DeviceClass>(TokenLogin::VT_DEVICE_CLASS, Some(DeviceClass::Bot)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for TokenLogin<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u32>("number", Self::VT_NUMBER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("secret", Self::VT_SECRET, false)?
+     .visit_field::<u32>("device", Self::VT_DEVICE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("device_name", Self::VT_DEVICE_NAME, false)?
+     .visit_field::<DeviceClass>("device_class", Self::VT_DEVICE_CLASS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct TokenLoginArgs<'a> {
+    pub number: u32,
+    pub secret: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub device: u32,
+    pub device_name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub device_class: DeviceClass,
+}
+impl<'a> Default for TokenLoginArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    TokenLoginArgs {
+      number: 0,
+      secret: None,
+      device: 0,
+      device_name: None,
+      device_class: DeviceClass::Bot,
+    }
+  }
+}
+
+pub struct TokenLoginBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TokenLoginBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_number(&mut self, number: u32) {
+    self.fbb_.push_slot::<u32>(TokenLogin::VT_NUMBER, number, 0);
+  }
+  #[inline]
+  pub fn add_secret(&mut self, secret: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(TokenLogin::VT_SECRET, secret);
+  }
+  #[inline]
+  pub fn add_device(&mut self, device: u32) {
+    self.fbb_.push_slot::<u32>(TokenLogin::VT_DEVICE, device, 0);
+  }
+  #[inline]
+  pub fn add_device_name(&mut self, device_name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(TokenLogin::VT_DEVICE_NAME, device_name);
+  }
+  #[inline]
+  pub fn add_device_class(&mut self, device_class: DeviceClass) {
+    self.fbb_.push_slot::<DeviceClass>(TokenLogin::VT_DEVICE_CLASS, device_class, DeviceClass::Bot);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TokenLoginBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    TokenLoginBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<TokenLogin<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for TokenLogin<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("TokenLogin");
+      ds.field("number", &self.number());
+      ds.field("secret", &self.secret());
+      ds.field("device", &self.device());
+      ds.field("device_name", &self.device_name());
+      ds.field("device_class", &self.device_class());
+      ds.finish()
+  }
+}
+pub enum TokenLineOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct TokenLine<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for TokenLine<'a> {
+  type Inner = TokenLine<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> TokenLine<'a> {
+  pub const VT_NUMBER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_SCOPES: ::flatbuffers::VOffsetT = 6;
+  pub const VT_LABEL: ::flatbuffers::VOffsetT = 8;
+  pub const VT_CREATED_MS: ::flatbuffers::VOffsetT = 10;
+  pub const VT_EXPIRES_MS: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    TokenLine { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args TokenLineArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<TokenLine<'bldr>> {
+    let mut builder = TokenLineBuilder::new(_fbb);
+    builder.add_expires_ms(args.expires_ms);
+    builder.add_created_ms(args.created_ms);
+    if let Some(x) = args.label { builder.add_label(x); }
+    builder.add_number(args.number);
+    builder.add_scopes(args.scopes);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn number(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(TokenLine::VT_NUMBER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn scopes(&self) -> u16 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u16>(TokenLine::VT_SCOPES, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn label(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(TokenLine::VT_LABEL, None)}
+  }
+  #[inline]
+  pub fn created_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(TokenLine::VT_CREATED_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn expires_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(TokenLine::VT_EXPIRES_MS, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for TokenLine<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u32>("number", Self::VT_NUMBER, false)?
+     .visit_field::<u16>("scopes", Self::VT_SCOPES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("label", Self::VT_LABEL, false)?
+     .visit_field::<u64>("created_ms", Self::VT_CREATED_MS, false)?
+     .visit_field::<u64>("expires_ms", Self::VT_EXPIRES_MS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct TokenLineArgs<'a> {
+    pub number: u32,
+    pub scopes: u16,
+    pub label: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub created_ms: u64,
+    pub expires_ms: u64,
+}
+impl<'a> Default for TokenLineArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    TokenLineArgs {
+      number: 0,
+      scopes: 0,
+      label: None,
+      created_ms: 0,
+      expires_ms: 0,
+    }
+  }
+}
+
+pub struct TokenLineBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TokenLineBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_number(&mut self, number: u32) {
+    self.fbb_.push_slot::<u32>(TokenLine::VT_NUMBER, number, 0);
+  }
+  #[inline]
+  pub fn add_scopes(&mut self, scopes: u16) {
+    self.fbb_.push_slot::<u16>(TokenLine::VT_SCOPES, scopes, 0);
+  }
+  #[inline]
+  pub fn add_label(&mut self, label: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(TokenLine::VT_LABEL, label);
+  }
+  #[inline]
+  pub fn add_created_ms(&mut self, created_ms: u64) {
+    self.fbb_.push_slot::<u64>(TokenLine::VT_CREATED_MS, created_ms, 0);
+  }
+  #[inline]
+  pub fn add_expires_ms(&mut self, expires_ms: u64) {
+    self.fbb_.push_slot::<u64>(TokenLine::VT_EXPIRES_MS, expires_ms, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TokenLineBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    TokenLineBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<TokenLine<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for TokenLine<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("TokenLine");
+      ds.field("number", &self.number());
+      ds.field("scopes", &self.scopes());
+      ds.field("label", &self.label());
+      ds.field("created_ms", &self.created_ms());
+      ds.field("expires_ms", &self.expires_ms());
+      ds.finish()
+  }
+}
+pub enum CreateTokenOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct CreateToken<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for CreateToken<'a> {
+  type Inner = CreateToken<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> CreateToken<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+  pub const VT_HASH: ::flatbuffers::VOffsetT = 6;
+  pub const VT_SCOPES: ::flatbuffers::VOffsetT = 8;
+  pub const VT_EXPIRES_MS: ::flatbuffers::VOffsetT = 10;
+  pub const VT_LABEL: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    CreateToken { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args CreateTokenArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<CreateToken<'bldr>> {
+    let mut builder = CreateTokenBuilder::new(_fbb);
+    builder.add_expires_ms(args.expires_ms);
+    if let Some(x) = args.label { builder.add_label(x); }
+    if let Some(x) = args.hash { builder.add_hash(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.add_scopes(args.scopes);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CreateToken::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn hash(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(CreateToken::VT_HASH, None)}
+  }
+  #[inline]
+  pub fn scopes(&self) -> u16 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u16>(CreateToken::VT_SCOPES, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn expires_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(CreateToken::VT_EXPIRES_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn label(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CreateToken::VT_LABEL, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for CreateToken<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("hash", Self::VT_HASH, false)?
+     .visit_field::<u16>("scopes", Self::VT_SCOPES, false)?
+     .visit_field::<u64>("expires_ms", Self::VT_EXPIRES_MS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("label", Self::VT_LABEL, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct CreateTokenArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub hash: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub scopes: u16,
+    pub expires_ms: u64,
+    pub label: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for CreateTokenArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    CreateTokenArgs {
+      name: None,
+      hash: None,
+      scopes: 0,
+      expires_ms: 0,
+      label: None,
+    }
+  }
+}
+
+pub struct CreateTokenBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CreateTokenBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateToken::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_hash(&mut self, hash: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateToken::VT_HASH, hash);
+  }
+  #[inline]
+  pub fn add_scopes(&mut self, scopes: u16) {
+    self.fbb_.push_slot::<u16>(CreateToken::VT_SCOPES, scopes, 0);
+  }
+  #[inline]
+  pub fn add_expires_ms(&mut self, expires_ms: u64) {
+    self.fbb_.push_slot::<u64>(CreateToken::VT_EXPIRES_MS, expires_ms, 0);
+  }
+  #[inline]
+  pub fn add_label(&mut self, label: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CreateToken::VT_LABEL, label);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CreateTokenBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    CreateTokenBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<CreateToken<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for CreateToken<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("CreateToken");
+      ds.field("name", &self.name());
+      ds.field("hash", &self.hash());
+      ds.field("scopes", &self.scopes());
+      ds.field("expires_ms", &self.expires_ms());
+      ds.field("label", &self.label());
+      ds.finish()
+  }
+}
+pub enum TokenCreatedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct TokenCreated<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for TokenCreated<'a> {
+  type Inner = TokenCreated<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> TokenCreated<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NUMBER: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    TokenCreated { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args TokenCreatedArgs
+  ) -> ::flatbuffers::WIPOffset<TokenCreated<'bldr>> {
+    let mut builder = TokenCreatedBuilder::new(_fbb);
+    builder.add_user(args.user);
+    builder.add_number(args.number);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(TokenCreated::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn number(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(TokenCreated::VT_NUMBER, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for TokenCreated<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<u32>("number", Self::VT_NUMBER, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct TokenCreatedArgs {
+    pub user: u64,
+    pub number: u32,
+}
+impl<'a> Default for TokenCreatedArgs {
+  #[inline]
+  fn default() -> Self {
+    TokenCreatedArgs {
+      user: 0,
+      number: 0,
+    }
+  }
+}
+
+pub struct TokenCreatedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TokenCreatedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(TokenCreated::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_number(&mut self, number: u32) {
+    self.fbb_.push_slot::<u32>(TokenCreated::VT_NUMBER, number, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TokenCreatedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    TokenCreatedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<TokenCreated<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for TokenCreated<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("TokenCreated");
+      ds.field("user", &self.user());
+      ds.field("number", &self.number());
+      ds.finish()
+  }
+}
+pub enum ListTokensOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ListTokens<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ListTokens<'a> {
+  type Inner = ListTokens<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ListTokens<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ListTokens { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ListTokensArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ListTokens<'bldr>> {
+    let mut builder = ListTokensBuilder::new(_fbb);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ListTokens::VT_NAME, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ListTokens<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ListTokensArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for ListTokensArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ListTokensArgs {
+      name: None,
+    }
+  }
+}
+
+pub struct ListTokensBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListTokensBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ListTokens::VT_NAME, name);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListTokensBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ListTokensBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ListTokens<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ListTokens<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ListTokens");
+      ds.field("name", &self.name());
+      ds.finish()
+  }
+}
+pub enum TokensListedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct TokensListed<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for TokensListed<'a> {
+  type Inner = TokensListed<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> TokensListed<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TOKENS: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    TokensListed { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args TokensListedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<TokensListed<'bldr>> {
+    let mut builder = TokensListedBuilder::new(_fbb);
+    builder.add_user(args.user);
+    if let Some(x) = args.tokens { builder.add_tokens(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(TokensListed::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn tokens(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<TokenLine<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<TokenLine>>>>(TokensListed::VT_TOKENS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for TokensListed<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<TokenLine>>>>("tokens", Self::VT_TOKENS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct TokensListedArgs<'a> {
+    pub user: u64,
+    pub tokens: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<TokenLine<'a>>>>>,
+}
+impl<'a> Default for TokensListedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    TokensListedArgs {
+      user: 0,
+      tokens: None,
+    }
+  }
+}
+
+pub struct TokensListedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TokensListedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(TokensListed::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_tokens(&mut self, tokens: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<TokenLine<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(TokensListed::VT_TOKENS, tokens);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TokensListedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    TokensListedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<TokensListed<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for TokensListed<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("TokensListed");
+      ds.field("user", &self.user());
+      ds.field("tokens", &self.tokens());
+      ds.finish()
+  }
+}
+pub enum RevokeTokenOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct RevokeToken<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for RevokeToken<'a> {
+  type Inner = RevokeToken<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> RevokeToken<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NUMBER: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    RevokeToken { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args RevokeTokenArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<RevokeToken<'bldr>> {
+    let mut builder = RevokeTokenBuilder::new(_fbb);
+    builder.add_number(args.number);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(RevokeToken::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn number(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(RevokeToken::VT_NUMBER, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for RevokeToken<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<u32>("number", Self::VT_NUMBER, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct RevokeTokenArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub number: u32,
+}
+impl<'a> Default for RevokeTokenArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    RevokeTokenArgs {
+      name: None,
+      number: 0,
+    }
+  }
+}
+
+pub struct RevokeTokenBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RevokeTokenBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(RevokeToken::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_number(&mut self, number: u32) {
+    self.fbb_.push_slot::<u32>(RevokeToken::VT_NUMBER, number, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RevokeTokenBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    RevokeTokenBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<RevokeToken<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for RevokeToken<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("RevokeToken");
+      ds.field("name", &self.name());
+      ds.field("number", &self.number());
+      ds.finish()
+  }
+}
+pub enum TokenRevokedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct TokenRevoked<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for TokenRevoked<'a> {
+  type Inner = TokenRevoked<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> TokenRevoked<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NUMBER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_SESSIONS_ENDED: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    TokenRevoked { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args TokenRevokedArgs
+  ) -> ::flatbuffers::WIPOffset<TokenRevoked<'bldr>> {
+    let mut builder = TokenRevokedBuilder::new(_fbb);
+    builder.add_user(args.user);
+    builder.add_sessions_ended(args.sessions_ended);
+    builder.add_number(args.number);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(TokenRevoked::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn number(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(TokenRevoked::VT_NUMBER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn sessions_ended(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(TokenRevoked::VT_SESSIONS_ENDED, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for TokenRevoked<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<u32>("number", Self::VT_NUMBER, false)?
+     .visit_field::<u32>("sessions_ended", Self::VT_SESSIONS_ENDED, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct TokenRevokedArgs {
+    pub user: u64,
+    pub number: u32,
+    pub sessions_ended: u32,
+}
+impl<'a> Default for TokenRevokedArgs {
+  #[inline]
+  fn default() -> Self {
+    TokenRevokedArgs {
+      user: 0,
+      number: 0,
+      sessions_ended: 0,
+    }
+  }
+}
+
+pub struct TokenRevokedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> TokenRevokedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(TokenRevoked::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_number(&mut self, number: u32) {
+    self.fbb_.push_slot::<u32>(TokenRevoked::VT_NUMBER, number, 0);
+  }
+  #[inline]
+  pub fn add_sessions_ended(&mut self, sessions_ended: u32) {
+    self.fbb_.push_slot::<u32>(TokenRevoked::VT_SESSIONS_ENDED, sessions_ended, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> TokenRevokedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    TokenRevokedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<TokenRevoked<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for TokenRevoked<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("TokenRevoked");
+      ds.field("user", &self.user());
+      ds.field("number", &self.number());
+      ds.field("sessions_ended", &self.sessions_ended());
+      ds.finish()
+  }
+}
 }  // pub mod ringtalk
 

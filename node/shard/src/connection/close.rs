@@ -85,13 +85,23 @@ impl Connections {
                 State::Before(before) => {
                     (before.opened_ms + core.config.login_ms_max, CloseReason::LoginTimeout)
                 }
-                State::LoggedIn(_) => (connection.heard_ms + core.config.idle_ms_max, CloseReason::Idle),
+                State::LoggedIn(session) => {
+                    let idle_ms = connection.heard_ms + core.config.idle_ms_max;
+                    match session.ends_ms().filter(|ends_ms| *ends_ms <= idle_ms) {
+                        Some(ends_ms) => (ends_ms, CloseReason::SessionEnded),
+                        None => (idle_ms, CloseReason::Idle),
+                    }
+                }
                 State::Closing => unreachable!("an ended connection has no deadline"),
             };
             if deadline_ms > now_ms {
                 self.wheel.set(now_ms, index, deadline_ms);
             } else {
-                self.close(core, id, reason, Some(Refusal::TimedOut));
+                let refusal = match reason {
+                    CloseReason::SessionEnded => Refusal::TokenRevoked,
+                    _ => Refusal::TimedOut,
+                };
+                self.close(core, id, reason, Some(refusal));
             }
         }
     }

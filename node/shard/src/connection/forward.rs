@@ -56,7 +56,7 @@ impl Connections {
                 return Ok(Some(LocalSend { caller, conversation, send }));
             }
         }
-        let (slot, command) = home_command(incoming, session.user)?;
+        let (slot, command) = home_command(incoming, session)?;
         let to = core.home(slot);
         if !begin(core, to) {
             return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS));

@@ -10,36 +10,25 @@ use wire::{Command, ConversationId, Incoming, OwnerKey, Refusal, Slot, UserId, V
 
 use super::No;
 use super::register::name_of;
+use super::state::Session;
+use super::token;
 use crate::mesh::HomeCommand;
 
 /// The command as its home gets it, and the slot of that home.
-pub(super) fn home_command(incoming: &Incoming<'_>, caller: UserId) -> Result<(Slot, HomeCommand), No> {
+pub(super) fn home_command(incoming: &Incoming<'_>, session: &Session) -> Result<(Slot, HomeCommand), No> {
+    let caller = session.user;
     match incoming.command {
-        Command::Send => {
-            let conversation = conversation_of(incoming);
-            Ok((conversation.slot(), HomeCommand::Send(conversation, send(incoming.body)?.into())))
-        }
-        Command::Pull => {
-            let conversation = conversation_of(incoming);
-            let body = Verified::new(Bytes::copy_from_slice(incoming.body))?;
-            Ok((conversation.slot(), HomeCommand::Pull(conversation, body)))
-        }
-        Command::Mark => {
-            let conversation = conversation_of(incoming);
-            let mark = verified::view::<body::Mark>(incoming.body)?;
-            if !MarkKind::ENUM_VALUES.contains(&mark.kind()) {
-                return Err(Refusal::BadField.into());
-            }
-            Ok((conversation.slot(), HomeCommand::Mark(conversation, mark.kind(), mark.seq())))
-        }
-        Command::ContactRequest
+        Command::Send
+        | Command::Pull
+        | Command::Mark
+        | Command::ContactRequest
         | Command::ContactAccept
         | Command::ContactRefuse
         | Command::ContactRemove
         | Command::Block
         | Command::Unblock => {
             let conversation = conversation_of(incoming);
-            Ok((conversation.slot(), HomeCommand::Relate(conversation, act(incoming)?)))
+            Ok((conversation.slot(), conversation_command(incoming, conversation)?))
         }
         Command::SetContact => {
             let view = verified::view::<body::SetContact>(incoming.body)?;
@@ -70,15 +59,37 @@ pub(super) fn home_command(incoming: &Incoming<'_>, caller: UserId) -> Result<(S
             let forget_ticket = verified::view::<body::Logout>(incoming.body)?.forget_ticket();
             Ok((caller.slot(), HomeCommand::Logout { forget_ticket }))
         }
+        Command::CreateToken | Command::ListTokens | Command::RevokeToken => {
+            token::home_command(incoming, session.scopes())
+        }
         Command::Hello
         | Command::RegisterStart
         | Command::Register
         | Command::LoginStart
         | Command::LoginProof
         | Command::Resume
+        | Command::TokenLogin
         | Command::WhereToConnect
         | Command::Ping => unreachable!("{:?} is carried out where it comes in", incoming.command),
     }
+}
+
+/// A command on one conversation.
+fn conversation_command(incoming: &Incoming<'_>, conversation: ConversationId) -> Result<HomeCommand, No> {
+    Ok(match incoming.command {
+        Command::Send => HomeCommand::Send(conversation, send(incoming.body)?.into()),
+        Command::Pull => {
+            HomeCommand::Pull(conversation, Verified::new(Bytes::copy_from_slice(incoming.body))?)
+        }
+        Command::Mark => {
+            let mark = verified::view::<body::Mark>(incoming.body)?;
+            if !MarkKind::ENUM_VALUES.contains(&mark.kind()) {
+                return Err(Refusal::BadField.into());
+            }
+            HomeCommand::Mark(conversation, mark.kind(), mark.seq())
+        }
+        _ => HomeCommand::Relate(conversation, act(incoming)?),
+    })
 }
 
 pub(super) fn conversation_of(incoming: &Incoming<'_>) -> ConversationId {
@@ -105,7 +116,7 @@ fn act(incoming: &Incoming<'_>) -> Result<Act, No> {
     })
 }
 
-fn text(text: Option<&str>, len_max: usize) -> Result<String, No> {
+pub(super) fn text(text: Option<&str>, len_max: usize) -> Result<String, No> {
     let text = text.unwrap_or_default();
     if text.len() > len_max {
         return Err(No::with_detail(Refusal::BadField, len_max as u64));

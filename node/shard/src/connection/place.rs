@@ -15,6 +15,7 @@ impl Held {
         match self {
             Held::Start(start) => start.name.slot(),
             Held::Resume { contents, .. } => contents.user.slot(),
+            Held::Token { proof, .. } => proof.user.slot(),
         }
     }
 }
@@ -79,6 +80,10 @@ impl Connections {
             Held::Resume { request, contents, uver } => {
                 before.step = Step::Resuming { request, uver };
                 LoginCommand::Resume(contents)
+            }
+            Held::Token { request, proof } => {
+                before.step = Step::ProvingToken { request };
+                LoginCommand::Token(proof)
             }
         };
         core.control(to, MeshFrame::Login { connection: id, reply_to, command });

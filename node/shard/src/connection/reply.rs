@@ -5,12 +5,12 @@ use wire::message::{LoggedIn, Resumed};
 use wire::ticket::{self, Contents};
 use wire::{ConnectionId, ConnectionPhase, Refusal, scram};
 
-use super::state::{Challenge, Connection, Session, Start, State, Step};
+use super::state::{Challenge, Connection, Session, Start, State, Step, TokenSession};
 use super::{Connections, No};
 use crate::core::Core;
 use crate::input::{CloseReason, Effect, SendClass};
 use crate::limits::FAILURES_PER_CONNECTION_MAX;
-use crate::login::{LoginReply, NewSession};
+use crate::login::{Grant, LoginReply, NewSession};
 use crate::mesh::{MeshFrame, SessionPlace};
 
 impl Connections {
@@ -34,7 +34,10 @@ impl Connections {
                 let frame = core.encoder.challenge(start.request, &challenge);
                 core.send(id, frame, SendClass::Reply);
             }
-            (Step::Proving { request }, LoginReply::LoggedIn { session, server_final }) => {
+            (
+                Step::Proving { request } | Step::ProvingToken { request },
+                LoginReply::LoggedIn { session, server_final },
+            ) => {
                 core.counters.logins += 1;
                 self.on_logged_in(core, id, request, *session, server_final);
             }
@@ -46,7 +49,8 @@ impl Connections {
                 Step::Registering { request }
                 | Step::Starting(Start { request, .. })
                 | Step::Proving { request }
-                | Step::Resuming { request, .. },
+                | Step::Resuming { request, .. }
+                | Step::ProvingToken { request },
                 LoginReply::Refused { refusal, detail, retry_ms },
             ) => self.refuse_login(core, id, request, &No { refusal, detail, retry_ms }),
             (step, reply) => unreachable!("{reply:?} does not answer {step:?}"),
@@ -87,8 +91,8 @@ impl Connections {
             name: new.name,
             device: new.device,
             session: new.session,
+            ticket_ms: if ticket.is_empty() { 0 } else { core.config.ticket_ms },
             ticket,
-            ticket_ms: core.config.ticket_ms,
             reconnect_ms: reconnect_ms(core),
             idle_ms_max: core.config.idle_ms_max as u32,
             uver: 0, // the home does not read the list for a login
@@ -118,19 +122,24 @@ impl Connections {
     /// The connection is a session's from now on. Gives the session's next ticket.
     fn open_session(&mut self, core: &mut Core, id: ConnectionId, new: &NewSession) -> Vec<u8> {
         let connection = self.table.find(id).expect("it logs in");
-        let session = Session::new(new.user, new.session, new.device);
+        let mut session = Session::new(new.user, new.session, new.device);
+        session.token = new.grant.map(|grant| Box::new(token_session(core, grant)));
+        let ends_ms = session.ends_ms().unwrap_or(u64::MAX);
         let State::Before(before) = std::mem::replace(&mut connection.state, State::LoggedIn(session)) else {
             unreachable!("it was logging in a moment ago");
         };
         self.before_login -= 1;
         self.sessions += 1;
         let now_ms = core.now.mono_ms;
-        self.wheel.set(now_ms, id.index, now_ms + core.config.idle_ms_max);
+        self.wheel.set(now_ms, id.index, ends_ms.min(now_ms + core.config.idle_ms_max));
         if let Some(placement) = before.placement {
             core.control(core.login_shard(), MeshFrame::PlacementDone { placement });
         }
         let len_max = ConnectionPhase::LoggedIn.frame_len_max();
         core.effects.push(Effect::FrameLenMax { connection: id, len_max });
+        if new.grant.is_some() {
+            return Vec::new(); // the token itself is what it comes back with
+        }
         let contents = Contents {
             user: new.user,
             device: new.device,
@@ -141,6 +150,12 @@ impl Connections {
         let nonce = core.rng.bytes();
         ticket::seal(&core.config.ticket_keys, nonce, &contents)
     }
+}
+
+fn token_session(core: &Core, grant: Grant) -> TokenSession {
+    let left_ms = grant.expires_ms.saturating_sub(core.now.wall_ms);
+    let ends_ms = (grant.expires_ms != 0).then(|| core.now.mono_ms.saturating_add(left_ms));
+    TokenSession { scopes: grant.scopes, ends_ms }
 }
 
 /// Drawn anew for each, so that not all come back at once.

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use wire::scram::{ClientFirst, Exchange};
 use wire::ticket::Contents;
-use wire::{ConnectionPhase, DeviceId, SessionId, UserId, UserName};
+use wire::{ConnectionPhase, DeviceId, Scopes, SessionId, UserId, UserName};
 
 use super::allowance::Allowance;
 use crate::input::Security;
+use crate::login::TokenProof;
 use crate::placement::Placement;
 
 #[derive(Debug)]
@@ -68,6 +69,9 @@ pub(super) enum Step {
         request: u32,
         uver: u64,
     },
+    ProvingToken {
+        request: u32,
+    },
 }
 
 /// The command that a connection was parked with.
@@ -75,6 +79,7 @@ pub(super) enum Step {
 pub(super) enum Held {
     Start(Start),
     Resume { request: u32, contents: Contents, uver: u64 },
+    Token { request: u32, proof: Box<TokenProof> },
 }
 
 #[derive(Debug)]
@@ -98,6 +103,8 @@ pub(super) struct Session {
     pub user: UserId,
     pub session: SessionId,
     pub device: DeviceId,
+    /// Of a session that logged in with a token.
+    pub token: Option<Box<TokenSession>>,
     /// Commands without an answer, and of those the sends, pulls and syncs.
     pub in_flight: u16,
     pub sends: u16,
@@ -115,6 +122,9 @@ impl Connection {
     pub fn phase(&self) -> Option<ConnectionPhase> {
         match &self.state {
             State::Before(before) => Some(before.phase()),
+            State::LoggedIn(Session { token: Some(token), .. }) => {
+                Some(ConnectionPhase::WithToken(token.scopes))
+            }
             State::LoggedIn(_) => Some(ConnectionPhase::LoggedIn),
             State::Closing => None,
         }
@@ -160,17 +170,37 @@ impl BeforeLogin {
             | Step::Parked(_)
             | Step::Starting(_)
             | Step::Proving { .. }
-            | Step::Resuming { .. } => ConnectionPhase::Deciding,
+            | Step::Resuming { .. }
+            | Step::ProvingToken { .. } => ConnectionPhase::Deciding,
         }
     }
 }
 
+/// What a token allows its session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenSession {
+    pub scopes: Scopes,
+    /// When it ends, on the monotonic clock.
+    pub ends_ms: Option<u64>,
+}
+
 impl Session {
+    /// Of its token; none without one.
+    pub fn scopes(&self) -> Scopes {
+        self.token.as_ref().map_or(Scopes::NONE, |token| token.scopes)
+    }
+
+    /// When its token ends, on the monotonic clock.
+    pub fn ends_ms(&self) -> Option<u64> {
+        self.token.as_ref().and_then(|token| token.ends_ms)
+    }
+
     pub fn new(user: UserId, session: SessionId, device: DeviceId) -> Self {
         Self {
             user,
             session,
             device,
+            token: None,
             in_flight: 0,
             sends: 0,
             pulls: 0,

@@ -8,13 +8,16 @@ use wire::encode::Encoder;
 use wire::frame::{Header, LENGTH_LEN, build};
 use wire::limits::WINDOW_MAX;
 use wire::message::{BodyKind, DeviceClass, Hello, LoginProof, MarkKind, Pull, Send};
-use wire::{Command, ConnectionPhase, ConversationId, DeviceId, EventBody, Refusal, UserId};
+use wire::service::NewToken;
+use wire::token::{SECRET_LEN, Secret, Token};
+use wire::{Command, ConnectionPhase, ConversationId, DeviceId, EventBody, Refusal, Scope, Scopes, UserId};
 
 use crate::config::PlacementPolicy;
 use crate::limits::{COMMANDS_IN_FLIGHT_MAX, FRAMES_BEFORE_LOGIN_MAX, MALFORMED_PER_CONNECTION_MAX};
 use crate::testing::{ClientId, LOOPBACK, World, config, refusal_of};
 use crate::{CloseReason, Config, Input, Security};
 
+const WITH_ALL: ConnectionPhase = ConnectionPhase::WithToken(Scopes::ALL);
 const PLAIN: Security = Security::Plain { loopback: true };
 
 fn chat() -> ConversationId {
@@ -61,6 +64,17 @@ fn frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
         Command::Unblock => encoder.unblock(request, chat()),
         Command::SetContact => encoder.set_contact(request, UserId(1 << 10), "", ""),
         Command::SyncContacts => encoder.sync_contacts(request, 0, 1),
+        Command::TokenLogin => {
+            let token = Token { user: UserId(1 << 10), number: 1, secret: Secret([1; SECRET_LEN]) };
+            encoder.token_login(request, &token, DeviceId(0), "test")
+        }
+        Command::CreateToken => {
+            let (hash, scopes) = ([1; 32], Scopes::NONE.with(Scope::Send));
+            let new = NewToken { name: "bot", hash: &hash, scopes, expires_ms: 0, label: "" };
+            encoder.create_token(request, &new)
+        }
+        Command::ListTokens => encoder.list_tokens(request, "bot"),
+        Command::RevokeToken => encoder.revoke_token(request, "bot", 1),
     }
 }
 
@@ -84,6 +98,7 @@ fn client_in(world: &mut World, phase: ConnectionPhase) -> ClientId {
             client
         }
         ConnectionPhase::LoggedIn => world.login(1, "ann").client,
+        ConnectionPhase::WithToken(scopes) => world.token_login(1, "service", scopes).client,
     }
 }
 
@@ -110,7 +125,9 @@ fn every_command_in_every_phase() {
                     "{command:?} in {phase:?}"
                 );
             } else {
-                assert_eq!(refusal, Some(Refusal::WrongPhase), "{command:?} in {phase:?}");
+                let is_session = phase.is_logged_in() && command.row().phase.allows(WITH_ALL);
+                let expected = if is_session { Refusal::NotAllowed } else { Refusal::WrongPhase };
+                assert_eq!(refusal, Some(expected), "{command:?} in {phase:?}");
                 assert!(world.is_open(client));
             }
         }
@@ -125,7 +142,8 @@ fn bodies_that_do_not_verify_are_refused_and_a_few_end_the_connection() {
             Phase::Greeting => ConnectionPhase::Greeting,
             Phase::BeforeLogin | Phase::Any => ConnectionPhase::BeforeLogin,
             Phase::Challenged => ConnectionPhase::Challenged,
-            Phase::AfterLogin => ConnectionPhase::LoggedIn,
+            Phase::AfterLogin | Phase::AnySession => ConnectionPhase::LoggedIn,
+            Phase::Operator(_) => ConnectionPhase::WithToken(Scopes::ALL),
         };
         let client = client_in(&mut world, phase);
         let good = frame_of(&mut world.encoder, *command, 1_000).slice(LENGTH_LEN..);

@@ -10,6 +10,15 @@ use crate::commits::Stamp;
 use crate::core::{Core, FULL_RETRY_MS};
 use crate::limits::{DEVICES_MAX, SESSIONS_PER_USER_MAX};
 
+/// The device that logs in, in its own words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewDevice<'a> {
+    /// 0 asks for a new one.
+    pub device: DeviceId,
+    pub name: &'a str,
+    pub class: u8,
+}
+
 impl Logins {
     pub(super) fn prove(&mut self, core: &mut Core, proof: Proof) -> (Slot, Stamp, LoginReply) {
         let slot = proof.name.slot();
@@ -26,7 +35,8 @@ impl Logins {
             return (slot, stamp, refused(Refusal::LoginFailed, 0));
         };
         self.failures.clear(name, address);
-        match self.open_device(core, user, &proof) {
+        let device = NewDevice { device: proof.device, name: &proof.device_name, class: proof.device_class };
+        match self.open_device(core, user, &device) {
             Ok((stamp, session)) => {
                 let reply =
                     LoginReply::LoggedIn { session: Box::new(session), server_final: proven.server_final };
@@ -37,17 +47,17 @@ impl Logins {
     }
 
     /// The device that logs in gets the next generation, which ends its earlier tickets; an unknown one is new.
-    fn open_device(
+    pub(super) fn open_device(
         &mut self,
         core: &mut Core,
         user: UserId,
-        proof: &Proof,
+        new: &NewDevice<'_>,
     ) -> Result<(Stamp, NewSession), LoginReply> {
         let (account, _) = self.accounts.find(&user).expect("the account was read");
         let mut account = account.clone().expect("its secrets were used");
-        let known = account.devices.iter().position(|known| known.device == proof.device.0);
+        let known = account.devices.iter().position(|known| known.device == new.device.0);
         let sessions = self.sessions.of(user);
-        let takes_over = known.is_some() && self.sessions.has_device(user, proof.device);
+        let takes_over = known.is_some() && self.sessions.has_device(user, new.device);
         if sessions.len() >= SESSIONS_PER_USER_MAX && !takes_over {
             return Err(refused(Refusal::TooManyDevices, 0));
         }
@@ -60,8 +70,8 @@ impl Logins {
         };
         let device = &mut account.devices[index];
         device.generation += 1;
-        device.class = proof.device_class;
-        device.name.clone_from(&proof.device_name);
+        device.class = new.class;
+        new.name.clone_into(&mut device.name);
         device.login_ms = core.now.wall_ms;
         let session = NewSession {
             user,
@@ -69,6 +79,7 @@ impl Logins {
             device: DeviceId(device.device),
             generation: u64::from(device.generation),
             session: SessionId(core.rng.u64()),
+            grant: None,
         };
         Ok((self.put_account(core, user, account), session))
     }
@@ -98,6 +109,6 @@ impl Logins {
     }
 }
 
-fn refused(refusal: Refusal, retry_ms: u32) -> LoginReply {
+pub(super) fn refused(refusal: Refusal, retry_ms: u32) -> LoginReply {
     LoginReply::Refused { refusal, detail: 0, retry_ms }
 }

@@ -1,7 +1,7 @@
 //! A new account: a free name gets the next user number of its slot, all in one batch.
 
-use record::{Account, Key, NameEntry, SlotState};
-use wire::{Refusal, Slot, UserId};
+use record::{Account, Credential, Key, NameEntry, SlotState};
+use wire::{Refusal, Slot, UserId, UserName};
 
 use super::{LoginReply, Logins, Register};
 use crate::admin::AdminReply;
@@ -11,8 +11,9 @@ use crate::limits::BUSY_RETRY_MS;
 
 impl Logins {
     pub(super) fn register(&mut self, core: &mut Core, register: Register) -> (Slot, Stamp, LoginReply) {
-        let slot = register.name.slot();
-        let (stamp, outcome) = self.create(core, register);
+        let Register { name, written, credential } = register;
+        let slot = name.slot();
+        let (stamp, outcome) = self.create(core, name, written, vec![credential]);
         let reply = match outcome {
             Ok(user) => LoginReply::Registered { user },
             Err((refusal, retry_ms)) => LoginReply::Refused { refusal, detail: 0, retry_ms },
@@ -21,8 +22,9 @@ impl Logins {
     }
 
     pub(super) fn add(&mut self, core: &mut Core, token: u64, register: Register) {
-        let slot = register.name.slot();
-        let (stamp, outcome) = self.create(core, register);
+        let Register { name, written, credential } = register;
+        let slot = name.slot();
+        let (stamp, outcome) = self.create(core, name, written, vec![credential]);
         let reply = match outcome {
             Ok(user) => AdminReply::Added { user: user.0 },
             Err((refusal, _)) => AdminReply::Refused { reason: refusal.reason().into() },
@@ -30,9 +32,15 @@ impl Logins {
         core.after(slot, stamp, After::Reply { token, reply });
     }
 
-    /// The outcome may be told when the stamp is on disk: a name can be taken by an account that is not yet.
-    fn create(&mut self, core: &mut Core, register: Register) -> (Stamp, Result<UserId, (Refusal, u32)>) {
-        let Register { name, written, credential } = register;
+    /// The outcome may be told when the stamp is on disk: a name can be taken by an account that is not yet. An account
+    /// without credentials is a service's, and gets tokens in the same batch.
+    pub(super) fn create(
+        &mut self,
+        core: &mut Core,
+        name: UserName,
+        written: String,
+        credentials: Vec<Credential>,
+    ) -> (Stamp, Result<UserId, (Refusal, u32)>) {
         let slot = name.slot();
         let (owner, stamp) = self.names.find(name.as_str()).expect("the name was read");
         if owner.is_some() {
@@ -52,7 +60,7 @@ impl Logins {
         let account = Account {
             name: written,
             created_ms: core.now.wall_ms,
-            credentials: vec![credential],
+            credentials,
             devices_issued: 0,
             devices: Vec::new(),
         };

@@ -26,6 +26,10 @@ impl Logins {
             core.damaged(slot, &format!("the name {name} leads to no account"));
             return;
         };
+        if account.credentials.is_empty() {
+            core.reply(token, refused(Refusal::OtherKindOfAccount));
+            return;
+        }
         account.credentials = vec![credential];
         Ending::All.revoke(&mut account);
         let stamp = self.put_account(core, user, account);

@@ -20,6 +20,7 @@ impl Logins {
                 device: DeviceId(device.device),
                 generation: contents.generation,
                 session: contents.session,
+                grant: None,
             })
         });
         let refused = |refusal| LoginReply::Refused { refusal, detail: 0, retry_ms: 0 };

@@ -3,8 +3,9 @@
 use record::Credential;
 use wire::{ConnectionId, Refusal, ShardAddress, Slot, UserId, UserName};
 
-use super::{LoginCommand, LoginReply};
+use super::{LoginCommand, LoginReply, NewToken};
 use crate::admin::AdminReply;
+use crate::asker::Asker;
 use crate::core::Core;
 use crate::mesh::{Caller, MeshFrame};
 
@@ -15,13 +16,15 @@ pub(crate) enum LoadKey {
     Name(String),
     User(UserId),
     Slot(Slot),
+    /// Of a service account.
+    Tokens(UserId),
 }
 
 impl LoadKey {
     pub fn slot(&self) -> Slot {
         match self {
             LoadKey::Name(name) => Slot::of_name(name),
-            LoadKey::User(user) => user.slot(),
+            LoadKey::User(user) | LoadKey::Tokens(user) => user.slot(),
             LoadKey::Slot(slot) => *slot,
         }
     }
@@ -57,6 +60,21 @@ pub(super) enum Task {
         name: UserName,
         credential: Credential,
     },
+    CreateToken {
+        asker: Asker,
+        name: UserName,
+        written: String,
+        new: NewToken,
+    },
+    ListTokens {
+        asker: Asker,
+        name: UserName,
+    },
+    RevokeToken {
+        asker: Asker,
+        name: UserName,
+        number: u32,
+    },
 }
 
 /// How a task comes to its account.
@@ -67,6 +85,12 @@ pub(super) enum Subject<'a> {
     AnyName(&'a str),
     Name(&'a str),
     User(UserId),
+    /// A user's account and tokens, whether or not there are any.
+    Tokens(UserId),
+    /// A service account's tokens; its slot's state, when there is none of this name.
+    NewService(&'a str),
+    /// A service account's tokens.
+    Service(&'a str),
 }
 
 impl Task {
@@ -77,12 +101,15 @@ impl Task {
                 LoginCommand::Start { name, .. } => Subject::AnyName(name.as_str()),
                 LoginCommand::Proof(proof) => Subject::AnyName(proof.name.as_str()),
                 LoginCommand::Resume(contents) => Subject::User(contents.user),
+                LoginCommand::Token(proof) => Subject::Tokens(proof.user),
             },
             Task::FindUser { name, .. } => Subject::Name(name),
             Task::NameUser { user, .. } => Subject::User(*user),
             Task::Logout { caller } => Subject::User(caller.user),
             Task::Add { name, .. } => Subject::NewName(name.as_str()),
             Task::Reset { name, .. } => Subject::Name(name.as_str()),
+            Task::CreateToken { name, .. } => Subject::NewService(name.as_str()),
+            Task::ListTokens { name, .. } | Task::RevokeToken { name, .. } => Subject::Service(name.as_str()),
         }
     }
 
@@ -98,6 +125,9 @@ impl Task {
             Task::Add { token, .. } | Task::Reset { token, .. } => {
                 core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
             }
+            Task::CreateToken { asker, .. }
+            | Task::ListTokens { asker, .. }
+            | Task::RevokeToken { asker, .. } => asker.refuse(core, refusal, 0, retry_ms),
         }
     }
 }

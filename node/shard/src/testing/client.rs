@@ -6,10 +6,13 @@ use bytes::Bytes;
 use wire::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
 use wire::message::{DeviceClass, LoggedIn, LoginProof, Resumed};
 use wire::scram::{self, ClientKeys, ClientStart};
-use wire::{ConnectionId, DeviceId, EventBody, EventFrame, Refusal, UserId};
+use wire::token::{SECRET_LEN, Secret, Token};
+use wire::{ConnectionId, DeviceId, EventBody, EventFrame, Refusal, Scopes, Slot, UserId};
 
 use super::{ClientId, World};
 use crate::CloseReason;
+use crate::admin::{AdminReply, AdminRequest};
+use crate::login::NewToken;
 
 #[derive(Debug)]
 pub(super) struct Client {
@@ -161,5 +164,43 @@ pub(crate) fn resumed(event: &EventBody) -> &Resumed {
     match event {
         EventBody::Resumed(resumed) => resumed,
         other => panic!("not resumed: {other:?}"),
+    }
+}
+
+/// A session that logged in with a token.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenLogin {
+    pub client: ClientId,
+    pub token: Token,
+    pub logged_in: LoggedIn,
+}
+
+impl World {
+    /// A new token of a service account, which is made too when it is missing.
+    pub fn create_token(&mut self, name: &str, scopes: Scopes, expires_ms: u64) -> Token {
+        let secret = Secret([self.now.mono_ms as u8 ^ scopes.bits() as u8; SECRET_LEN]);
+        let home = self.home_of(UserId(u64::from(Slot::of_name(name).number())));
+        let new = NewToken { hash: secret.hash(), scopes, expires_ms, label: "test".into() };
+        match self.admin(home, AdminRequest::CreateToken { name: name.into(), new }) {
+            AdminReply::TokenCreated { user, number } => Token { user: UserId(user), number, secret },
+            other => panic!("no token: {other:?}"),
+        }
+    }
+
+    /// The answer to a login with this token, over a new connection at this shard.
+    pub fn log_in_with(&mut self, shard: u16, token: &Token) -> (ClientId, EventBody) {
+        let client = self.connect(shard);
+        let reply =
+            self.reply(client, |encoder, request| encoder.token_login(request, token, DeviceId(0), "test"));
+        (client, reply)
+    }
+
+    /// A session of a service account with a new token of these scopes.
+    pub fn token_login(&mut self, shard: u16, name: &str, scopes: Scopes) -> TokenLogin {
+        let token = self.create_token(name, scopes, 0);
+        match self.log_in_with(shard, &token) {
+            (client, EventBody::LoggedIn(logged_in)) => TokenLogin { client, token, logged_in },
+            (_, other) => panic!("not logged in: {other:?}"),
+        }
     }
 }

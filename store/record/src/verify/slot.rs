@@ -1,6 +1,6 @@
 //! The rows of one slot.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use wire::limits::MESSAGE_BODY_LEN_MAX;
 use wire::name::UserName;
@@ -12,6 +12,7 @@ use super::{Findings, check_place, in_slot};
 use crate::body::{BodyHasher, body_hash};
 use crate::records::*;
 use crate::relation::Contact;
+use crate::service::Tokens;
 
 /// Parts of a body in chunks.
 struct Long {
@@ -29,6 +30,8 @@ pub(super) struct SlotCheck {
     names: HashMap<String, u64>,
     /// The highest number of a user in this slot.
     user_last: u32,
+    /// Accounts that nobody can log in to, unless they are of services.
+    without_credential: BTreeSet<UserId>,
     /// The user whose list is being read, and the versions seen in it.
     list: Option<(UserId, HashSet<u64>)>,
     /// The same of his list of contacts.
@@ -47,6 +50,7 @@ impl SlotCheck {
             state: None,
             names: HashMap::new(),
             user_last: 0,
+            without_credential: BTreeSet::new(),
             list: None,
             contacts: None,
             told: HashMap::new(),
@@ -92,7 +96,7 @@ impl SlotCheck {
             Some(_) => {}
         }
         if account.credentials.is_empty() {
-            return Err("it has no credential".into());
+            self.without_credential.insert(user);
         }
         let mut seen = HashSet::new();
         for device in &account.devices {
@@ -102,6 +106,13 @@ impl SlotCheck {
             }
         }
         Ok(())
+    }
+
+    pub fn add_tokens(&mut self, user: UserId, tokens: &Tokens) -> Result<(), String> {
+        if !self.without_credential.remove(&user) {
+            return Err(format!("{user:?} has tokens, and is no account without a password"));
+        }
+        tokens.check().map_err(|what| format!("{user:?}: {what}"))
     }
 
     /// Gives how many entries this user's list has so far.
@@ -261,6 +272,9 @@ impl SlotCheck {
                 self.slot,
                 format!("name {name:?} belongs to user {user}, who has no account of it"),
             ));
+        }
+        for user in &self.without_credential {
+            findings.add(in_slot(self.slot, format!("{user:?} has neither a credential nor tokens")));
         }
         let numbered = self.state.map_or(0, |state| state.users);
         if self.user_last > numbered {

@@ -5,6 +5,7 @@ pub mod disk;
 mod order;
 mod settled;
 mod shown;
+mod tokens;
 
 use std::collections::BTreeMap;
 
@@ -77,6 +78,7 @@ pub struct Model {
     pub relations: BTreeMap<ConversationId, Vec<record::Relation>>,
     /// When the last of them went there, in microseconds of virtual time.
     related_us: BTreeMap<ConversationId, u64>,
+    pub tokens: tokens::Tokens,
     pub violations: Vec<String>,
 }
 

@@ -290,7 +290,7 @@ pub fn sent_by(store: &MemoryStore, conversation: ConversationId, place: Place, 
 }
 
 /// The name of an event as the command table has it.
-fn event_name(event: &EventBody) -> &'static str {
+pub(super) fn event_name(event: &EventBody) -> &'static str {
     match event {
         EventBody::Welcome(_) => "Welcome",
         EventBody::Refused(_) => "Refused",
@@ -315,6 +315,9 @@ fn event_name(event: &EventBody) -> &'static str {
         EventBody::Related(_) => "Related",
         EventBody::ContactChanged(_) => "ContactChanged",
         EventBody::ContactsSynced(_) => "ContactsSynced",
+        EventBody::TokenCreated(_) => "TokenCreated",
+        EventBody::TokensListed(_) => "TokensListed",
+        EventBody::TokenRevoked(_) => "TokenRevoked",
         EventBody::Unknown(_) => "Unknown",
     }
 }

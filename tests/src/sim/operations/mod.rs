@@ -15,6 +15,7 @@ mod register_start;
 mod resume;
 mod send;
 mod sync;
+mod tokens;
 mod where_to_connect;
 
 use wire::{Command, ConversationId};
@@ -52,6 +53,10 @@ fn operation_of(command: Command) -> Operation {
         Command::Unblock => (8, contacts::unblock),
         Command::SetContact => (8, contacts::set),
         Command::SyncContacts => (12, contacts::sync),
+        Command::TokenLogin => (14, tokens::log_in),
+        Command::CreateToken => (8, tokens::create),
+        Command::ListTokens => (4, tokens::list),
+        Command::RevokeToken => (6, tokens::revoke),
     };
     Operation { weight, run }
 }

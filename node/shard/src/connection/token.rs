@@ -1,0 +1,84 @@
+//! Logins with a token, and commands about tokens: what the connection's shard checks of them.
+
+use wire::limits::{LABEL_LEN_MAX, TOKEN_LABEL_LEN_MAX};
+use wire::message::DeviceClass;
+use wire::token::{Scopes, Secret};
+use wire::{Command, ConnectionId, DeviceId, Incoming, OwnerKey, Refusal, Slot, body, verified};
+
+use super::home_command::text;
+use super::register::name_of;
+use super::state::Held;
+use super::{Connections, No};
+use crate::core::Core;
+use crate::input::Security;
+use crate::login::{NewToken, TokenProof};
+use crate::mesh::HomeCommand;
+
+impl Connections {
+    /// The secret goes no further than this: the home compares its hash.
+    pub(super) fn token_login(
+        &mut self,
+        core: &mut Core,
+        id: ConnectionId,
+        incoming: &Incoming<'_>,
+    ) -> Result<(), No> {
+        let view = verified::view::<body::TokenLogin>(incoming.body)?;
+        let OwnerKey::User(user) = incoming.owner else { unreachable!("its row has a user's key") };
+        let connection = self.table.find(id).expect("it logs in");
+        let address = connection.address.expect("a connection that stays is counted");
+        let before = connection.before().expect("it logs in");
+        if before.security == (Security::Plain { loopback: false }) {
+            return Err(Refusal::NotOnPlain.into());
+        }
+        let secret = view.secret().and_then(|secret| secret.bytes().try_into().ok());
+        let secret =
+            secret.ok_or_else(|| No::with_detail(Refusal::BadField, wire::token::SECRET_LEN as u64))?;
+        if !DeviceClass::ENUM_VALUES.contains(&view.device_class()) {
+            return Err(Refusal::BadField.into());
+        }
+        let proof = Box::new(TokenProof {
+            user,
+            number: view.number(),
+            hash: Secret(secret).hash(),
+            address,
+            device: DeviceId(view.device()),
+            device_name: text(view.device_name(), LABEL_LEN_MAX)?,
+            device_class: view.device_class().0,
+        });
+        self.place(core, id, Held::Token { request: incoming.request, proof });
+        Ok(())
+    }
+}
+
+/// A command about tokens, of a session with these scopes.
+pub(super) fn home_command(incoming: &Incoming<'_>, granted: Scopes) -> Result<(Slot, HomeCommand), No> {
+    match incoming.command {
+        Command::CreateToken => {
+            let view = verified::view::<body::CreateToken>(incoming.body)?;
+            let name = name_of(view.name())?;
+            let hash = view.hash().and_then(|hash| hash.bytes().try_into().ok());
+            let hash = hash.ok_or_else(|| No::with_detail(Refusal::BadField, 32))?;
+            let scopes = Scopes::from_bits(view.scopes()).filter(|scopes| !scopes.is_empty());
+            let scopes = scopes.ok_or(Refusal::BadField)?;
+            // Nobody gives away what he does not have.
+            if !scopes.is_within(granted) {
+                let lacking = scopes.bits() & !granted.bits();
+                return Err(No::with_detail(Refusal::NotAllowed, u64::from(lacking)));
+            }
+            let label = text(view.label(), TOKEN_LABEL_LEN_MAX)?;
+            let new = NewToken { hash, scopes, expires_ms: view.expires_ms(), label };
+            let written = view.name().unwrap_or_default().to_owned();
+            Ok((name.slot(), HomeCommand::CreateToken { name, written, new }))
+        }
+        Command::ListTokens => {
+            let name = name_of(verified::view::<body::ListTokens>(incoming.body)?.name())?;
+            Ok((name.slot(), HomeCommand::ListTokens(name)))
+        }
+        Command::RevokeToken => {
+            let view = verified::view::<body::RevokeToken>(incoming.body)?;
+            let name = name_of(view.name())?;
+            Ok((name.slot(), HomeCommand::RevokeToken { name, number: view.number() }))
+        }
+        other => unreachable!("{other:?} is not about tokens"),
+    }
+}
