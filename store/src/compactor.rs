@@ -11,13 +11,11 @@ use std::time::{Duration, Instant};
 use record::kv::StoreShardId;
 
 use crate::database::Database;
+use crate::pace::MergePace;
 use crate::poison::Poison;
-use crate::priority::Priority;
 use crate::stats::{ShardCounters, micros};
 use crate::table::Table;
 
-/// How much the compactor yields to the threads that somebody waits for.
-const NICENESS: i32 = 15;
 /// With so many sorted runs in fjall's first level it does not yield any more: the feeder will soon have to wait.
 const LEVEL0_RUNS_URGENT: usize = 24;
 
@@ -26,14 +24,7 @@ pub(crate) struct CompactorSignal {
     state: Mutex<State>,
     wanted: Condvar,
     progress: Condvar,
-    priority: Priority,
-}
-
-impl Default for CompactorSignal {
-    fn default() -> Self {
-        let state = Mutex::default();
-        Self { state, wanted: Condvar::new(), progress: Condvar::new(), priority: Priority::new(NICENESS) }
-    }
+    merges: Arc<MergePace>,
 }
 
 #[derive(Debug, Default)]
@@ -43,17 +34,22 @@ struct State {
 }
 
 impl CompactorSignal {
+    pub(crate) fn new(merges: Arc<MergePace>) -> Self {
+        Self { state: Mutex::default(), wanted: Condvar::new(), progress: Condvar::new(), merges }
+    }
+
     /// There may be something to merge.
     pub(crate) fn wake(&self, level0_runs: usize) {
         if level0_runs >= LEVEL0_RUNS_URGENT {
-            self.priority.raise();
+            self.merges.priority.raise();
         }
         self.lock().wanted = true;
         self.wanted.notify_one();
     }
 
-    /// The thread ends after the merge that it is at.
+    /// The thread ends; a merge that it is at is given up.
     pub(crate) fn close(&self) {
+        self.merges.end();
         self.lock().closing = true;
         self.wanted.notify_one();
     }
@@ -96,7 +92,7 @@ pub(crate) struct Compactor {
 impl Compactor {
     /// Until the signal is closed or something fails.
     pub(crate) fn run(self) {
-        self.signal.priority.begin();
+        self.signal.merges.priority.begin();
         while self.signal.wait() {
             while !self.signal.is_closing() {
                 let begun = Instant::now();
@@ -106,10 +102,11 @@ impl Compactor {
                         self.counters.compaction_us_sum.fetch_add(micros(begun.elapsed()), Relaxed);
                         self.signal.progress.notify_one();
                         if self.database.level0_runs() < LEVEL0_RUNS_URGENT {
-                            self.signal.priority.lower();
+                            self.signal.merges.priority.lower();
                         }
                     }
                     Ok(false) => break,
+                    Err(_) if self.signal.merges.is_ending() => return,
                     Err(failure) => {
                         let what = failure.into_text();
                         self.poison.set(format!("store shard {}: a compaction failed: {what}", self.shard.0));

@@ -6,21 +6,23 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fjall::compaction::Leveled;
+use fjall::compaction::filter::Factory;
 use fjall::{AbstractTree, KeyspaceCreateOptions, Readable, Slice};
+use lsm_tree::compaction::{CompactionStrategy, MoveDown, PullDown};
 use record::kv::KEY_LEN_MAX;
 
 use crate::options::Tuning;
+use crate::pace::{MergePace, Pace, PacedMerges};
+use crate::priority::Priority;
+use crate::tiers::{LEVELS, Step, next_step};
 
-/// Sorted runs in level 0 that are merged into the level below at a time: the more, the less often the rows there are
-/// written again, and the more a read has to look at.
-const LEVEL0_RUNS_MERGED: u8 = 16;
-/// Length of a table file below level 0. Level 1 may be so many of them as runs are merged; only then is there a level
-/// below it, and one more time that each row is written.
-const TABLE_BYTES: u64 = 64 * 1024 * 1024;
+/// How much the thread that merges yields to the threads that somebody waits for.
+const MERGE_NICENESS: i32 = 15;
+/// Where fjall has its tables, in the folder of a keyspace.
+const TABLES: &str = "tables";
 /// Key of the row that says which commit a database holds everything up to. Longer than any key may be and behind all
 /// of them, so that it can be in one batch with the rows and no query ever meets it.
 const FED_KEY: [u8; KEY_LEN_MAX + 1] = [0xff; KEY_LEN_MAX + 1];
@@ -102,7 +104,7 @@ impl From<fjall::LsmError> for Failure {
 pub(crate) struct Database {
     fjall: fjall::Database,
     data: fjall::Keyspace,
-    strategy: Arc<Leveled>,
+    merges: Arc<MergePace>,
 }
 
 /// A moment of a database.
@@ -115,7 +117,12 @@ impl Database {
     /// Opens the database in `dir`, making it if it does not exist.
     pub(crate) fn open(dir: &Path, tuning: Tuning) -> Result<Self, Failure> {
         guarded(|| {
+            let merges = Arc::new(MergePace::new(MERGE_NICENESS));
+            let filters: Arc<dyn Factory> = Arc::new(PacedMerges(merges.clone()));
             let fjall = fjall::Database::builder(dir)
+                .with_compaction_filter_factories(Arc::new(move |keyspace| {
+                    (keyspace == DATA).then(|| filters.clone())
+                }))
                 // With one worker or more, fjall compacts when it likes, and a worker that waits for another one
                 // takes a whole processor.
                 .worker_threads_unchecked(0)
@@ -123,9 +130,9 @@ impl Database {
                 .max_cached_files(Some(tuning.table_files_max))
                 .open()?;
             let data = fjall.keyspace(DATA, keyspace_options)?;
-            let strategy =
-                Leveled::default().with_l0_threshold(LEVEL0_RUNS_MERGED).with_table_target_size(TABLE_BYTES);
-            Ok(Self { fjall, data, strategy: Arc::new(strategy) })
+            let database = Self { fjall, data, merges };
+            database.merges.tables.get_or_init(|| database.tables_folder());
+            Ok(database)
         })
     }
 
@@ -154,10 +161,13 @@ impl Database {
         &self,
         rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
         stamp: Stamp,
+        priority: &Arc<Priority>,
     ) -> Result<(), Failure> {
         guarded(|| {
+            let mut pace = Pace::begin(priority.clone(), self.tables_folder());
             let mut ingestion = self.data.start_ingestion()?;
             for (key, value) in rows {
+                pace.on_row(key.len() + value.map_or(0, <[u8]>::len)).map_err(Failure::Io)?;
                 match value {
                     Some(value) => ingestion.write(key, value)?,
                     None => ingestion.write_tombstone(key)?,
@@ -166,6 +176,15 @@ impl Database {
             ingestion.write(FED_KEY, stamp.to_bytes())?;
             Ok(ingestion.finish()?)
         })
+    }
+
+    /// How its merges go.
+    pub(crate) fn merges(&self) -> &Arc<MergePace> {
+        &self.merges
+    }
+
+    fn tables_folder(&self) -> PathBuf {
+        self.data.path().join(TABLES)
     }
 
     /// Keys of rows with `first <= key <= last`, at most `limit` of them.
@@ -179,9 +198,17 @@ impl Database {
     /// Merges tables once, if that is worth it. False if there was nothing to do.
     pub(crate) fn compact(&self) -> Result<bool, Failure> {
         guarded(|| {
+            let levels = self.data.tree.current_version();
             let before = self.fjall.seqno();
+            let runs = |level: usize| levels.level(level).map_or(0, |level| level.run_count());
+            let Some(step) = next_step(std::array::from_fn::<_, LEVELS, _>(runs)) else { return Ok(false) };
+            drop(levels);
+            let strategy: Arc<dyn CompactionStrategy> = match step {
+                Step::Move { from } => Arc::new(MoveDown(from as u8, from as u8 + 1)),
+                Step::Merge { from } => Arc::new(PullDown(from as u8, from as u8 + 1)),
+            };
             let unseen_below = self.fjall.supervisor.snapshot_tracker.get_seqno_safe_to_gc();
-            self.data.tree.compact(self.strategy.clone(), unseen_below)?;
+            self.data.tree.compact(strategy, unseen_below)?;
             // Each change of the tables takes a number. A feed in between makes this look once more than it must.
             Ok(self.fjall.seqno() != before)
         })

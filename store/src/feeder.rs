@@ -97,7 +97,8 @@ impl Feeder {
             }
             merged.row(index)
         });
-        self.database.feed(counted, Stamp { number: frozen.up_to, tag: self.tag })?;
+        let stamp = Stamp { number: frozen.up_to, tag: self.tag };
+        self.database.feed(counted, stamp, &self.table.feeder)?;
         self.log.release(frozen.up_to).map_err(Failure::Io)?;
         let counters = &self.counters;
         counters.feeds.fetch_add(1, Relaxed);

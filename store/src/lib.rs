@@ -46,6 +46,7 @@ mod mark;
 pub mod memory;
 mod opening;
 mod options;
+mod pace;
 mod poison;
 mod priority;
 mod query;
@@ -57,6 +58,7 @@ mod space;
 mod stats;
 mod store;
 mod table;
+mod tiers;
 mod view;
 
 pub use answer::{Answers, LoadRequest, StoreAnswer};

@@ -138,7 +138,7 @@ impl Opening {
             let Opened { view: View { database, table }, log_keeper: log, mark } = opened;
             let (counters, poison) = (line.counters.clone(), self.poison.clone());
             kept.push(Kept { shard, mark, counters: counters.clone() });
-            let signal: Arc<CompactorSignal> = Arc::default();
+            let signal = Arc::new(CompactorSignal::new(database.merges().clone()));
             let compactor = Compactor {
                 shard,
                 database: database.clone(),

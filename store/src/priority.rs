@@ -43,6 +43,10 @@ impl Priority {
         self.set(0);
     }
 
+    pub(crate) fn is_lowered(&self) -> bool {
+        self.lowered.load(Relaxed) > 0
+    }
+
     fn set(&self, lowered: i32) {
         let Some(thread) = Pid::from_raw(self.thread.load(Relaxed)) else { return };
         if self.lowered.swap(lowered, Relaxed) != lowered {

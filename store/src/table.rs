@@ -67,7 +67,7 @@ pub(crate) struct Table {
     /// The committer may go on.
     room: Condvar,
     /// Of the feeder's thread. It yields to others while it keeps up with the commits.
-    pub(crate) feeder: Priority,
+    pub(crate) feeder: Arc<Priority>,
     freeze_bytes: u64,
 }
 
@@ -95,7 +95,7 @@ impl Table {
     pub(crate) fn new(freeze_bytes: u64, runs: Vec<Arc<Run>>, last: u64) -> Self {
         let active_bytes = runs.iter().map(|run| run.memory_bytes()).sum();
         let state = State { active: Arc::new(runs), active_bytes, last, ..State::default() };
-        let feeder = Priority::new(FEEDER_NICENESS);
+        let feeder = Arc::new(Priority::new(FEEDER_NICENESS));
         Self { state: Mutex::new(state), work: Condvar::new(), room: Condvar::new(), feeder, freeze_bytes }
     }
 
