@@ -18,11 +18,11 @@ use fjall::compaction::filter::{
 use crate::priority::Priority;
 
 /// So long a thread works without a pause while it yields to others.
-const STRETCH_MAX: Duration = Duration::from_micros(100);
+const STRETCH_MAX: Duration = Duration::from_micros(200);
 /// The shortest pause there is: the kernel's slack of timers makes it some 60 us.
 const PAUSE: Duration = Duration::from_micros(1);
 /// A growing table is synced every so many bytes of rows.
-const SYNCED_BYTES: usize = 256 * 1024;
+const SYNCED_BYTES: usize = 1024 * 1024;
 /// Rows between two looks at the clock.
 const ROWS_PER_LOOK: u32 = 16;
 
@@ -52,14 +52,11 @@ impl Pace {
         if !self.rows.is_multiple_of(ROWS_PER_LOOK) {
             return Ok(false);
         }
-        if self.unsynced_bytes >= SYNCED_BYTES && std::env::var_os("NOSYNC").is_none() {
+        if self.unsynced_bytes >= SYNCED_BYTES {
             self.unsynced_bytes = 0;
             self.tables.sync()?;
         }
-        if self.begun.elapsed() >= STRETCH_MAX
-            && self.priority.is_lowered()
-            && std::env::var_os("NOPACE").is_none()
-        {
+        if self.begun.elapsed() >= STRETCH_MAX && self.priority.is_lowered() {
             std::thread::sleep(PAUSE);
             self.begun = Instant::now();
         }
