@@ -7,6 +7,7 @@ pub mod measure;
 pub mod options;
 pub mod pairs;
 mod program;
+pub mod relations;
 pub mod report;
 pub mod scenario;
 pub mod server;

@@ -16,11 +16,13 @@ use crate::usage::{self, Usage};
 
 /// How long a process may take to stop before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(20);
-/// A process is quiet when it uses less than this share of a core over [`QUIET_STEP`].
+/// A process is quiet when it uses less than this share of a core over [`QUIET_STEP`], so many times in a row: a merge that
+/// waits for the disk uses none for a while.
 const QUIET_SHARE: f64 = 0.02;
 const QUIET_STEP: Duration = Duration::from_millis(100);
+const QUIET_STEPS: u32 = 4;
 /// How long work that was put off, such as compaction, is waited for.
-const QUIET_MAX: Duration = Duration::from_secs(60);
+const QUIET_MAX: Duration = Duration::from_secs(120);
 /// What every node under test is started with: limits that only a bench meets, and sessions that outlive other rounds.
 const NODE_ARGUMENTS: &[&str] = &[
     "--register",
@@ -159,12 +161,14 @@ impl Server {
     pub fn wait_until_quiet(&self) -> Result<bool> {
         let begin = Instant::now();
         let mut before = usage::cpu_ns(self.pid)?;
+        let mut quiet_steps = 0;
         while begin.elapsed() < QUIET_MAX {
             let step = Instant::now();
             std::thread::sleep(QUIET_STEP);
             let after = usage::cpu_ns(self.pid)?;
             let share = after.saturating_sub(before) as f64 / step.elapsed().as_nanos() as f64;
-            if share < QUIET_SHARE {
+            quiet_steps = if share < QUIET_SHARE { quiet_steps + 1 } else { 0 };
+            if quiet_steps >= QUIET_STEPS {
                 return Ok(true);
             }
             before = after;

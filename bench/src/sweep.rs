@@ -14,11 +14,16 @@ use crate::scenario::direct::{CrowdOptions, Direct, SharedPairs, node_pairs};
 
 /// The quantile that is bounded.
 const QUANTILE: f64 = 0.99;
-/// The first rate tried is this part of what a closed loop reaches.
-const FIRST: f64 = 0.5;
-const BOUND_MS: f64 = 20.0;
+/// The first rate tried is this part of what a closed loop reaches, where it finds many messages of a chat together.
+const FIRST: f64 = 0.25;
+/// Bound of `sweep` and of the table's top rate.
+pub const BOUND_MS: f64 = 20.0;
+/// The figure that the rounds of the highest rate that held have, and no others.
+const HIGHEST_RATE: &str = "highest_rate_per_s";
 const STEPS: u32 = 12;
 const PRECISION: f64 = 5.0;
+/// A search ends.
+const PRECISION_MIN: f64 = 1e-4;
 
 /// What is searched for, and how long.
 #[derive(Args, Debug, Clone, Copy)]
@@ -93,6 +98,13 @@ impl Bisection {
     }
 }
 
+impl Search {
+    /// Of the table's top rate: half of it does not depend on the last percents.
+    pub fn of_table() -> Self {
+        Self { precision: 10.0, steps: 10, ..Self::default() }
+    }
+}
+
 impl Default for Search {
     fn default() -> Self {
         Self { bound_ms: BOUND_MS, steps: STEPS, precision: PRECISION }
@@ -108,7 +120,8 @@ pub fn run(options: &Options) -> Result<Vec<Run>> {
 pub fn measure(pairs: &SharedPairs, tls: bool, search: &Search, rounds: &RoundOptions) -> Result<Vec<Run>> {
     let top = pairs.borrow_mut().round(Mode::Window(16), Span::Time(rounds.length()))?;
     let first = top.values.get("acked_per_s").copied().unwrap_or(0.0) * FIRST;
-    let mut bisection = Bisection::new(first.max(Bisection::LOWEST), search.precision / 100.0);
+    let precision = (search.precision / 100.0).max(PRECISION_MIN);
+    let mut bisection = Bisection::new(first.max(Bisection::LOWEST), precision);
     let mut runs = Vec::new();
     for _ in 0..search.steps {
         let Some(rate) = bisection.next() else { break };
@@ -122,15 +135,22 @@ pub fn measure(pairs: &SharedPairs, tls: bool, search: &Search, rounds: &RoundOp
     Ok(runs)
 }
 
+/// The highest rate that held, of the runs of a sweep.
+pub fn highest_rate_per_s(runs: &[Run]) -> Option<f64> {
+    runs.iter().filter_map(|run| run.median(HIGHEST_RATE)).max_by(f64::total_cmp)
+}
+
 /// Several rounds at one rate.
 fn attempt(pairs: &SharedPairs, tls: bool, rate: f64, search: &Search, rounds: &RoundOptions) -> Result<Run> {
-    let mut direct = Direct { pairs: pairs.clone(), mode: Mode::Rate(rate), length: rounds.length(), tls };
+    let span = Span::Time(rounds.length());
+    let mut direct = Direct { pairs: pairs.clone(), mode: Mode::Rate(rate), span, tls };
     let mut run = direct.describe();
     run.name = format!("sweep, {}, {rate:.0}/s", if tls { "TLS" } else { "plain" });
     run.scenario = "sweep".to_owned();
     run.parameters.insert("bound_us".to_owned(), format!("{:.0}", search.bound_ms * 1e3));
     for _ in 0..rounds.rounds {
         let round = direct.round()?;
+        run.warnings.extend(direct.doubt(&round).filter(|doubt| !run.warnings.contains(doubt)));
         if overloaded(&round) {
             run.rounds.push(round);
             recover(&mut pairs.borrow_mut())?;
@@ -157,7 +177,7 @@ fn mark_best(runs: &mut [Run], best: Option<f64>) {
         let rate = run.rounds.first().and_then(|round| round.values.get("offered_per_s")).copied();
         if best.is_some() && rate == best {
             for round in &mut run.rounds {
-                round.values.insert("highest_rate_per_s".to_owned(), best.unwrap_or_default());
+                round.values.insert(HIGHEST_RATE.to_owned(), best.unwrap_or_default());
             }
         }
     }
@@ -186,6 +206,18 @@ mod tests {
             assert!((1_000.0 / 1.05..=1_000.0).contains(&best), "{best} from {first}");
             assert!(steps <= 16, "{steps} steps from {first}");
         }
+    }
+
+    #[test]
+    fn the_top_rate_is_the_highest_that_held() {
+        let run = |rate: f64| {
+            let values = [("offered_per_s".to_owned(), rate)].into();
+            Run { rounds: vec![Round { values, ..Round::default() }], ..Run::default() }
+        };
+        let mut runs = [run(100.0), run(200.0), run(150.0)];
+        assert_eq!(highest_rate_per_s(&runs), None, "nothing held");
+        mark_best(&mut runs, Some(150.0));
+        assert_eq!(highest_rate_per_s(&runs), Some(150.0));
     }
 
     #[test]

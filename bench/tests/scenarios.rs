@@ -95,9 +95,14 @@ fn direct_in_an_open_loop_offers_its_rate() {
 
 #[test]
 fn idle_sessions_take_memory() {
-    let report = report("idle --sessions 300");
-    let run = &report.runs[0];
-    assert!(median(run, "anonymous_after_bytes") > 0.0 && run.median("user_bytes_per_session").is_some());
+    let report = report("idle --sessions 300 --contacts 10");
+    let [without, with] = &report.runs[..] else { panic!("{} runs", report.runs.len()) };
+    assert_eq!((&*without.parameters["contacts"], &*with.parameters["contacts"]), ("0", "10"));
+    for run in [without, with] {
+        assert!(median(run, "anonymous_after_bytes") > 0.0);
+        let told = run.median("user_bytes_per_session").is_some();
+        assert!(told != run.warnings.iter().any(|text| text.contains("not measured")), "{:?}", run.warnings);
+    }
 }
 
 #[test]
@@ -141,16 +146,19 @@ fn the_table_has_every_row_and_nothing_else() {
     let table = table.as_object().expect("an object");
     assert_eq!(table.keys().collect::<Vec<_>>(), ["rows"]);
     let rows = table["rows"].as_array().expect("rows");
-    assert_eq!(rows.len(), 11);
+    assert_eq!(rows.len(), 12);
     for row in rows {
         let row = row.as_object().expect("an object");
         let mut keys: Vec<&str> = row.keys().map(String::as_str).collect();
         keys.sort_unstable();
         assert_eq!(keys, ["aim", "floor", "name", "pass", "ratio"]);
-        assert!(row["ratio"].is_number() && row["pass"].is_boolean(), "{row:?}");
+        // So few sessions take less than the memory of a process changes by, and that is no figure then.
+        let idle = row["name"].as_str().is_some_and(|name| name.starts_with("idle"));
+        assert!(row["ratio"].is_number() || idle && row["pass"] == false, "{row:?}");
+        assert!(row["pass"].is_boolean(), "{row:?}");
     }
     let report = report::load(&saved).expect("a report");
-    assert_eq!(report.table.len(), 11);
+    assert_eq!(report.table.len(), 12);
     let names: std::collections::BTreeSet<&str> = report.runs.iter().map(|run| run.name.as_str()).collect();
     assert_eq!(names.len(), report.runs.len(), "no two runs have one name");
     assert!(report.runs.iter().any(|run| run.subject == Subject::Relay));

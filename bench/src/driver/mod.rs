@@ -1,5 +1,6 @@
 //! Thousands of clients in one thread: sockets, TLS, login. What they do once they are in is the scenario's.
 
+mod alarm;
 mod arrivals;
 mod entrance;
 mod link;
@@ -17,6 +18,7 @@ pub use arrivals::{Arrivals, Pace};
 pub use entrance::{Account, Entrance};
 pub use peer::{Peer, PeerEvent, STAMP_LEN};
 
+use alarm::{ALARM, Alarm};
 use link::{Buffers, Link};
 
 /// Clients per local address: each address has its own ports, of which a connection that was closed may hold one for a minute.
@@ -31,6 +33,7 @@ pub struct Driver {
     server: SocketAddr,
     tls: Option<std::sync::Arc<rustls::ClientConfig>>,
     poll: Poll,
+    alarm: Alarm,
     events: Events,
     buffers: Buffers,
     encoder: wire::Encoder,
@@ -43,10 +46,12 @@ impl Driver {
     /// Clients without a connection, one for each account.
     pub fn new(server: SocketAddr, tls: bool, accounts: impl IntoIterator<Item = Account>) -> Result<Self> {
         raise_descriptor_limit();
+        let poll = Poll::new().context("a poll")?;
         Ok(Self {
             server,
             tls: tls.then(crate::tls::config),
-            poll: Poll::new().context("a poll")?,
+            alarm: Alarm::new(&poll)?,
+            poll,
             events: Events::with_capacity(EVENTS_PER_TURN_MAX),
             buffers: Buffers::default(),
             encoder: wire::Encoder::new(),
@@ -104,12 +109,13 @@ impl Driver {
         mut handle: impl FnMut(usize, PeerEvent) -> Result<()>,
     ) -> Result<()> {
         self.flush()?;
+        self.alarm.set(wait)?;
         if let Err(error) = self.poll.poll(&mut self.events, Some(wait))
             && error.kind() != std::io::ErrorKind::Interrupted
         {
             return Err(error.into());
         }
-        for event in &self.events {
+        for event in self.events.iter().filter(|event| event.token() != ALARM) {
             let index = event.token().0;
             let peer = &mut self.peers[index];
             peer.read(&mut self.buffers, &mut self.encoder, |event| handle(index, event))

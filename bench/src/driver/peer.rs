@@ -19,6 +19,8 @@ pub enum PeerEvent {
     Sent { counter: u64 },
     /// A message came; `stamp` is the beginning of its body, 0 if it is shorter.
     Message { seq: u64, stamp: u64 },
+    /// A command about a contact was carried out.
+    Related { request: u32 },
     /// Anything else, such as answers to reads.
     Other,
 }
@@ -125,6 +127,7 @@ fn inside(bytes: &[u8]) -> Result<PeerEvent> {
             let stamp = text.first_chunk::<STAMP_LEN>().map_or(0, |stamp| u64::from_le_bytes(*stamp));
             PeerEvent::Message { seq: entry.seq(), stamp }
         }
+        Some(Event::Related) => PeerEvent::Related { request: header.request },
         _ => match decode_event(bytes)?.event {
             EventBody::Refused(refused) => bail!("refused: {}", refused.reason),
             EventBody::Closing(closing) => bail!("the node closes: {}", closing.reason),

@@ -17,7 +17,7 @@ use self::mesh::{Beside, Game, Mesh};
 use self::relay::{FrameLengths, RelayStart};
 use self::sync::{FileKind, Sync, SyncOptions};
 use crate::options::RoundOptions;
-use crate::pairs::{Crowd, Mode, Pairs, WINDOW_MAX};
+use crate::pairs::{Crowd, Mode, Pairs, Span, WINDOW_MAX};
 use crate::report::model::{Run, Subject};
 use crate::scenario::direct::{Direct, SharedPairs};
 use crate::scenario::{Scenario, interleave};
@@ -105,8 +105,8 @@ fn relays(options: &Options) -> Result<Vec<Box<dyn Scenario>>> {
         let crowd = Crowd { pairs: options.pairs, idle: 0, bytes: options.bytes };
         let pairs = relay_pairs(&start, crowd)?;
         for window in &options.windows {
-            let (mode, length) = (Mode::Window(*window), options.rounds.length());
-            scenarios.push(Box::new(Direct { pairs: pairs.clone(), mode, length, tls }));
+            let (mode, span) = (Mode::Window(*window), Span::Time(options.rounds.length()));
+            scenarios.push(Box::new(Direct { pairs: pairs.clone(), mode, span, tls }));
         }
     }
     Ok(scenarios)

@@ -13,7 +13,7 @@ use wire::message::{BodyKind, Send};
 use crate::driver::{Account, Driver, Entrance, Pace, PeerEvent, STAMP_LEN};
 use crate::report::model::{Round, Subject};
 use crate::server::Server;
-use crate::usage;
+use crate::usage::{self, Usage};
 
 use pacing::Pacing;
 use tally::Tally;
@@ -79,6 +79,8 @@ pub struct Pairs {
     /// Messages acknowledged and delivered since the start.
     pub acked: u64,
     pub delivered: u64,
+    /// What the server had used when the last round ended.
+    used: Option<Usage>,
 }
 
 impl Pairs {
@@ -108,20 +110,26 @@ impl Pairs {
         };
         let senders = (0..crowd.pairs as usize).map(sender).collect();
         let text = vec![b'x'; crowd.bytes as usize];
-        Ok(Self { server, subject, crowd, driver, senders, text, acked: 0, delivered: 0 })
+        Ok(Self { server, subject, crowd, driver, senders, text, acked: 0, delivered: 0, used: None })
     }
 
-    /// Load for so long, then until all is answered and the server is quiet: what it put off counts too.
+    /// Load for so long, then until all is answered and the server is quiet: what it put off counts too. What the server did
+    /// since the round before counts to this one, so that no work falls between two rounds.
     pub fn round(&mut self, mode: Mode, span: Span) -> Result<Round> {
         let (store_before, commits_before) = (self.server.store_bytes(), self.server.commits());
-        let before = self.server.usage()?;
+        let before = match self.used.take() {
+            Some(used) => used,
+            None => self.server.usage()?,
+        };
         let own_before = usage::own_cpu_ns();
         let mut tally = Tally::new(self.server.pid)?;
         self.load(mode, span, &mut tally)?;
         let elapsed = tally.end_load(usage::own_cpu_ns() - own_before);
         self.settle(&mut tally)?;
         let quiet = self.server.wait_until_quiet()?;
-        let growth = self.server.usage()?.since(&before);
+        let used = self.server.usage()?;
+        let growth = used.since(&before);
+        self.used = Some(used);
         let mut round = tally.into_round(elapsed, &growth);
         let delivered = round.latencies["delivery"].count.max(1) as f64;
         let mut put = |name: &str, value: f64| round.values.insert(name.to_owned(), value);
@@ -157,7 +165,7 @@ impl Pairs {
             if now_ns >= end_ns || self.acked >= acked_end {
                 // What fell due since the last turn is late, not left out.
                 if let Some(pacing) = &mut pacing {
-                    self.send_due(pacing, end_ns);
+                    self.send_due(pacing, end_ns, tally);
                 }
                 return Ok(());
             }
@@ -165,7 +173,7 @@ impl Pairs {
             match (mode, &mut pacing) {
                 (Mode::Window(window), _) => self.fill(window, now_ns),
                 (Mode::Rate(_), Some(pacing)) => {
-                    self.send_due(pacing, now_ns);
+                    self.send_due(pacing, now_ns, tally);
                     let next_ns = pacing.next_ns().unwrap_or(end_ns);
                     wait_ns = next_ns.saturating_sub(tally.now_ns()).min(OPEN_WAIT_NS_MAX);
                 }
@@ -186,8 +194,9 @@ impl Pairs {
 
     /// Sends what is due. A sender whose window is full keeps it, with its intended time, until there is room; the others
     /// do not wait for it.
-    fn send_due(&mut self, pacing: &mut Pacing, now_ns: u64) {
+    fn send_due(&mut self, pacing: &mut Pacing, now_ns: u64, tally: &mut Tally) {
         while let Some((number, intended_ns)) = pacing.take(now_ns) {
+            tally.on_due(intended_ns);
             let pair = (number % self.senders.len() as u64) as usize;
             self.senders[pair].backlog.push_back(intended_ns);
         }
@@ -232,7 +241,7 @@ impl Pairs {
                     *delivered += 1;
                 }
                 PeerEvent::Message { .. } => bail!("a message came back to its sender"),
-                PeerEvent::Entered | PeerEvent::Other => {}
+                PeerEvent::Entered | PeerEvent::Related { .. } | PeerEvent::Other => {}
             }
             Ok(())
         })?;

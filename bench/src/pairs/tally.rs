@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use hdrhistogram::Histogram;
 
 use crate::measure::{self, Latencies, STEP_NS};
 use crate::report::model::{Point, Round};
@@ -13,6 +14,8 @@ pub(super) struct Tally {
     begin: Instant,
     ack: Latencies,
     delivery: Latencies,
+    /// From when a message was due to when the load saw that it was: this part of its latency is the load's own.
+    late: Histogram<u64>,
     unsent: u64,
     /// Set when the load ends: what had come by then, and what the load's thread had used.
     at_end: Option<(Duration, u64, u64, u64)>,
@@ -29,6 +32,7 @@ impl Tally {
             begin: Instant::now(),
             ack: Latencies::default(),
             delivery: Latencies::default(),
+            late: measure::histogram(),
             unsent: 0,
             at_end: None,
             pid,
@@ -49,6 +53,11 @@ impl Tally {
     pub(super) fn on_delivery(&mut self, intended_ns: u64) {
         let now_ns = self.now_ns();
         self.delivery.record(now_ns, now_ns.saturating_sub(intended_ns));
+    }
+
+    /// The load sees that a message is due.
+    pub(super) fn on_due(&mut self, intended_ns: u64) {
+        self.late.saturating_record(self.now_ns().saturating_sub(intended_ns));
     }
 
     /// A message was due and there was never room for it.
@@ -89,6 +98,9 @@ impl Tally {
         put("delivered_per_s", delivered as f64 / elapsed.as_secs_f64());
         put("unsent_messages", self.unsent as f64);
         put("load_cpu_share", measure::share(own_cpu_ns, elapsed));
+        if !self.late.is_empty() {
+            put("load_late_p99_ns", self.late.value_at_quantile(0.99) as f64);
+        }
         put("server_cores_used", mean(&self.cores_used));
         let delivered_in_all = self.delivery.count() - self.unsent;
         measure::put_usage(&mut round, growth, delivered_in_all, "message");

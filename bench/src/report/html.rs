@@ -179,7 +179,7 @@ fn mark(reach: Reach) -> Markup {
 fn table_row(row: &TableRow) -> Markup {
     html! {
         tr {
-            th scope="row" { (row.name) }
+            th scope="row" { (row.name) @if !row.note.is_empty() { small { " " (row.note) } } }
             td.figure.measured data-label="measured" { (row.ratio.map_or("–".to_string(), plain)) }
             td.figure data-label="floor" { (plain(row.floor)) }
             td.figure data-label="aim" { (plain(row.aim)) }

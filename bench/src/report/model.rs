@@ -133,6 +133,18 @@ impl Run {
         median(self.rounds.iter().filter_map(|round| round.values.get(name).copied()))
     }
 
+    /// A figure per message over all messages of all rounds that have it. Where a median leaves out the few rounds that paid for
+    /// work put off by the others, this one does not.
+    pub fn whole_per_message(&self, name: &str) -> Option<f64> {
+        let (mut total, mut messages) = (0.0, 0.0);
+        for round in &self.rounds {
+            let Some(value) = round.values.get(name) else { continue };
+            total += value * round.messages();
+            messages += round.messages();
+        }
+        (messages > 0.0).then(|| total / messages)
+    }
+
     /// The median over the rounds of a latency at a quantile, in nanoseconds.
     pub fn median_latency_ns(&self, name: &str, quantile: f64) -> Option<f64> {
         let at = |round: &Round| round.latencies.get(name).and_then(|curve| curve.at(quantile));
@@ -154,6 +166,14 @@ impl Run {
     pub fn range(&self, name: &str) -> Option<(f64, f64)> {
         let values = || self.rounds.iter().filter_map(|round| round.values.get(name).copied());
         Some((values().min_by(f64::total_cmp)?, values().max_by(f64::total_cmp)?))
+    }
+}
+
+impl Round {
+    /// Messages that were delivered. Those that were never sent are in the curve, but cost the server nothing.
+    pub fn messages(&self) -> f64 {
+        let delivered = self.latencies.get("delivery").map_or(0, |curve| curve.count) as f64;
+        (delivered - self.values.get("unsent_messages").copied().unwrap_or(0.0)).max(0.0)
     }
 }
 
@@ -195,6 +215,24 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median([]), None);
+    }
+
+    #[test]
+    fn a_lump_in_one_round_is_in_the_whole_and_not_in_the_median() {
+        let round = |messages: u64, unsent: f64, cost: f64| Round {
+            values: [("cost".to_owned(), cost), ("unsent_messages".to_owned(), unsent)].into(),
+            latencies: [("delivery".to_owned(), LatencyCurve { count: messages, ..LatencyCurve::default() })]
+                .into(),
+            ..Round::default()
+        };
+        let run = Run {
+            rounds: vec![round(100, 0.0, 2.0), round(100, 0.0, 2.0), round(300, 100.0, 11.0)],
+            ..Run::default()
+        };
+        assert_eq!(run.median("cost"), Some(2.0));
+        assert_eq!(run.whole_per_message("cost"), Some((200.0 + 200.0 + 2_200.0) / 400.0));
+        assert_eq!(run.whole_per_message("another"), None);
+        assert_eq!(Run::default().whole_per_message("cost"), None);
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub struct TableRow {
     pub aim: f64,
     /// Whether the floor was reached.
     pub pass: bool,
+    /// Why it was not measured, or what belongs to the figure. In saved reports only: `table --json` has the five above.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// How far a row came.
@@ -29,13 +32,33 @@ impl TableRow {
     /// Of a figure that should be low, such as a cost.
     pub fn lower(name: impl Into<String>, ratio: Option<f64>, floor: f64, aim: f64) -> Self {
         let ratio = ratio.filter(|ratio| ratio.is_finite());
-        Self { name: name.into(), ratio, floor, aim, pass: ratio.is_some_and(|ratio| ratio <= floor) }
+        let pass = ratio.is_some_and(|ratio| ratio <= floor);
+        Self { name: name.into(), ratio, floor, aim, pass, note: String::new() }
     }
 
     /// Of a figure that should be high, such as a rate.
     pub fn higher(name: impl Into<String>, ratio: Option<f64>, floor: f64, aim: f64) -> Self {
         let ratio = ratio.filter(|ratio| ratio.is_finite());
-        Self { name: name.into(), ratio, floor, aim, pass: ratio.is_some_and(|ratio| ratio >= floor) }
+        let pass = ratio.is_some_and(|ratio| ratio >= floor);
+        Self { name: name.into(), ratio, floor, aim, pass, note: String::new() }
+    }
+
+    /// A figure that should be low, or why there is none.
+    pub fn lower_or_why(name: impl Into<String>, ratio: Result<f64, String>, floor: f64, aim: f64) -> Self {
+        match ratio {
+            Ok(ratio) => Self::lower(name, Some(ratio), floor, aim),
+            Err(why) => Self::lower(name, None, floor, aim).noted(format!("not measured: {why}")),
+        }
+    }
+
+    /// With something to say beside the figure, behind what is said already.
+    #[must_use]
+    pub fn noted(mut self, note: impl AsRef<str>) -> Self {
+        if !self.note.is_empty() && !note.as_ref().is_empty() {
+            self.note.push_str("; ");
+        }
+        self.note.push_str(note.as_ref());
+        self
     }
 
     pub fn reach(&self) -> Reach {
@@ -79,7 +102,18 @@ impl Table {
                 row.reach().label().to_string(),
             ]);
         }
-        super::text::indented(&columns, "")
+        let mut text = super::text::indented(&columns, "");
+        for row in self.rows.iter().filter(|row| !row.note.is_empty()) {
+            text.push_str(&format!("{}: {}\n", row.name, row.note));
+        }
+        text
+    }
+
+    /// `{"rows":[{"name","ratio","floor","aim","pass"}]}`, without notes.
+    #[must_use]
+    pub fn without_notes(mut self) -> Self {
+        self.rows.iter_mut().for_each(|row| row.note.clear());
+        self
     }
 }
 
@@ -120,6 +154,16 @@ mod tests {
             serde_json::to_string(&table).unwrap(),
             r#"{"rows":[{"name":"a","ratio":1.5,"floor":2.0,"aim":1.0,"pass":true},{"name":"b","ratio":null,"floor":2.0,"aim":1.0,"pass":false}]}"#
         );
+    }
+
+    #[test]
+    fn a_row_without_a_figure_says_why_and_never_passes() {
+        let row = TableRow::lower_or_why("idle", Err("the figure is negative".into()), 1.0, 0.5);
+        assert_eq!((row.ratio, row.pass, row.reach()), (None, false, Reach::NotMeasured));
+        let table = Table { rows: vec![row.noted("in 2 runs")] };
+        assert!(table.text().contains("idle: not measured: the figure is negative; in 2 runs\n"));
+        assert!(!serde_json::to_string(&table.without_notes()).unwrap().contains("note"));
+        assert!(TableRow::lower_or_why("idle", Ok(0.5), 1.0, 0.5).pass);
     }
 
     #[test]

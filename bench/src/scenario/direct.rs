@@ -59,7 +59,7 @@ pub type SharedPairs = Rc<RefCell<Pairs>>;
 pub struct Direct {
     pub pairs: SharedPairs,
     pub mode: Mode,
-    pub length: Duration,
+    pub span: Span,
     pub tls: bool,
 }
 
@@ -103,7 +103,7 @@ impl Scenario for Direct {
     }
 
     fn round(&mut self) -> Result<Round> {
-        self.pairs.borrow_mut().round(self.mode, Span::Time(self.length))
+        self.pairs.borrow_mut().round(self.mode, self.span)
     }
 
     fn doubt(&self, round: &Round) -> Option<String> {
@@ -114,9 +114,15 @@ impl Scenario for Direct {
 /// Why a round's figures may be those of the load and not of the server.
 pub fn doubt(mode: Mode, round: &Round) -> Option<String> {
     let value = |name: &str| round.values.get(name).copied().unwrap_or(0.0);
-    if matches!(mode, Mode::Window(_)) && value("load_cpu_share") > LOAD_SHARE_MAX {
+    if value("load_cpu_share") > LOAD_SHARE_MAX {
         return Some(
-            "the load was the bottleneck: rates and latencies are its own, cost per message holds".into(),
+            match mode {
+                Mode::Window(_) => {
+                    "the load was the bottleneck: rates and latencies are its own, cost per message holds"
+                }
+                Mode::Rate(_) => "the load had no time to spare: a part of the latencies is its own",
+            }
+            .into(),
         );
     }
     if value("unsent_messages") > 0.0 {
@@ -129,7 +135,8 @@ pub fn doubt(mode: Mode, round: &Round) -> Option<String> {
 pub fn run(options: &Options) -> Result<Vec<Run>> {
     let pairs = node_pairs(&options.node, options.crowd.crowd(), options.rounds.warm_up())?;
     let mode = options.rate.map_or(Mode::Window(options.window), |rate| Mode::Rate(rate.into()));
-    let direct = Direct { pairs, mode, length: options.rounds.length(), tls: options.node.tls };
+    let span = Span::Time(options.rounds.length());
+    let direct = Direct { pairs, mode, span, tls: options.node.tls };
     interleave(&mut [Box::new(direct)], options.rounds.rounds)
 }
 
@@ -145,10 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn a_load_without_time_to_spare_is_doubted_in_a_closed_loop_only() {
+    fn a_load_without_time_to_spare_is_doubted() {
         let busy = round(&[("load_cpu_share", 0.97)]);
         assert!(doubt(Mode::Window(1), &busy).is_some_and(|text| text.contains("bottleneck")));
-        assert_eq!(doubt(Mode::Rate(10.0), &busy), None);
+        assert!(doubt(Mode::Rate(10.0), &busy).is_some_and(|text| text.contains("latencies")));
         assert_eq!(doubt(Mode::Window(1), &round(&[("load_cpu_share", 0.90)])), None);
     }
 

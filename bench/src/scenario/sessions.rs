@@ -7,8 +7,8 @@ use clap::Args;
 use super::direct::{CrowdOptions, Direct, node_pairs};
 use super::{Scenario, interleave};
 use crate::options::{NodeOptions, RoundOptions};
-use crate::pairs::{Crowd, Mode};
-use crate::report::model::Run;
+use crate::pairs::{Crowd, Mode, Span};
+use crate::report::model::{Round, Run};
 
 /// The load of both.
 const MODE: Mode = Mode::Window(16);
@@ -29,19 +29,27 @@ pub struct Options {
     node: NodeOptions,
 }
 
-/// Runs of the node with few sessions and of the one with many, interleaved.
+/// Runs of the node with few sessions and of the one with many, interleaved. A first round tells how many messages the node
+/// takes in the length of a round; from then on all rounds have so many, so that both nodes have the same to store and to
+/// merge.
 pub fn measure(
     node: &NodeOptions,
     crowd: Crowd,
     sessions: [u32; 2],
     rounds: &RoundOptions,
 ) -> Result<Vec<Run>> {
-    let mut scenarios: Vec<Box<dyn Scenario>> = Vec::new();
+    let mut nodes = Vec::new();
     for count in sessions {
         let crowd = Crowd { idle: count.saturating_sub(crowd.pairs * 2), ..crowd };
-        let pairs = node_pairs(node, crowd, rounds.warm_up())?;
-        scenarios.push(Box::new(Direct { pairs, mode: MODE, length: rounds.length(), tls: node.tls }));
+        nodes.push(node_pairs(node, crowd, rounds.warm_up())?);
     }
+    let trials = nodes.iter().map(|pairs| pairs.borrow_mut().round(MODE, Span::Time(rounds.length())));
+    let trials = trials.collect::<Result<Vec<Round>>>()?;
+    let messages = trials.iter().map(|trial| trial.messages() as u64).min().unwrap_or(0).max(1);
+    let direct = |pairs| -> Box<dyn Scenario> {
+        Box::new(Direct { pairs, mode: MODE, span: Span::Messages(messages), tls: node.tls })
+    };
+    let mut scenarios: Vec<Box<dyn Scenario>> = nodes.into_iter().map(direct).collect();
     let mut runs = interleave(&mut scenarios, rounds.rounds)?;
     for (run, count) in runs.iter_mut().zip(sessions) {
         run.scenario = "sessions".to_owned();

@@ -15,8 +15,8 @@ const MODE: Mode = Mode::Window(WINDOW_MAX as u16);
 
 #[derive(Args, Debug, Clone)]
 pub struct Options {
-    /// Messages that are stored in the end. Cost is counted over the last fifth of them, and over the tenth that has its
-    /// middle where a tenth is stored
+    /// Messages of the dear end. Cost is counted over two fifths of them that have their middle where so many are stored, and
+    /// over a tenth that has its middle where a tenth is stored
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
     messages: u64,
     #[command(flatten)]
@@ -25,15 +25,15 @@ pub struct Options {
     node: NodeOptions,
 }
 
-/// Parts of `messages` in all. Cost counts over a tenth that has its middle where a tenth is stored, and over the last fifth:
-/// it is the longer one, since compaction comes in lumps there.
+/// Parts that end a fifth beyond `messages`. Cost counts over a tenth of them that has its middle where a tenth is stored, and
+/// over two fifths that have their middle where all are: it is the longer one, since compaction comes in lumps there.
 fn parts(messages: u64) -> [Part; 4] {
     let twentieth = messages / 20;
     [
         Part { messages: twentieth, counted_as: None },
         Part { messages: 2 * twentieth, counted_as: Some(2 * twentieth) },
         Part { messages: messages - 7 * twentieth, counted_as: None },
-        Part { messages: 4 * twentieth, counted_as: Some(messages) },
+        Part { messages: 8 * twentieth, counted_as: Some(messages) },
     ]
 }
 
@@ -80,14 +80,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_all_messages() {
+    fn counted_parts_have_their_middle_where_they_are_counted_as() {
         for messages in [1_000, 10_000_000, 12_345_678] {
-            let parts = parts(messages);
-            assert_eq!(parts.iter().map(|part| part.messages).sum::<u64>(), messages);
+            let mut before = 0;
+            for part in parts(messages) {
+                if let Some(stored) = part.counted_as {
+                    assert!((before + part.messages / 2).abs_diff(stored) <= messages / 20, "{part:?}");
+                }
+                before += part.messages;
+            }
         }
         let counted: Vec<_> = parts(10_000_000).iter().map(|part| (part.messages, part.counted_as)).collect();
         let expected =
-            [(500_000, None), (1_000_000, Some(1_000_000)), (6_500_000, None), (2_000_000, Some(10_000_000))];
+            [(500_000, None), (1_000_000, Some(1_000_000)), (6_500_000, None), (4_000_000, Some(10_000_000))];
         assert_eq!(counted, expected);
     }
 }

@@ -24,6 +24,8 @@ use crate::sweep::{self, Search};
 const TEXT_BYTES: u32 = 128;
 /// Bytes of an append where the node does not tell how large its commits are.
 const COMMIT_BYTES_UNKNOWN: f64 = 16.0 * 1_024.0;
+/// Rounds at each rate of the sweep, at most.
+const SWEEP_ROUNDS_MAX: u32 = 3;
 /// The scenario of the round at half the top rate.
 pub(super) const HALF_RATE: &str = "half-rate";
 
@@ -39,7 +41,8 @@ fn rounds(options: &Options) -> RoundOptions {
     RoundOptions { seconds: options.seconds, rounds: options.rounds, warm_up_ms: options.warm_up_ms }
 }
 
-/// Node and relay, plain and TLS, in the closed loop; then the plain node at half its top rate beside the disk.
+/// Node and relay, plain and TLS, in the closed loop; then the plain node at half its top rate beside the disk. A node serves
+/// one run only: what it puts off and does later is the cost of the messages that it has had.
 pub(super) fn messages(options: &Options) -> Result<Vec<Run>> {
     let rounds = rounds(options);
     let node = |tls: bool| node_pairs(&options.node.with_tls(tls), crowd(options), rounds.warm_up());
@@ -47,29 +50,43 @@ pub(super) fn messages(options: &Options) -> Result<Vec<Run>> {
         let core = *parse_cores(&options.node.server_cores)?.first().context("a core of the server")?;
         relay_pairs(&RelayStart { program: None, core, tls }, crowd(options))
     };
-    let length = rounds.length();
-    let direct = |pairs: &SharedPairs, tls: bool, window: u16| -> Box<dyn Scenario> {
-        Box::new(Direct { pairs: pairs.clone(), mode: Mode::Window(window), length, tls })
+    let span = Span::Time(rounds.length());
+    let direct = |pairs: SharedPairs, tls: bool, window: u16| -> Box<dyn Scenario> {
+        Box::new(Direct { pairs, mode: Mode::Window(window), span, tls })
     };
-    let plain = node(false)?;
-    let mut scenarios = vec![direct(&plain, false, 16)];
+    let mut scenarios = Vec::new();
+    if options.wants(&[Row::CpuPlain]) {
+        scenarios.push(direct(node(false)?, false, 16));
+    }
     if options.wants(&[Row::CpuTls]) {
-        scenarios.push(direct(&node(true)?, true, 16));
-        scenarios.push(direct(&relay(true)?, true, 16));
+        scenarios.push(direct(node(true)?, true, 16));
+        scenarios.push(direct(relay(true)?, true, 16));
+    }
+    if options.wants(&[Row::CpuOne]) {
+        scenarios.push(direct(node(false)?, false, 1));
     }
     if options.wants(&[Row::CpuPlain, Row::CpuTls, Row::CpuOne]) {
         let relay = relay(false)?;
-        scenarios.push(direct(&relay, false, 16));
+        scenarios.push(direct(relay.clone(), false, 16));
         if options.wants(&[Row::CpuOne]) {
-            scenarios.push(direct(&plain, false, 1));
-            scenarios.push(direct(&relay, false, 1));
+            scenarios.push(direct(relay, false, 1));
         }
     }
     let mut runs = interleave(&mut scenarios, rounds.rounds)?;
     drop(scenarios);
     if options.wants(&[Row::AckLatency, Row::DeliveryLatency]) {
-        let top = runs[0].median("acked_per_s").context("a rate in the closed loop")?;
-        runs.extend(half_rate(options, plain, top / 2.0)?);
+        runs.extend(latencies(options, node(false)?)?);
+    }
+    Ok(runs)
+}
+
+/// The top rate of a node: the highest that it holds in an open loop. Then half of it beside the disk. Where nothing is held,
+/// only the sweep is told, and no row of latency.
+fn latencies(options: &Options, pairs: SharedPairs) -> Result<Vec<Run>> {
+    let rounds = RoundOptions { rounds: options.rounds.min(SWEEP_ROUNDS_MAX), ..rounds(options) };
+    let mut runs = sweep::measure(&pairs, false, &Search::of_table(), &rounds)?;
+    if let Some(top) = sweep::highest_rate_per_s(&runs) {
+        runs.extend(half_rate(options, pairs, top / 2.0)?);
     }
     Ok(runs)
 }
@@ -78,6 +95,7 @@ pub(super) fn messages(options: &Options) -> Result<Vec<Run>> {
 /// quickest kind of append is the strictest bound.
 fn half_rate(options: &Options, pairs: SharedPairs, rate: f64) -> Result<Vec<Run>> {
     let length = rounds(options).length();
+    let span = Span::Time(length);
     let trial = pairs.borrow_mut().round(Mode::Rate(rate), Span::Time(Duration::from_secs(1)))?;
     let bytes = trial.values.get("bytes_per_commit").copied().unwrap_or(COMMIT_BYTES_UNKNOWN);
     // On the node's disk, beside its data.
@@ -85,7 +103,7 @@ fn half_rate(options: &Options, pairs: SharedPairs, rate: f64) -> Result<Vec<Run
     let folder = data.as_deref().and_then(Path::parent).map_or_else(std::env::temp_dir, Path::to_owned);
     let sync = SyncOptions { bytes: bytes.max(1.0) as usize, file: FileKind::Overwritten, per_s: None };
     let mut scenarios: Vec<Box<dyn Scenario>> = vec![
-        Box::new(HalfRate(Direct { pairs, mode: Mode::Rate(rate), length, tls: false })),
+        Box::new(HalfRate(Direct { pairs, mode: Mode::Rate(rate), span, tls: false })),
         Box::new(Sync::new(&folder, sync, length)?),
     ];
     interleave(&mut scenarios, options.rounds)
@@ -111,9 +129,10 @@ impl Scenario for HalfRate {
 }
 
 /// One round: memory does not vary from one to the next.
-pub(super) fn idle(options: &Options, tls: bool) -> Result<Run> {
-    eprintln!("idle: {} sessions, {}", options.sessions, if tls { "TLS" } else { "plain" });
-    scenario::idle::measure(&options.node.with_tls(tls), options.sessions)
+pub(super) fn idle(options: &Options, tls: bool, contacts: u32) -> Result<Run> {
+    let protection = if tls { "TLS" } else { "plain" };
+    eprintln!("idle: {} sessions, {protection}, {contacts} contacts each", options.sessions);
+    scenario::idle::measure(&options.node.with_tls(tls), options.sessions, contacts)
 }
 
 pub(super) fn logins(options: &Options) -> Result<Vec<Run>> {
@@ -142,11 +161,13 @@ pub(super) fn stored(options: &Options) -> Result<Vec<Run>> {
 pub(super) fn beside(options: &Options) -> Result<Vec<Run>> {
     let short = RoundOptions { seconds: 1, rounds: options.rounds.min(3), warm_up_ms: options.warm_up_ms };
     let node = options.node.with_tls(false);
-    let pairs = node_pairs(&node, crowd(options), short.warm_up())?;
-    let rounds = RoundOptions { rounds: 1, seconds: 2, ..short };
-    let mut runs = sweep::measure(&pairs, false, &Search::default(), &rounds)?;
-    drop(pairs);
     let core = *parse_cores(&node.server_cores)?.first().context("a core of the server")?;
+    let mut runs = Vec::new();
+    if !options.wants(&[Row::AckLatency, Row::DeliveryLatency]) {
+        let pairs = node_pairs(&node, crowd(options), short.warm_up())?;
+        let rounds = RoundOptions { rounds: 1, seconds: 2, ..short };
+        runs.extend(sweep::measure(&pairs, false, &Search::default(), &rounds)?);
+    }
     let mut scenarios = games([core, node.load_core], short.length());
     scenarios.extend(aeads(TEXT_BYTES, short.length())?);
     let pace = Pace { starting_max: options.logins as usize };
