@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use wire::ConversationId;
 
 use crate::driver::{Driver, PeerEvent};
 
 /// Contacts of each user where a scenario has any.
 pub const CONTACTS: u32 = 100;
-/// Relations on their way at a time. A node refuses changes over a bound, which is higher.
-const IN_FLIGHT_MAX: usize = 1_024;
+/// Relations on their way at a time. Each may make a node read its record and two lists first, which it does for 1,024 at a
+/// time.
+const IN_FLIGHT_MAX: usize = 256;
 /// How long nothing may come while relations are made.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
@@ -30,7 +31,8 @@ pub fn lattice(users: usize, contacts: u32) -> Vec<(usize, usize)> {
     (0..users).flat_map(|user| (1..=each_side).map(move |step| (user, (user + step) % users))).collect()
 }
 
-/// Makes contacts of these pairs of clients, all of whom are logged in: one asks, the other accepts.
+/// Makes contacts of these pairs of clients, all of whom are logged in: one asks, the other accepts. What the node has no room
+/// for is sent again.
 ///
 /// # Errors
 /// If the node refuses one, or nothing comes any more.
@@ -38,46 +40,45 @@ pub fn seed(driver: &mut Driver, pairs: &[(usize, usize)]) -> Result<()> {
     ensure!(u32::try_from(pairs.len()).is_ok(), "{} pairs", pairs.len());
     let begin = Instant::now();
     let (mut asked, mut done, mut last) = (0, 0, begin);
+    // Clients and their pairs, as numbers of commands.
+    let mut to_send: Vec<(usize, u32)> = Vec::new();
     while done < pairs.len() {
         while asked < pairs.len() && asked - done < IN_FLIGHT_MAX {
-            let conversation = conversation(driver, pairs[asked])?;
-            let request = asked as u32;
-            driver.push(pairs[asked].0, |encoder| encoder.contact_request(request, conversation, ""));
+            to_send.push((pairs[asked].0, asked as u32));
             asked += 1;
         }
-        let (before, mut accepts) = (done, Vec::new());
-        driver.turn(Duration::from_millis(100), |index, event| {
-            if let PeerEvent::Related { request } = event {
-                let Some((asking, accepting)) = pairs.get(request as usize) else {
-                    bail!("an answer to {request}, which nobody has asked");
-                };
-                if index == *asking {
-                    accepts.push(request);
-                } else if index == *accepting {
-                    done += 1;
+        for (client, number) in to_send.drain(..) {
+            let (asking, accepting) = pairs[number as usize];
+            let user = |index: usize| driver.peers[index].account.user;
+            let conversation = ConversationId::private(user(asking), user(accepting)).context("two users")?;
+            driver.push(client, |encoder| match client == asking {
+                true => encoder.contact_request(number, conversation, ""),
+                false => encoder.contact_accept(number, conversation),
+            });
+        }
+        driver.turn(Duration::from_millis(100), |client, event| {
+            match event {
+                PeerEvent::Related { request } => {
+                    let (asking, accepting) = *pairs.get(request as usize).context("an answer to nothing")?;
+                    match client == asking {
+                        true => to_send.push((accepting, request)),
+                        false => done += 1,
+                    }
+                    last = Instant::now();
                 }
+                PeerEvent::Busy { request } => to_send.push((client, request)),
+                _ => {}
             }
             Ok(())
         })?;
-        if done > before || !accepts.is_empty() {
-            last = Instant::now();
-        } else if last.elapsed() > STALL_MAX {
-            bail!("{done} of {} relations are made and nothing happens", pairs.len());
-        }
-        for request in accepts {
-            let pair = pairs[request as usize];
-            let conversation = conversation(driver, pair)?;
-            driver.push(pair.1, |encoder| encoder.contact_accept(request, conversation));
-        }
+        ensure!(
+            last.elapsed() < STALL_MAX,
+            "{done} of {} relations are made, and nothing happens",
+            pairs.len()
+        );
     }
     eprintln!("{} relations in {:.0} s", pairs.len(), begin.elapsed().as_secs_f64());
     Ok(())
-}
-
-fn conversation(driver: &Driver, pair: (usize, usize)) -> Result<ConversationId> {
-    let user = |index: usize| driver.peers[index].account.user;
-    ConversationId::private(user(pair.0), user(pair.1))
-        .ok_or_else(|| anyhow::anyhow!("a user is no contact of his own"))
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub enum PeerEvent {
     Message { seq: u64, stamp: u64 },
     /// A command about a contact was carried out.
     Related { request: u32 },
+    /// The node has no room for a command now.
+    Busy { request: u32 },
     /// Anything else, such as answers to reads.
     Other,
 }
@@ -129,6 +131,9 @@ fn inside(bytes: &[u8]) -> Result<PeerEvent> {
         }
         Some(Event::Related) => PeerEvent::Related { request: header.request },
         _ => match decode_event(bytes)?.event {
+            EventBody::Refused(refused) if refused.code == wire::Refusal::Busy.code() => {
+                PeerEvent::Busy { request: header.request }
+            }
             EventBody::Refused(refused) => bail!("refused: {}", refused.reason),
             EventBody::Closing(closing) => bail!("the node closes: {}", closing.reason),
             _ => PeerEvent::Other,

@@ -241,6 +241,7 @@ impl Pairs {
                     *delivered += 1;
                 }
                 PeerEvent::Message { .. } => bail!("a message came back to its sender"),
+                PeerEvent::Busy { .. } => bail!("the node has no room for a message"),
                 PeerEvent::Entered | PeerEvent::Related { .. } | PeerEvent::Other => {}
             }
             Ok(())

@@ -15,6 +15,9 @@ use crate::pairs::{Crowd, Mode, Pairs, Span, WINDOW_MAX};
 use crate::report::model::{Round, Run, Subject};
 use crate::server::Server;
 
+/// Lateness of the load itself, at the 99th percentile, above which latencies are doubted.
+const LOAD_LATE_NS_MAX: f64 = 1e6;
+
 #[derive(Args, Debug, Clone)]
 pub struct Options {
     /// Closed loop: messages of one sender without an answer
@@ -128,6 +131,9 @@ pub fn doubt(mode: Mode, round: &Round) -> Option<String> {
     if value("unsent_messages") > 0.0 {
         return Some("more was offered than was taken: what was never sent counts as late".into());
     }
+    if value("load_late_p99_ns") > LOAD_LATE_NS_MAX {
+        return Some("the load itself was late by more than a millisecond: others use its core".into());
+    }
     (value("quiet_after_round") == 0.0)
         .then(|| "the server was still busy long after the load: a part of its cost is not counted".into())
 }
@@ -157,6 +163,8 @@ mod tests {
         assert!(doubt(Mode::Window(1), &busy).is_some_and(|text| text.contains("bottleneck")));
         assert!(doubt(Mode::Rate(10.0), &busy).is_some_and(|text| text.contains("latencies")));
         assert_eq!(doubt(Mode::Window(1), &round(&[("load_cpu_share", 0.90)])), None);
+        assert!(doubt(Mode::Rate(10.0), &round(&[("load_late_p99_ns", 2e6)])).is_some());
+        assert_eq!(doubt(Mode::Rate(10.0), &round(&[("load_late_p99_ns", 5e5)])), None);
     }
 
     #[test]

@@ -16,9 +16,12 @@ use crate::report::model::{Round, Run, Subject};
 use crate::server::Server;
 use crate::{relations, usage};
 
-/// How long the sessions are left alone before the node's memory is read: what a login left behind is settled by then, and
-/// what was freed is back at the system.
-const QUIET: Duration = Duration::from_secs(3);
+/// The sessions are left alone before the node's memory is read, until it has stayed within [`STEADY_BYTES`] for so long: what
+/// a login left behind is settled by then, and what was freed is back at the system.
+const STEADY: Duration = Duration::from_secs(5);
+const STEADY_BYTES: u64 = 128 * 1_024;
+/// How long that is waited for.
+const STEADY_MAX: Duration = Duration::from_secs(90);
 /// Users who log in and leave before the count begins, so that what the first logins make is not counted as theirs.
 const FIRST: usize = 64;
 /// Names of the readings, one for each of [`stages`].
@@ -123,33 +126,40 @@ pub fn measure(node: &NodeOptions, sessions: u32, contacts: u32) -> Result<Run> 
         driver.cut_all();
     }
     if node.connect.is_none() {
+        // An idle store moves what it has in memory to its tables. What it has not is read back at the start, and would be
+        // counted, or go while sessions come.
+        steady_bytes(&mut driver, &server)?;
         server.restart(node)?;
     }
     driver.bring_in(sessions..sessions + FIRST, Pace::default(), |_| Entrance::LogIn)?;
     (sessions..sessions + FIRST).for_each(|index| driver.cut(index));
-    server.wait_until_quiet()?;
+    let before = steady_bytes(&mut driver, &server)?;
     let mut round = Round::default();
     let mut put = |name: &str, value: f64| round.values.insert(name.to_owned(), value);
-    put("anonymous_before_bytes", usage::anonymous_bytes(server.pid)? as f64);
+    put("anonymous_before_bytes", before as f64);
     let (begin, mut entered) = (Instant::now(), 0);
     for (stage, name) in stages(sessions as u64).into_iter().zip(READINGS) {
         driver.bring_in(entered..stage as usize, Pace::default(), |_| Entrance::LogIn)?;
         entered = stage as usize;
-        leave_alone(&mut driver)?;
-        server.wait_until_quiet()?;
-        put(name, usage::anonymous_bytes(server.pid)? as f64);
+        put(name, steady_bytes(&mut driver, &server)? as f64);
     }
     round.seconds = begin.elapsed().as_secs_f64();
     Ok(finish(node, sessions, contacts, round))
 }
 
-/// Nothing is sent; what comes is read.
-fn leave_alone(driver: &mut Driver) -> Result<()> {
+/// The node's memory when it no longer changes. Nothing is sent meanwhile; what comes is read.
+fn steady_bytes(driver: &mut Driver, server: &Server) -> Result<u64> {
     let begin = Instant::now();
-    while begin.elapsed() < QUIET {
+    let (mut bytes, mut since) = (usage::anonymous_bytes(server.pid)?, begin);
+    while since.elapsed() < STEADY && begin.elapsed() < STEADY_MAX {
         driver.turn(Duration::from_millis(200), |_, _| Ok(()))?;
+        let now = usage::anonymous_bytes(server.pid)?;
+        if now.abs_diff(bytes) > STEADY_BYTES {
+            (bytes, since) = (now, Instant::now());
+        }
     }
-    Ok(())
+    server.wait_until_quiet()?;
+    usage::anonymous_bytes(server.pid)
 }
 
 /// The run, with its slope if it has one.

@@ -199,13 +199,14 @@ impl Latency {
     /// Latency and aim are told in parts of the floor.
     fn row(&self, name: &str, runs: &Runs<'_>) -> TableRow {
         match self.measured(runs) {
-            Ok(Measured { rate, latency_ns, disk_ns }) => {
+            Ok(Measured { rate, latency_ns, disk_ns, late_ns }) => {
                 let floor_ns = 2.0 * disk_ns + self.floor_ms * MS;
                 let aim = (disk_ns + MS) / floor_ns;
                 TableRow::lower(name, Some(latency_ns / floor_ns), 1.0, aim).noted(format!(
-                    "{:.2} ms at {rate:.0}/s, fdatasync {:.2} ms",
+                    "{:.2} ms at {rate:.0}/s, fdatasync {:.2} ms, the load itself late by {:.2} ms",
                     latency_ns / MS,
-                    disk_ns / MS
+                    disk_ns / MS,
+                    late_ns / MS
                 ))
             }
             Err(why) => TableRow::lower_or_why(name, Err(why), 1.0, 1.0),
@@ -224,15 +225,17 @@ impl Latency {
             rate: half.median("offered_per_s").unwrap_or(0.0),
             latency_ns: at(half, self.what)?,
             disk_ns: at(disk, "fdatasync")?,
+            late_ns: half.median("load_late_p99_ns").unwrap_or(0.0),
         })
     }
 }
 
-/// A latency, the rate it was at, and that of the disk.
+/// A latency, the rate it was at, that of the disk, and how late the load itself was.
 struct Measured {
     rate: f64,
     latency_ns: f64,
     disk_ns: f64,
+    late_ns: f64,
 }
 
 #[cfg(test)]
