@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use wire::contact::Contact;
 use wire::message::{Entry, Range, Refused, Summary};
+use wire::profile::ProfileChanged;
 use wire::{ConversationId, UserId};
 
 use crate::error::RefusedByNode;
@@ -42,7 +43,9 @@ pub enum Event {
     SendFailed { conversation: ConversationId, counter: u64, reason: String },
     /// A row of the user's contacts: made by another device of his, or by the other one.
     ContactChanged(Contact),
-    /// Changes of contacts may not have come: read them again.
+    /// Another device of the account changed its profile.
+    ProfileChanged(Box<ProfileChanged>),
+    /// Changes of contacts, or of the own profile, may not have come: read them again.
     ContactsMissed,
     /// The certificate met at this address is remembered from now on.
     CertificateRemembered { address: Address, fingerprint: Fingerprint },

@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod account;
 mod board;
 pub mod chat;
 mod client;

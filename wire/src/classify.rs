@@ -189,6 +189,8 @@ mod tests {
         (Command::Logout, "LN"),
         (Command::FindUser, "LN"),
         (Command::NameUser, "LN"),
+        (Command::SetProfile, "L"),
+        (Command::GetProfile, "L"),
         (Command::Send, "L"),
         (Command::Pull, "L"),
         (Command::Mark, "L"),

@@ -1,7 +1,11 @@
 //! The command table: one row per command and per event. A fact about a command stands in its row and nowhere else.
 
 use crate::body;
-use crate::limits::{CONTACT_TEXT_LEN_MAX, LOGIN_FIELD_LEN_MAX, MESSAGE_BODY_LEN_MAX};
+use crate::limits::{
+    CONTACT_TEXT_LEN_MAX, LOGIN_FIELD_LEN_MAX, MESSAGE_BODY_LEN_MAX, PROFILE_CONTACT_LEN_MAX,
+    PROFILE_FIELD_NAME_LEN_MAX, PROFILE_FIELD_VALUE_LEN_MAX, PROFILE_FIELDS_MAX, PROFILE_NICKNAME_LEN_MAX,
+    PROFILE_TEXT_LEN_MAX,
+};
 use crate::token::Scope;
 
 /// When a command is allowed.
@@ -91,6 +95,11 @@ pub struct Row {
 const SMALL: usize = 512;
 const LOGIN: usize = 3 * LOGIN_FIELD_LEN_MAX;
 const CONTACT: usize = SMALL + CONTACT_TEXT_LEN_MAX;
+/// A profile's texts, and what stands around each of them.
+const PROFILE: usize = SMALL
+    + PROFILE_NICKNAME_LEN_MAX
+    + 2 * (PROFILE_TEXT_LEN_MAX + PROFILE_CONTACT_LEN_MAX)
+    + PROFILE_FIELDS_MAX * (PROFILE_FIELD_NAME_LEN_MAX + PROFILE_FIELD_VALUE_LEN_MAX + 64);
 const MESSAGE: usize = MESSAGE_BODY_LEN_MAX + SMALL;
 
 macro_rules! commands {
@@ -138,6 +147,8 @@ commands! {
     9 Logout, AnySession, Caller, Committed, SMALL, Light, LoggedOut, "Ends the session and, unless told otherwise, its ticket.";
     16 FindUser, AnySession, Name, None, SMALL, Query, UserFound, "The user with exactly this name.";
     17 NameUser, AnySession, User, None, SMALL, Query, UserFound, "The name of the user with this id.";
+    18 SetProfile, AfterLogin, Caller, Committed, PROFILE, Query, ProfileChanged, "Replaces the caller's own profile as a whole.";
+    19 GetProfile, AfterLogin, User, None, SMALL, Query, ProfileFound, "The profile of the user with this id, as the caller may see it; one's own in full.";
     32 Send, AfterLogin, Conversation, Committed, MESSAGE, Message, Sent, "Appends a message; answered when it is on disk.";
     33 Pull, AfterLogin, Conversation, None, SMALL, Query, Pulled, "Entries of a log; entries and typed ranges together cover what was asked.";
     34 Mark, AfterLogin, Conversation, Committed, SMALL, Message, Marked, "Delivered or read up to a seq; never goes back.";
@@ -195,6 +206,8 @@ events! {
     266 LoggedOut, "The session is over.";
     267 Move, "Reconnect to one of these addresses (none: the same one) after `reconnect_ms` and resume; this connection closes at the deadline.";
     272 UserFound, "A user's id and name.";
+    274 ProfileChanged, "The user's own profile: the answer to SetProfile, and an event to every device.";
+    275 ProfileFound, "A profile as the caller may see it.";
     288 Sent, "The message is on disk under this seq.";
     289 Pulled, "Entries and typed ranges that cover what was asked.";
     290 Marked, "A mark moved: the answer to Mark, and an event to every device of both users.";

@@ -12,6 +12,7 @@ use crate::message::{
     Challenge, Closing, Entry, HeadMoved, LoggedIn, Marked, Message, Move, Place, Pulled, Range, Refused,
     RegisterTerms, Resumed, Sent, Summary, Synced, UserFound, Welcome,
 };
+use crate::profile::{self, ProfileChanged, ProfileFound};
 use crate::service::{self, TokenCreated, TokenRevoked, TokensListed};
 use crate::verified::{self, Unverifiable};
 
@@ -44,6 +45,8 @@ pub enum EventBody {
     LoggedOut,
     Move(Move),
     UserFound(UserFound),
+    ProfileChanged(Box<ProfileChanged>),
+    ProfileFound(Box<ProfileFound>),
     Sent(Sent),
     Pulled(Pulled),
     Marked(Marked),
@@ -126,8 +129,13 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         }
         Event::UserFound => {
             let view = view!(UserFound);
-            EventBody::UserFound(UserFound { user: UserId(view.user()), name: text(view.name()) })
+            let (user, deleted) = (UserId(view.user()), view.deleted());
+            EventBody::UserFound(UserFound { user, name: text(view.name()), deleted })
         }
+        Event::ProfileChanged => {
+            EventBody::ProfileChanged(Box::new(profile::profile_changed(view!(ProfileChanged))?))
+        }
+        Event::ProfileFound => EventBody::ProfileFound(Box::new(profile::profile_found(view!(ProfileFound)))),
         Event::Sent => EventBody::Sent(sent(view!(Sent))?),
         Event::Pulled => EventBody::Pulled(pulled(view!(Pulled))?),
         Event::Marked => EventBody::Marked(marked(view!(Marked))?),

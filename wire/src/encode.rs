@@ -239,7 +239,8 @@ impl Encoder {
     pub fn user_found(&mut self, request: u32, found: &UserFound) -> Bytes {
         self.event::<body::UserFound>(request, |b| {
             let name = b.create_string(&found.name);
-            fb::UserFound::create(b, &fb::UserFoundArgs { user: found.user.0, name: Some(name) })
+            let (user, deleted) = (found.user.0, found.deleted);
+            fb::UserFound::create(b, &fb::UserFoundArgs { user, name: Some(name), deleted })
         })
     }
 

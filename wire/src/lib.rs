@@ -2,6 +2,7 @@
 
 extern crate alloc; // the generated code names it
 
+pub mod account;
 pub mod body;
 pub mod classify;
 pub mod client;
@@ -15,6 +16,7 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod name;
+pub mod profile;
 pub mod refusal;
 pub mod scram;
 pub mod service;

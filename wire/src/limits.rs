@@ -38,6 +38,16 @@ pub const CONTACTS_SYNCED_MAX: u32 = 256;
 pub const TOKENS_MAX: usize = 16;
 /// What a token is for, in the operator's words, in bytes of UTF-8.
 pub const TOKEN_LABEL_LEN_MAX: usize = 64;
+/// Texts of a profile, in bytes of UTF-8: the nickname; avatar and signature, each; e-mail and phone, each.
+pub const PROFILE_NICKNAME_LEN_MAX: usize = 64;
+pub const PROFILE_TEXT_LEN_MAX: usize = 128;
+pub const PROFILE_CONTACT_LEN_MAX: usize = 128;
+/// Fields of a profile that the user names himself, and their names and values in bytes of UTF-8.
+pub const PROFILE_FIELDS_MAX: usize = 12;
+pub const PROFILE_FIELD_NAME_LEN_MAX: usize = 32;
+pub const PROFILE_FIELD_VALUE_LEN_MAX: usize = 128;
+/// A one-time code, in bytes.
+pub const CODE_LEN_MAX: usize = 64;
 /// A SCRAM message or a ticket, in bytes.
 pub const LOGIN_FIELD_LEN_MAX: usize = 1_024;
 /// Highest seq of a log, which none reaches; a client takes a higher one for nonsense.

@@ -230,6 +230,8 @@ pub struct Move {
 pub struct UserFound {
     pub user: UserId,
     pub name: String,
+    /// The account is gone.
+    pub deleted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

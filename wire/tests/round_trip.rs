@@ -8,6 +8,7 @@ use wire::message::{
     Marked, Message, Move, Place, Pull, Pulled, PulledRange, Range, RangeKind, RegisterTerms, Resumed, Send,
     Sent, Summary, Synced, UserFound, Welcome,
 };
+use wire::profile::{Audience, Gender, Profile, ProfileChanged, ProfileField, ProfileFound, Shown};
 use wire::service::{NewToken, TokenCreated, TokenLine, TokenRevoked, TokensListed};
 use wire::token::{SECRET_LEN, Secret, Token};
 use wire::{
@@ -102,7 +103,15 @@ fn login_events() -> Vec<EventBody> {
 
 fn chat_events() -> Vec<EventBody> {
     vec![
-        EventBody::UserFound(UserFound { user: BERT, name: "bert".to_owned() }),
+        EventBody::UserFound(UserFound { user: BERT, name: "bert".to_owned(), deleted: true }),
+        EventBody::ProfileChanged(Box::new(ProfileChanged { version: 3, profile: profile() })),
+        EventBody::ProfileFound(Box::new(ProfileFound {
+            user: BERT,
+            name: "bert".to_owned(),
+            deleted: false,
+            version: 3,
+            profile: profile(),
+        })),
         EventBody::Sent(Sent { conversation: chat(), counter: 5, place: place(6), time_ms: 7, epoch: 8 }),
         EventBody::Pulled(Pulled {
             conversation: chat(),
@@ -177,6 +186,10 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         EventBody::LoggedOut => (Event::LoggedOut, encoder.logged_out(request)),
         EventBody::Move(to) => (Event::Move, encoder.move_away(to)),
         EventBody::UserFound(found) => (Event::UserFound, encoder.user_found(request, found)),
+        EventBody::ProfileChanged(changed) => {
+            (Event::ProfileChanged, encoder.profile_changed(request, changed))
+        }
+        EventBody::ProfileFound(found) => (Event::ProfileFound, encoder.profile_found(request, found)),
         EventBody::Sent(sent) => (Event::Sent, encoder.sent(request, sent)),
         EventBody::Pulled(p) => {
             let range = PulledRange {
@@ -271,6 +284,26 @@ fn flipped_bits_never_panic() {
     }
 }
 
+/// As full as it may be.
+fn profile() -> Profile {
+    use wire::limits::*;
+    let text = |len| Shown { value: "x".repeat(len), to: Audience::Nobody };
+    let field = ProfileField {
+        name: "n".repeat(PROFILE_FIELD_NAME_LEN_MAX),
+        value: "v".repeat(PROFILE_FIELD_VALUE_LEN_MAX),
+        to: Audience::Contacts,
+    };
+    Profile {
+        nickname: text(PROFILE_NICKNAME_LEN_MAX),
+        gender: Shown { value: Gender::Other, to: Audience::Contacts },
+        avatar: text(PROFILE_TEXT_LEN_MAX),
+        signature: text(PROFILE_TEXT_LEN_MAX),
+        email: text(PROFILE_CONTACT_LEN_MAX),
+        phone: text(PROFILE_CONTACT_LEN_MAX),
+        fields: vec![field; PROFILE_FIELDS_MAX],
+    }
+}
+
 fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
     use ConnectionPhase::{BeforeLogin, Challenged, Greeting, LoggedIn, WithToken};
     let hello = Hello { version_min: 1, version_max: 2, features: 3, software: "test" };
@@ -297,6 +330,8 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         (Command::Logout, LoggedIn, encoder.logout(1, false)),
         (Command::FindUser, LoggedIn, encoder.find_user(1, "bert")),
         (Command::NameUser, LoggedIn, encoder.name_user(1, BERT)),
+        (Command::SetProfile, LoggedIn, encoder.set_profile(1, &profile())),
+        (Command::GetProfile, LoggedIn, encoder.get_profile(1, BERT)),
         (Command::Send, LoggedIn, encoder.send(1, chat(), &send)),
         (Command::Pull, LoggedIn, encoder.pull(1, chat(), &pull)),
         (Command::Mark, LoggedIn, encoder.mark(1, chat(), MarkKind::Read, 12)),
@@ -330,7 +365,7 @@ fn every_command_is_classified_and_verifies() {
                 assert_eq!((send.counter(), send.previous(), send.body_kind()), (4, 2, BodyKind::Text));
                 assert_eq!(send.body().expect("a body").bytes(), b"hello");
             }
-            Command::NameUser => assert_eq!(incoming.owner, OwnerKey::User(BERT)),
+            Command::NameUser | Command::GetProfile => assert_eq!(incoming.owner, OwnerKey::User(BERT)),
             Command::Logout => {
                 let logout = verified::view::<body::Logout>(incoming.body).expect("verifies");
                 assert!(!logout.forget_ticket());

@@ -9,6 +9,7 @@ use super::command::{self, Command, ContactAct};
 use super::editor::{Edit, Editor};
 use super::log::{Key, Log};
 use super::moment::{self, Moment};
+use super::profile::Set;
 use super::text;
 use super::view;
 
@@ -66,6 +67,9 @@ pub enum Wish {
         name: String,
         act: ContactAct,
     },
+    /// Show the profile of this user; the own one when empty.
+    Profile(String),
+    SetProfile(Set),
     /// The open chat changed: load its newest history.
     Open(ConversationId),
     LoadOlder {
@@ -278,6 +282,8 @@ impl App {
             Command::To(name) => wishes.push(Wish::OpenName(name)),
             Command::Contacts => wishes.push(Wish::Contacts),
             Command::Contact { name, act } => wishes.push(Wish::Contact { name, act }),
+            Command::Profile(name) => wishes.push(Wish::Profile(name)),
+            Command::SetProfile(set) => wishes.push(Wish::SetProfile(set)),
             Command::Quit => wishes.push(Wish::Quit),
             Command::Unknown(problem) => {
                 self.notice(NoticeKind::Problem, problem);

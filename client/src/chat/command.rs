@@ -1,5 +1,7 @@
 //! Lines that begin with a slash.
 
+use super::profile::{Set, parse_set};
+
 /// What a typed line means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -13,6 +15,9 @@ pub enum Command {
         name: String,
         act: ContactAct,
     },
+    /// Whose profile; the own one when empty.
+    Profile(String),
+    SetProfile(Set),
     Quit,
     /// What is wrong with it.
     Unknown(String),
@@ -40,6 +45,7 @@ pub const HELP: &[&str] = &[
     "/to NAME  chat with NAME     /list  your chats     /quit  leave (also Ctrl-C)",
     "/contacts  yours   /add NAME [TEXT]  ask   /accept NAME  /refuse NAME  answer",
     "/remove NAME  part   /block NAME  /unblock NAME   /remark NAME [TEXT]  note",
+    "/profile [NAME]  look at one, or yours   /set FIELD[:WHO] [VALUE]  change it",
     "//text  sends /text          Alt-Enter or Ctrl-J  new line",
     "PageUp PageDown Up Down  scroll     Ctrl-End or Esc  back to the newest",
     "Ctrl-N Ctrl-P  next, previous chat  Tab  next chat with unread messages",
@@ -68,6 +74,11 @@ pub fn parse(line: &str) -> Command {
         ("to" | "t", "") => Command::Unknown("Write the name behind it: /to NAME".into()),
         ("to" | "t", name) => Command::To(name.to_owned()),
         ("contacts" | "c", _) => Command::Contacts,
+        ("profile", name) => Command::Profile(name.to_owned()),
+        ("set", argument) => match parse_set(argument) {
+            Ok(set) => Command::SetProfile(set),
+            Err(what) => Command::Unknown(what),
+        },
         _ => about_contact(word, argument).unwrap_or_else(|| {
             Command::Unknown(format!(
                 "There is no /{word}. /help shows what there is; //{rest} sends it as text."
@@ -120,6 +131,9 @@ mod tests {
         assert_eq!(parse("/add ann it is  me"), contact("ann", ContactAct::Add { text: "it is  me".into() }));
         assert_eq!(parse("/remark ann"), contact("ann", ContactAct::Remark { text: String::new() }));
         assert_eq!(parse("/contacts"), Command::Contacts);
+        assert_eq!(parse("/profile  ann"), Command::Profile("ann".into()));
+        assert!(matches!(parse("/set email:nobody a b"), Command::SetProfile(set) if set.value == "a b"));
+        assert!(unknown("/set") && unknown("/set email:all x"));
         assert!(unknown("/accept") && unknown("/adda x"));
         assert!(unknown("/to") && unknown("/") && unknown("/tobob x"));
     }

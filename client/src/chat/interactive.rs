@@ -14,7 +14,7 @@ use super::log::{Author, Item, Key, PeerMarks};
 use super::options::{ChatOptions, Exit, Stop};
 use super::screen::Screen;
 use super::signals::Signals;
-use super::{contacts, keys, start, text, view};
+use super::{contacts, keys, profile, start, text, view};
 use crate::board::Me;
 use crate::client::{Body, Client, History, To};
 use crate::error::Error;
@@ -169,6 +169,14 @@ impl Interactive<'_> {
                     self.tell_of(
                         async move { contacts::act(&client, &name, act).await.map(|line| vec![line]) },
                     );
+                }
+                Wish::Profile(name) => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { profile::show(&client, &name).await });
+                }
+                Wish::SetProfile(set) => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { profile::set(&client, set).await });
                 }
                 Wish::Open(conversation) => {
                     self.awaited = None;

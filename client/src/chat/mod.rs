@@ -11,6 +11,7 @@ mod log;
 mod moment;
 mod options;
 mod password;
+mod profile;
 mod screen;
 mod signals;
 mod start;

@@ -135,8 +135,10 @@ impl Engine {
                 self.names_wanted.extend(unnamed);
                 self.board.tell(Event::ContactChanged(contact));
             }
+            ClientEvent::ProfileChanged(changed) => self.board.tell(Event::ProfileChanged(changed)),
             ClientEvent::ContactsMissed => self.board.tell(Event::ContactsMissed),
             ClientEvent::UserFound { .. }
+            | ClientEvent::Account { .. }
             | ClientEvent::Related { .. }
             | ClientEvent::ContactChanged { .. }
             | ClientEvent::ContactsSynced { .. }
@@ -248,7 +250,12 @@ impl Engine {
 
     fn on_query_event(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::UserFound { query, user, name } => {
+            ClientEvent::Account { query, answer: with } => {
+                if let Some(Query::Account(reply)) = self.queries.remove(&query) {
+                    answer(reply, Ok(with));
+                }
+            }
+            ClientEvent::UserFound { query, user, name, .. } => {
                 if self.board.set_name(user, name.clone()) {
                     let changes = vec![Change::Name { user, name: name.clone() }];
                     self.disk.put(Group { changes, after: After::Nothing });

@@ -72,6 +72,7 @@ pub(crate) struct Engine {
 /// What a question to the node is for.
 enum Query {
     Contact(Reply<ContactAnswer>),
+    Account(Reply<wire::account::AccountAnswer>),
     Find(Reply<UserId>),
     Name(UserId),
     Pull(Reply<wire::message::Pulled>),
@@ -298,6 +299,10 @@ impl Engine {
                 let asked = self.session.ask_contact(now_ms, query);
                 self.wait_for(asked, Query::Contact(reply));
             }
+            Request::Account { query, reply } => {
+                let asked = self.session.ask_account(now_ms, query);
+                self.wait_for(asked, Query::Account(reply));
+            }
             Request::Logout { reply } => self.begin_logout(reply),
             Request::Close { reply } => self.begin_close(Some(reply)),
         }
@@ -361,6 +366,7 @@ impl Engine {
         match query {
             Query::Find(reply) => answer(reply, Err(error)),
             Query::Contact(reply) => answer(reply, Err(error)),
+            Query::Account(reply) => answer(reply, Err(error)),
             Query::Pull(reply) => answer(reply, Err(error)),
             Query::Name(user) => {
                 if matches!(error, Error::ConnectionLost | Error::NotConnected) {

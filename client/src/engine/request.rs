@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use wire::account::{AccountAnswer, AccountQuery};
 use wire::contact::{Contact, ContactQuery, ContactsSynced, Related};
 use wire::message::{BodyKind, Pulled};
 use wire::{ConversationId, UserId};
@@ -54,6 +55,10 @@ pub(crate) enum Request {
     Contact {
         query: ContactQuery,
         reply: Reply<ContactAnswer>,
+    },
+    Account {
+        query: AccountQuery,
+        reply: Reply<AccountAnswer>,
     },
     Logout {
         reply: Reply<()>,

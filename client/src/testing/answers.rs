@@ -80,12 +80,12 @@ impl Talk {
                 let wanted = view::<body::FindUser>(incoming.body).expect("verifies");
                 let name = wanted.name().expect("a name").to_owned();
                 let user = world.user_named(&name).ok_or(Refusal::UnknownUser)?.id;
-                self.encoder.user_found(request, &UserFound { user, name })
+                self.encoder.user_found(request, &UserFound { user, name, deleted: false })
             }
             Command::NameUser => {
                 let OwnerKey::User(user) = incoming.owner else { return Err(Refusal::Malformed) };
                 let name = world.user(user).ok_or(Refusal::UnknownUser)?.name.clone();
-                self.encoder.user_found(request, &UserFound { user, name })
+                self.encoder.user_found(request, &UserFound { user, name, deleted: false })
             }
             Command::Send => return self.send(world, incoming),
             Command::Pull => self.pull(world, incoming)?,
@@ -95,7 +95,9 @@ impl Talk {
                 let (to, changes) = world.changes(self.user, from);
                 self.encoder.synced(request, from, to, false, &changes)
             }
-            Command::ContactRequest
+            Command::SetProfile
+            | Command::GetProfile
+            | Command::ContactRequest
             | Command::ContactAccept
             | Command::ContactRefuse
             | Command::ContactRemove

@@ -187,6 +187,8 @@ impl Connections {
             Command::Logout
             | Command::FindUser
             | Command::NameUser
+            | Command::SetProfile
+            | Command::GetProfile
             | Command::Send
             | Command::Pull
             | Command::Mark

@@ -50,6 +50,8 @@ pub(crate) enum After {
     Relation(crate::conversation::RelationWritten),
     /// A row of a user's contacts is on disk.
     Contact(crate::contact::Written),
+    /// A profile is on disk.
+    Profile(crate::profile::Written),
 }
 
 /// The peer has not taken enough of what was sent before.
@@ -63,6 +65,7 @@ pub(crate) enum LoadFor {
     Conversation(crate::conversation::LoadKey),
     List(crate::list::LoadKey),
     Admin(crate::operator::LoadKey),
+    Profile(crate::profile::LoadKey),
     /// The contacts of this user.
     Contacts(UserId),
     /// Views of relations that other homes may not have, of these slots.
@@ -276,7 +279,8 @@ impl Core {
             | After::Conversation(_)
             | After::List(_)
             | After::Relation(_)
-            | After::Contact(_) => return Some(after),
+            | After::Contact(_)
+            | After::Profile(_) => return Some(after),
         }
         None
     }
@@ -298,7 +302,11 @@ impl Core {
                 let reply = AdminReply::Refused { reason: refusal.reason().into() };
                 self.effects.push(Effect::Reply { token, reply });
             }
-            After::Conversation(_) | After::List(_) | After::Relation(_) | After::Contact(_) => {}
+            After::Conversation(_)
+            | After::List(_)
+            | After::Relation(_)
+            | After::Contact(_)
+            | After::Profile(_) => {}
         }
     }
 

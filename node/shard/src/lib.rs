@@ -25,6 +25,7 @@ pub mod mesh;
 mod operator;
 pub mod ownership;
 pub mod placement;
+mod profile;
 mod recovery;
 mod rng;
 pub mod stats;
@@ -58,6 +59,7 @@ pub struct Shard {
     conversations: conversation::Conversations,
     lists: list::Lists,
     contacts: contact::Contacts,
+    profiles: profile::Profiles,
     operator: operator::Operator,
 }
 
@@ -77,6 +79,7 @@ impl Shard {
             conversations: conversation::Conversations::new(&mut core),
             lists: list::Lists::new(&mut core),
             contacts: contact::Contacts::new(&mut core),
+            profiles: profile::Profiles::new(&mut core),
             operator: operator::Operator::default(),
             core,
         }
@@ -172,6 +175,7 @@ impl Shard {
                 LoadFor::Conversation(key) => self.conversations.handle_loaded(core, key, rows),
                 LoadFor::List(key) => self.lists.handle_loaded(core, key, rows),
                 LoadFor::Admin(key) => self.operator.handle_loaded(core, key, rows),
+                LoadFor::Profile(key) => self.profiles.handle_loaded(core, key, &rows),
                 LoadFor::Contacts(user) => self.contacts.handle_loaded(core, user, rows),
                 LoadFor::ContactOutbox(slots) => {
                     self.conversations.handle_contact_outbox_loaded(core, &slots, &rows);
@@ -300,6 +304,8 @@ impl Shard {
             H::RevokeToken { name, number } => {
                 self.logins.handle_revoke_token(core, Asker::Session(caller), name, number);
             }
+            H::SetProfile(profile) => self.profiles.handle_set(core, caller, profile),
+            H::GetProfile(user) => self.profiles.handle_get(core, caller, user),
             H::FindUser(name) => self.logins.handle_find_user(core, caller, name),
             H::NameUser(user) => self.logins.handle_name_user(core, caller, user),
             H::Logout { forget_ticket } => self.logins.handle_logout(core, caller, forget_ticket),
@@ -325,6 +331,10 @@ impl Shard {
                             let sessions = self.logins.sessions(written.user);
                             self.contacts.handle_written(&mut self.core, sessions, &mut self.lists, written);
                         }
+                        Some(After::Profile(written)) => {
+                            let sessions = self.logins.sessions(written.user);
+                            self.profiles.handle_written(&mut self.core, sessions, &mut self.lists, written);
+                        }
                         _ => {}
                     }
                 }
@@ -335,6 +345,7 @@ impl Shard {
                 self.conversations.forget(&mut self.core, store_shard);
                 self.lists.forget(&mut self.core, store_shard);
                 self.contacts.forget(&mut self.core, store_shard);
+                self.profiles.forget(&self.core, store_shard);
                 self.logins.forget(&mut self.core, store_shard);
                 for after in list {
                     match after {
@@ -399,5 +410,6 @@ impl Shard {
         self.conversations.check_invariants(&self.core);
         self.lists.check_invariants(&self.core);
         self.contacts.check_invariants(&self.core);
+        self.profiles.check_invariants(&self.core);
     }
 }

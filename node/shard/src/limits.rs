@@ -75,6 +75,8 @@ pub const CONTACT_OUTBOX_READ_BACK_MAX: usize =
 /// Lists of contacts in memory, and their rows; lists used longest ago leave over it.
 pub const CONTACT_LISTS_CACHED_MAX: usize = 16_384;
 pub const CONTACT_ROWS_CACHED_MAX: usize = 262_144;
+/// Profiles that are being changed. A change of another one is refused `busy`.
+pub const PROFILES_CHANGING_MAX: usize = 4_096;
 /// Rows of one read of a user's list.
 pub const LIST_ROWS: u32 = 4_096;
 /// List entries in memory, of all users; lists used longest ago leave over it.

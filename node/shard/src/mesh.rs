@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use record::{Act, Digest, View};
+use record::{Act, Digest, Profile, View};
 use wire::message::{BodyKind, MarkKind, Send};
 use wire::{
     ConnectionId, ConversationId, DeviceId, Refusal, SessionId, ShardAddress, UserId, UserName, Verified,
@@ -76,6 +76,8 @@ pub enum HomeCommand {
         name: UserName,
         number: u32,
     },
+    SetProfile(Box<Profile>),
+    GetProfile(UserId),
     /// A name in its comparable form.
     FindUser(String),
     NameUser(UserId),

@@ -27,6 +27,8 @@ pub enum Table {
     Chunk = 9,
     /// user, conversation -> [`crate::OutboxEntry`]: a change that the user's home may not have yet
     Outbox = 10,
+    /// user -> [`crate::Profile`]
+    Profile = 11,
     /// conversation -> [`crate::Relation`]: what its two users are to each other
     Relation = 14,
     /// user, other user -> [`crate::Contact`]: a row of the user's list of contacts
@@ -38,7 +40,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 14] = [
+    pub const ALL: [Table; 15] = [
         Table::SlotState,
         Table::Name,
         Table::Account,
@@ -49,6 +51,7 @@ impl Table {
         Table::Entry,
         Table::Chunk,
         Table::Outbox,
+        Table::Profile,
         Table::Relation,
         Table::Contact,
         Table::ContactOutbox,
@@ -80,6 +83,7 @@ pub enum Key {
     Chunk(ConversationId, u64, u16),
     /// In the slot of the conversation, since it commits with its entry.
     Outbox(UserId, ConversationId),
+    Profile(UserId),
     Relation(ConversationId),
     /// In the slot of the first user, whose list it is.
     Contact(UserId, UserId),
@@ -101,6 +105,7 @@ impl Key {
             Key::Entry(..) => Table::Entry,
             Key::Chunk(..) => Table::Chunk,
             Key::Outbox(..) => Table::Outbox,
+            Key::Profile(_) => Table::Profile,
             Key::Relation(_) => Table::Relation,
             Key::Contact(..) => Table::Contact,
             Key::ContactOutbox(..) => Table::ContactOutbox,
@@ -112,9 +117,11 @@ impl Key {
         match self {
             Key::SlotState(slot) => *slot,
             Key::Name(name) => Slot::of_name(name),
-            Key::Account(user) | Key::List(user, _) | Key::Contact(user, _) | Key::Tokens(user) => {
-                user.slot()
-            }
+            Key::Account(user)
+            | Key::List(user, _)
+            | Key::Profile(user)
+            | Key::Contact(user, _)
+            | Key::Tokens(user) => user.slot(),
             Key::Checkpoint(conversation)
             | Key::Remembered(conversation, ..)
             | Key::Marks(conversation, _)
@@ -138,7 +145,7 @@ impl Key {
         match self {
             Key::SlotState(_) => {}
             Key::Name(name) => out.put_slice(name.as_bytes()),
-            Key::Account(user) | Key::Tokens(user) => out.put_u64(user.0),
+            Key::Account(user) | Key::Profile(user) | Key::Tokens(user) => out.put_u64(user.0),
             Key::List(user, conversation)
             | Key::Outbox(user, conversation)
             | Key::ContactOutbox(user, conversation) => {
@@ -179,7 +186,7 @@ impl Key {
         let ids = match self {
             Key::SlotState(_) => 0,
             Key::Name(name) => name.len(),
-            Key::Account(_) | Key::Tokens(_) => 8,
+            Key::Account(_) | Key::Profile(_) | Key::Tokens(_) => 8,
             Key::List(..) | Key::Outbox(..) | Key::ContactOutbox(..) | Key::Marks(..) | Key::Entry(..) => 24,
             Key::Checkpoint(_) | Key::Relation(_) | Key::Contact(..) => 16,
             Key::Remembered(..) => 28,
@@ -198,6 +205,7 @@ impl Key {
             Table::Account => Key::Account(input.user()?),
             Table::List => Key::List(input.user()?, input.conversation()?),
             Table::Outbox => Key::Outbox(input.user()?, input.conversation()?),
+            Table::Profile => Key::Profile(input.user()?),
             Table::Relation => Key::Relation(input.conversation()?),
             Table::Contact => Key::Contact(input.user()?, input.user()?),
             Table::ContactOutbox => Key::ContactOutbox(input.user()?, input.conversation()?),
@@ -355,6 +363,7 @@ mod tests {
             Key::Entry(chat, u64::MAX),
             Key::Chunk(chat, 3, 9),
             Key::Outbox(user, chat),
+            Key::Profile(user),
             Key::Relation(chat),
             Key::Contact(user, UserId(6 << 10 | 3)),
             Key::ContactOutbox(user, chat),

@@ -4,6 +4,7 @@ mod body;
 pub mod keys;
 pub mod kv;
 pub mod ops;
+pub mod profile;
 pub mod records;
 pub mod relation;
 pub mod service;
@@ -13,6 +14,7 @@ pub use body::body_hash;
 pub use keys::{Key, Table};
 pub use kv::{Batch, CommitOutcome, Query, Row, Rows, StoreShardId};
 pub use ops::{Op, Ops};
+pub use profile::{Audience, Gender, Profile, ProfileField, Shown};
 pub use records::*;
 pub use relation::{
     Act, CONTACTS_MAX, Contact, ContactOutboxEntry, ContactState, NotNow, Relation, Tie, View,

@@ -2,7 +2,6 @@
 //! old one read on. Golden bytes of every version stand in the tests.
 
 use bytes::Bytes;
-use rkyv::rancor::Error as RkyvError;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// A value that cannot be read. The store is damaged or was written by a later version.
@@ -38,22 +37,32 @@ pub trait Record: Sized {
 
 macro_rules! record {
     ($name:ident, $table:ident, $version:literal) => {
+        $crate::records::versioned!($name, $table, $version,);
+    };
+}
+
+/// The same for a type of which older versions are read.
+macro_rules! versioned {
+    ($name:ident, $table:ident, $version:literal, $($old:literal => $old_name:ident),*) => {
         impl Record for $name {
             const KIND: u8 = crate::keys::Table::$table as u8;
 
             fn write(&self, out: &mut Vec<u8>) {
                 out.extend([Self::KIND, $version]);
                 // Positions in an archive are relative, and nothing in it is aligned: it may begin anywhere.
-                *out = rkyv::api::high::to_bytes_in::<_, RkyvError>(self, std::mem::take(out))
+                *out = rkyv::api::high::to_bytes_in::<_, rkyv::rancor::Error>(self, std::mem::take(out))
                     .expect("an in-memory archive cannot fail");
             }
 
             fn decode(value: &[u8]) -> Result<Self, RecordError> {
+                let damaged = |_| RecordError::Damaged { kind: Self::KIND };
                 match value {
                     [kind, $version, body @ ..] if *kind == Self::KIND => {
-                        rkyv::from_bytes::<Self, RkyvError>(body)
-                            .map_err(|_| RecordError::Damaged { kind: Self::KIND })
+                        rkyv::from_bytes::<Self, rkyv::rancor::Error>(body).map_err(damaged)
                     }
+                    $([kind, $old, body @ ..] if *kind == Self::KIND => {
+                        rkyv::from_bytes::<$old_name, rkyv::rancor::Error>(body).map(Self::from).map_err(damaged)
+                    })*
                     [kind, version, ..] if *kind == Self::KIND => {
                         Err(RecordError::Version { kind: Self::KIND, version: *version })
                     }
@@ -65,7 +74,7 @@ macro_rules! record {
     };
 }
 
-pub(crate) use record;
+pub(crate) use {record, versioned};
 
 /// What a slot hands out.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
@@ -101,18 +110,61 @@ pub struct Device {
     pub login_ms: u64,
 }
 
+/// Whether an account can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
+pub enum AccountState {
+    #[default]
+    Active,
+    /// By the operator, until he enables it.
+    Disabled,
+    /// For good. The record stays, so that the person has a name in what was written.
+    Deleted,
+}
+
+/// What the operator gave somebody to set a new password with, once.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct OneTimeCode {
+    /// SHA-256 of the code.
+    pub hash: [u8; 32],
+    /// Unix milliseconds.
+    pub expiry_ms: u64,
+}
+
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Account {
     /// As the user wrote it.
     pub name: String,
     pub created_ms: u64,
+    /// Empty: nobody can log in until a code is redeemed, or ever.
     pub credentials: Vec<Credential>,
     /// Devices numbered so far.
     pub devices_issued: u32,
     pub devices: Vec<Device>,
+    pub state: AccountState,
+    /// Since when it is in this state, Unix milliseconds; 0: since it was created.
+    pub state_ms: u64,
+    pub code: Option<OneTimeCode>,
 }
-record!(Account, Account, 1);
+versioned!(Account, Account, 2, 1 => AccountV1);
+
+/// Accounts of version 1 knew no state.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct AccountV1 {
+    pub name: String,
+    pub created_ms: u64,
+    pub credentials: Vec<Credential>,
+    pub devices_issued: u32,
+    pub devices: Vec<Device>,
+}
+
+impl From<AccountV1> for Account {
+    fn from(old: AccountV1) -> Self {
+        let AccountV1 { name, created_ms, credentials, devices_issued, devices } = old;
+        let (state, state_ms, code) = (AccountState::Active, 0, None);
+        Self { name, created_ms, credentials, devices_issued, devices, state, state_ms, code }
+    }
+}
 
 /// A place in a log.
 #[derive(
@@ -246,6 +298,7 @@ record!(Chunk, Chunk, 1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rkyv::rancor::Error as RkyvError;
 
     #[test]
     fn an_archive_behind_its_header_is_the_archive_alone() {
@@ -267,6 +320,30 @@ mod tests {
         assert_eq!(value[2..], alone[..]);
         assert_eq!(Entry::decode(&value), Ok(entry));
     }
+
+    #[test]
+    fn an_account_of_version_1_is_an_active_one() {
+        let old = AccountV1 {
+            name: "ann".into(),
+            created_ms: 7,
+            credentials: Vec::new(),
+            devices_issued: 1,
+            devices: vec![Device { device: 1, generation: 2, class: 1, name: "desk".into(), login_ms: 9 }],
+        };
+        let body = rkyv::to_bytes::<RkyvError>(&old).expect("an archive");
+        let value = [&[Account::KIND, 1], &body[..]].concat();
+        let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, ACCOUNT_V1, "what is on disks");
+        let account = Account::decode(&value).expect("it is read");
+        assert_eq!(account, Account::from(old));
+        assert_eq!((account.state, account.code.is_none()), (AccountState::Active, true));
+        assert_eq!(Account::decode(&account.encode()), Ok(account));
+    }
+
+    const ACCOUNT_V1: &str = concat!(
+        "03010100000002000000016465736bffffffff0900000000000000616e6effffffffff0700000000000000d7ffffff00000000",
+        "01000000cbffffff01000000"
+    );
 
     #[test]
     fn records_of_another_kind_or_version_and_damaged_ones_are_told_apart() {

@@ -1,7 +1,6 @@
 //! What two users are to each other: one record at the home of their private conversation, and the rows that show it in the
 //! lists of both.
 
-use rkyv::rancor::Error as RkyvError;
 use rkyv::{Archive, Deserialize, Serialize};
 use wire::limits::{CONTACT_GROUP_LEN_MAX, CONTACT_REMARK_LEN_MAX, CONTACT_TEXT_LEN_MAX};
 

@@ -1,6 +1,5 @@
 //! Service accounts: accounts that log in with tokens. An account with this record is one; it has no password.
 
-use rkyv::rancor::Error as RkyvError;
 use rkyv::{Archive, Deserialize, Serialize};
 use wire::limits::{TOKEN_LABEL_LEN_MAX, TOKENS_MAX};
 use wire::token::Scopes;

@@ -17,6 +17,7 @@ use self::across::Across;
 use self::slot::SlotCheck;
 use crate::keys::Key;
 use crate::kv::StoreShardId;
+use crate::profile::Profile;
 use crate::records::*;
 use crate::relation::{CONTACTS_MAX, Contact, ContactOutboxEntry, Relation};
 
@@ -108,6 +109,7 @@ impl Verifier {
                 across.add_outbox(user, conversation, &digest);
                 check_digest(&digest)
             }
+            Key::Profile(user) => current.add_profile(user, &read::<Profile>(value)?),
             Key::Relation(_) | Key::Contact(..) | Key::ContactOutbox(..) => {
                 handle_contact_row(current, across, key, value)
             }

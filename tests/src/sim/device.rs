@@ -329,7 +329,9 @@ impl World {
             ClientEvent::SendFailed { .. } => {
                 self.model.violate(format!("device {number}: an honest send failed: {event:?}"));
             }
-            ClientEvent::UserFound { query, user, name } => self.on_user_found(number, query, user, &name),
+            ClientEvent::UserFound { query, user, name, .. } => {
+                self.on_user_found(number, query, user, &name)
+            }
             ClientEvent::QueryRefused { query, .. } | ClientEvent::QueryLost { query } => {
                 self.devices[number].queries.remove(&query);
             }

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use super::stored::PersistOp;
+use crate::account::AccountAnswer;
 use crate::contact::{Contact, ContactsSynced, Related};
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::{Entry, MarkKind, Place, Pulled, Range, Refused, Summary, Welcome};
+use crate::profile::ProfileChanged;
 use crate::refusal::Refusal;
 
 /// Names a group of [`PersistOp`]s; later groups have higher tokens.
@@ -160,6 +162,8 @@ pub enum ClientEvent {
         query: QueryId,
         user: UserId,
         name: String,
+        /// The account is gone.
+        deleted: bool,
     },
     History {
         query: QueryId,
@@ -181,6 +185,13 @@ pub enum ClientEvent {
     },
     /// Changes of contacts may not have come: ask for what changed since the last version.
     ContactsMissed,
+    /// To [`Session::ask_account`](super::Session::ask_account).
+    Account {
+        query: QueryId,
+        answer: AccountAnswer,
+    },
+    /// Another device of the user changed the profile. After `ContactsMissed` this may have been missed as well.
+    ProfileChanged(Box<ProfileChanged>),
     QueryRefused {
         query: QueryId,
         refused: Refused,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::effect::QueryId;
 use super::{ANSWER_MS_MAX, QUERIES_MAX};
+use crate::account::AccountQuery;
 use crate::contact::ContactQuery;
 use crate::ids::{ConversationId, UserId};
 
@@ -25,6 +26,7 @@ pub(super) enum Pending {
     Sync,
     Find { query: QueryId },
     Contact { query: QueryId, is_long: bool },
+    Account { query: QueryId },
 }
 
 impl Pending {
@@ -41,6 +43,7 @@ pub(super) enum Query {
     Name { user: UserId },
     History { conversation: ConversationId, from: u64, to: u64 },
     Contact(ContactQuery),
+    Account(AccountQuery),
 }
 
 #[derive(Debug, Default)]
@@ -70,9 +73,10 @@ impl Requests {
         std::mem::take(&mut self.pending)
             .into_values()
             .filter_map(|(pending, _)| match pending {
-                Pending::Find { query } | Pending::History { query } | Pending::Contact { query, .. } => {
-                    Some(query)
-                }
+                Pending::Find { query }
+                | Pending::History { query }
+                | Pending::Contact { query, .. }
+                | Pending::Account { query } => Some(query),
                 _ => None,
             })
             .collect()
@@ -80,7 +84,13 @@ impl Requests {
 
     pub fn queries(&self) -> usize {
         let is_query = |pending: &Pending| {
-            matches!(pending, Pending::Find { .. } | Pending::History { .. } | Pending::Contact { .. })
+            matches!(
+                pending,
+                Pending::Find { .. }
+                    | Pending::History { .. }
+                    | Pending::Contact { .. }
+                    | Pending::Account { .. }
+            )
         };
         self.pending.values().filter(|(pending, _)| is_query(pending)).count()
     }
@@ -121,7 +131,7 @@ impl Queries {
         let may_go = |query: &Query| match query {
             Query::History { .. } => pull_allowed,
             Query::Contact(query) => sync_allowed || !query.is_long(),
-            Query::Find { .. } | Query::Name { .. } => true,
+            Query::Find { .. } | Query::Name { .. } | Query::Account(_) => true,
         };
         let at = self.waiting.iter().position(|(_, query)| may_go(query))?;
         Some(self.waiting.remove(at))

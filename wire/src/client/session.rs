@@ -16,13 +16,14 @@ use super::{
     LOGIN_STEP_MS_MAX, PERSISTS_MAX, QUERIES_IN_FLIGHT_MAX, RECONNECT_MS, RECONNECT_MS_MAX, RETRY_MS_MAX,
     RETRY_MS_MIN,
 };
+use crate::account::{AccountAnswer, AccountQuery};
 use crate::contact::ContactQuery;
 use crate::decode::{EventBody, EventFrame, decode_event};
 use crate::encode::Encoder;
 use crate::frame::Splitter;
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::limits::{FRAME_LEN_MAX, PULL_BYTES_MAX, VERSION_MAX, VERSION_MIN, WINDOW_MAX};
-use crate::message::{DeviceClass, Hello, Marked, Pull, Refused};
+use crate::message::{DeviceClass, Hello, Marked, Pull, Refused, UserFound};
 use crate::refusal::Refusal;
 use crate::scram::{ClientKeys, NONCE_LEN, SessionKey};
 
@@ -311,6 +312,11 @@ impl Session {
         self.ask(now_ms, Query::Contact(query))
     }
 
+    /// Asks something about an account. `ClientEvent::Account` answers.
+    pub fn ask_account(&mut self, now_ms: u64, query: AccountQuery) -> Result<QueryId, QueryError> {
+        self.ask(now_ms, Query::Account(query))
+    }
+
     fn ask(&mut self, now_ms: u64, query: Query) -> Result<QueryId, QueryError> {
         if !self.is_ready() {
             return Err(QueryError::NotReady);
@@ -404,6 +410,9 @@ impl Session {
             EventBody::ContactChanged(contact) => {
                 self.tell(ClientEvent::ContactChanged { query: None, contact });
             }
+            EventBody::ProfileChanged(changed) => {
+                self.tell(ClientEvent::ProfileChanged(changed));
+            }
             EventBody::Move(to) => {
                 let delay_ms = u64::from(to.reconnect_ms.min(to.deadline_ms));
                 let addresses = to.addresses.clone();
@@ -465,7 +474,8 @@ impl Session {
                 Ok(())
             }
             (Pending::Find { query }, EventBody::UserFound(found)) => {
-                self.tell(ClientEvent::UserFound { query, user: found.user, name: found.name });
+                let UserFound { user, name, deleted } = found;
+                self.tell(ClientEvent::UserFound { query, user, name, deleted });
                 Ok(())
             }
             (Pending::History { query }, EventBody::Pulled(pulled)) => {
@@ -476,10 +486,14 @@ impl Session {
             (Pending::Contact { query, .. }, event) if !matches!(event, EventBody::Refused(_)) => {
                 self.on_contact_answer(query, event)
             }
-            (Pending::Find { query } | Pending::Contact { query, .. }, EventBody::Refused(refused)) => {
+            (
+                Pending::Find { query } | Pending::Contact { query, .. } | Pending::Account { query },
+                EventBody::Refused(refused),
+            ) => {
                 self.tell(ClientEvent::QueryRefused { query, refused });
                 Ok(())
             }
+            (Pending::Account { query }, event) => self.on_account_answer(query, event),
             (Pending::History { query }, EventBody::Refused(refused)) => {
                 self.pulls.on_answered();
                 self.tell(ClientEvent::QueryRefused { query, refused });
@@ -496,6 +510,16 @@ impl Session {
             EventBody::ContactsSynced(synced) => ClientEvent::ContactsSynced { query, synced },
             _ => return Err(Reason::Misbehaved("another answer to a question about contacts")),
         });
+        Ok(())
+    }
+
+    fn on_account_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
+        let answer = match event {
+            EventBody::ProfileChanged(changed) => AccountAnswer::ProfileChanged(changed),
+            EventBody::ProfileFound(found) => AccountAnswer::ProfileFound(found),
+            _ => return Err(Reason::Misbehaved("another answer to a question about an account")),
+        };
+        self.tell(ClientEvent::Account { query, answer });
         Ok(())
     }
 
@@ -628,6 +652,10 @@ impl Session {
                 }
                 Query::Contact(query) => {
                     let pending = Pending::Contact { query: id, is_long: query.is_long() };
+                    self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
+                }
+                Query::Account(query) => {
+                    let pending = Pending::Account { query: id };
                     self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
                 }
                 Query::History { conversation, from, to } => {

@@ -539,6 +539,186 @@ impl<'a> ::flatbuffers::Verifiable for ContactState {
 }
 
 impl ::flatbuffers::SimpleToVerifyInSlice for ContactState {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_GENDER: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_GENDER: u8 = 3;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_GENDER: [Gender; 4] = [
+  Gender::Unsaid,
+  Gender::Female,
+  Gender::Male,
+  Gender::Other,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct Gender(pub u8);
+#[allow(non_upper_case_globals)]
+impl Gender {
+  pub const Unsaid: Self = Self(0);
+  pub const Female: Self = Self(1);
+  pub const Male: Self = Self(2);
+  pub const Other: Self = Self(3);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 3;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Unsaid,
+    Self::Female,
+    Self::Male,
+    Self::Other,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Unsaid => Some("Unsaid"),
+      Self::Female => Some("Female"),
+      Self::Male => Some("Male"),
+      Self::Other => Some("Other"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for Gender {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for Gender {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for Gender {
+    type Output = Gender;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for Gender {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Gender {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Gender {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_AUDIENCE: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_AUDIENCE: u8 = 2;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_AUDIENCE: [Audience; 3] = [
+  Audience::Everybody,
+  Audience::Contacts,
+  Audience::Nobody,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct Audience(pub u8);
+#[allow(non_upper_case_globals)]
+impl Audience {
+  pub const Everybody: Self = Self(0);
+  pub const Contacts: Self = Self(1);
+  pub const Nobody: Self = Self(2);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 2;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Everybody,
+    Self::Contacts,
+    Self::Nobody,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Everybody => Some("Everybody"),
+      Self::Contacts => Some("Contacts"),
+      Self::Nobody => Some("Nobody"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for Audience {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for Audience {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for Audience {
+    type Output = Audience;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for Audience {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Audience {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Audience {}
 // struct Conversation, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -4299,6 +4479,7 @@ impl<'a> ::flatbuffers::Follow<'a> for UserFound<'a> {
 impl<'a> UserFound<'a> {
   pub const VT_USER: ::flatbuffers::VOffsetT = 4;
   pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+  pub const VT_DELETED: ::flatbuffers::VOffsetT = 8;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -4312,6 +4493,7 @@ impl<'a> UserFound<'a> {
     let mut builder = UserFoundBuilder::new(_fbb);
     builder.add_user(args.user);
     if let Some(x) = args.name { builder.add_name(x); }
+    builder.add_deleted(args.deleted);
     builder.finish()
   }
 
@@ -4330,6 +4512,13 @@ impl<'a> UserFound<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(UserFound::VT_NAME, None)}
   }
+  #[inline]
+  pub fn deleted(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(UserFound::VT_DELETED, Some(false)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for UserFound<'_> {
@@ -4340,6 +4529,7 @@ impl ::flatbuffers::Verifiable for UserFound<'_> {
     v.visit_table(pos)?
      .visit_field::<u64>("user", Self::VT_USER, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<bool>("deleted", Self::VT_DELETED, false)?
      .finish();
     Ok(())
   }
@@ -4347,6 +4537,7 @@ impl ::flatbuffers::Verifiable for UserFound<'_> {
 pub struct UserFoundArgs<'a> {
     pub user: u64,
     pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub deleted: bool,
 }
 impl<'a> Default for UserFoundArgs<'a> {
   #[inline]
@@ -4354,6 +4545,7 @@ impl<'a> Default for UserFoundArgs<'a> {
     UserFoundArgs {
       user: 0,
       name: None,
+      deleted: false,
     }
   }
 }
@@ -4370,6 +4562,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> UserFoundBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(UserFound::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_deleted(&mut self, deleted: bool) {
+    self.fbb_.push_slot::<bool>(UserFound::VT_DELETED, deleted, false);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> UserFoundBuilder<'a, 'b, A> {
@@ -4391,6 +4587,7 @@ impl ::core::fmt::Debug for UserFound<'_> {
     let mut ds = f.debug_struct("UserFound");
       ds.field("user", &self.user());
       ds.field("name", &self.name());
+      ds.field("deleted", &self.deleted());
       ds.finish()
   }
 }
@@ -8517,6 +8714,1939 @@ impl ::core::fmt::Debug for TokenRevoked<'_> {
       ds.field("user", &self.user());
       ds.field("number", &self.number());
       ds.field("sessions_ended", &self.sessions_ended());
+      ds.finish()
+  }
+}
+pub enum ProfileFieldOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ProfileField<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ProfileField<'a> {
+  type Inner = ProfileField<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ProfileField<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+  pub const VT_VALUE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_AUDIENCE: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ProfileField { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ProfileFieldArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ProfileField<'bldr>> {
+    let mut builder = ProfileFieldBuilder::new(_fbb);
+    if let Some(x) = args.value { builder.add_value(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.add_audience(args.audience);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ProfileField::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn value(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ProfileField::VT_VALUE, None)}
+  }
+  #[inline]
+  pub fn audience(&self) -> Audience {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Audience>(ProfileField::VT_AUDIENCE, Some(Audience::Contacts)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ProfileField<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("value", Self::VT_VALUE, false)?
+     .visit_field::<Audience>("audience", Self::VT_AUDIENCE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ProfileFieldArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub value: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub audience: Audience,
+}
+impl<'a> Default for ProfileFieldArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ProfileFieldArgs {
+      name: None,
+      value: None,
+      audience: Audience::Contacts,
+    }
+  }
+}
+
+pub struct ProfileFieldBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ProfileFieldBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ProfileField::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_value(&mut self, value: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ProfileField::VT_VALUE, value);
+  }
+  #[inline]
+  pub fn add_audience(&mut self, audience: Audience) {
+    self.fbb_.push_slot::<Audience>(ProfileField::VT_AUDIENCE, audience, Audience::Contacts);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ProfileFieldBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ProfileFieldBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ProfileField<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ProfileField<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ProfileField");
+      ds.field("name", &self.name());
+      ds.field("value", &self.value());
+      ds.field("audience", &self.audience());
+      ds.finish()
+  }
+}
+pub enum ProfileOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Profile<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Profile<'a> {
+  type Inner = Profile<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Profile<'a> {
+  pub const VT_NICKNAME: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NICKNAME_TO: ::flatbuffers::VOffsetT = 6;
+  pub const VT_GENDER: ::flatbuffers::VOffsetT = 8;
+  pub const VT_GENDER_TO: ::flatbuffers::VOffsetT = 10;
+  pub const VT_AVATAR: ::flatbuffers::VOffsetT = 12;
+  pub const VT_AVATAR_TO: ::flatbuffers::VOffsetT = 14;
+  pub const VT_SIGNATURE: ::flatbuffers::VOffsetT = 16;
+  pub const VT_SIGNATURE_TO: ::flatbuffers::VOffsetT = 18;
+  pub const VT_EMAIL: ::flatbuffers::VOffsetT = 20;
+  pub const VT_EMAIL_TO: ::flatbuffers::VOffsetT = 22;
+  pub const VT_PHONE: ::flatbuffers::VOffsetT = 24;
+  pub const VT_PHONE_TO: ::flatbuffers::VOffsetT = 26;
+  pub const VT_FIELDS: ::flatbuffers::VOffsetT = 28;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Profile { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ProfileArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Profile<'bldr>> {
+    let mut builder = ProfileBuilder::new(_fbb);
+    if let Some(x) = args.fields { builder.add_fields(x); }
+    if let Some(x) = args.phone { builder.add_phone(x); }
+    if let Some(x) = args.email { builder.add_email(x); }
+    if let Some(x) = args.signature { builder.add_signature(x); }
+    if let Some(x) = args.avatar { builder.add_avatar(x); }
+    if let Some(x) = args.nickname { builder.add_nickname(x); }
+    builder.add_phone_to(args.phone_to);
+    builder.add_email_to(args.email_to);
+    builder.add_signature_to(args.signature_to);
+    builder.add_avatar_to(args.avatar_to);
+    builder.add_gender_to(args.gender_to);
+    builder.add_gender(args.gender);
+    builder.add_nickname_to(args.nickname_to);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn nickname(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Profile::VT_NICKNAME, None)}
+  }
+  #[inline]
+  pub fn nickname_to(&self) -> Audience {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Audience>(Profile::VT_NICKNAME_TO, Some(Audience::Everybody)).unwrap()}
+  }
+  #[inline]
+  pub fn gender(&self) -> Gender {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Gender>(Profile::VT_GENDER, Some(Gender::Unsaid)).unwrap()}
+  }
+  #[inline]
+  pub fn gender_to(&self) -> Audience {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Audience>(Profile::VT_GENDER_TO, Some(Audience::Everybody)).unwrap()}
+  }
+  #[inline]
+  pub fn avatar(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Profile::VT_AVATAR, None)}
+  }
+  #[inline]
+  pub fn avatar_to(&self) -> Audience {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Audience>(Profile::VT_AVATAR_TO, Some(Audience::Everybody)).unwrap()}
+  }
+  #[inline]
+  pub fn signature(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Profile::VT_SIGNATURE, None)}
+  }
+  #[inline]
+  pub fn signature_to(&self) -> Audience {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Audience>(Profile::VT_SIGNATURE_TO, Some(Audience::Everybody)).unwrap()}
+  }
+  #[inline]
+  pub fn email(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Profile::VT_EMAIL, None)}
+  }
+  #[inline]
+  pub fn email_to(&self) -> Audience {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Audience>(Profile::VT_EMAIL_TO, Some(Audience::Contacts)).unwrap()}
+  }
+  #[inline]
+  pub fn phone(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Profile::VT_PHONE, None)}
+  }
+  #[inline]
+  pub fn phone_to(&self) -> Audience {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Audience>(Profile::VT_PHONE_TO, Some(Audience::Contacts)).unwrap()}
+  }
+  #[inline]
+  pub fn fields(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<ProfileField<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<ProfileField>>>>(Profile::VT_FIELDS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Profile<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("nickname", Self::VT_NICKNAME, false)?
+     .visit_field::<Audience>("nickname_to", Self::VT_NICKNAME_TO, false)?
+     .visit_field::<Gender>("gender", Self::VT_GENDER, false)?
+     .visit_field::<Audience>("gender_to", Self::VT_GENDER_TO, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("avatar", Self::VT_AVATAR, false)?
+     .visit_field::<Audience>("avatar_to", Self::VT_AVATAR_TO, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("signature", Self::VT_SIGNATURE, false)?
+     .visit_field::<Audience>("signature_to", Self::VT_SIGNATURE_TO, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("email", Self::VT_EMAIL, false)?
+     .visit_field::<Audience>("email_to", Self::VT_EMAIL_TO, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("phone", Self::VT_PHONE, false)?
+     .visit_field::<Audience>("phone_to", Self::VT_PHONE_TO, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<ProfileField>>>>("fields", Self::VT_FIELDS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ProfileArgs<'a> {
+    pub nickname: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub nickname_to: Audience,
+    pub gender: Gender,
+    pub gender_to: Audience,
+    pub avatar: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub avatar_to: Audience,
+    pub signature: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub signature_to: Audience,
+    pub email: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub email_to: Audience,
+    pub phone: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub phone_to: Audience,
+    pub fields: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<ProfileField<'a>>>>>,
+}
+impl<'a> Default for ProfileArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ProfileArgs {
+      nickname: None,
+      nickname_to: Audience::Everybody,
+      gender: Gender::Unsaid,
+      gender_to: Audience::Everybody,
+      avatar: None,
+      avatar_to: Audience::Everybody,
+      signature: None,
+      signature_to: Audience::Everybody,
+      email: None,
+      email_to: Audience::Contacts,
+      phone: None,
+      phone_to: Audience::Contacts,
+      fields: None,
+    }
+  }
+}
+
+pub struct ProfileBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ProfileBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_nickname(&mut self, nickname: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Profile::VT_NICKNAME, nickname);
+  }
+  #[inline]
+  pub fn add_nickname_to(&mut self, nickname_to: Audience) {
+    self.fbb_.push_slot::<Audience>(Profile::VT_NICKNAME_TO, nickname_to, Audience::Everybody);
+  }
+  #[inline]
+  pub fn add_gender(&mut self, gender: Gender) {
+    self.fbb_.push_slot::<Gender>(Profile::VT_GENDER, gender, Gender::Unsaid);
+  }
+  #[inline]
+  pub fn add_gender_to(&mut self, gender_to: Audience) {
+    self.fbb_.push_slot::<Audience>(Profile::VT_GENDER_TO, gender_to, Audience::Everybody);
+  }
+  #[inline]
+  pub fn add_avatar(&mut self, avatar: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Profile::VT_AVATAR, avatar);
+  }
+  #[inline]
+  pub fn add_avatar_to(&mut self, avatar_to: Audience) {
+    self.fbb_.push_slot::<Audience>(Profile::VT_AVATAR_TO, avatar_to, Audience::Everybody);
+  }
+  #[inline]
+  pub fn add_signature(&mut self, signature: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Profile::VT_SIGNATURE, signature);
+  }
+  #[inline]
+  pub fn add_signature_to(&mut self, signature_to: Audience) {
+    self.fbb_.push_slot::<Audience>(Profile::VT_SIGNATURE_TO, signature_to, Audience::Everybody);
+  }
+  #[inline]
+  pub fn add_email(&mut self, email: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Profile::VT_EMAIL, email);
+  }
+  #[inline]
+  pub fn add_email_to(&mut self, email_to: Audience) {
+    self.fbb_.push_slot::<Audience>(Profile::VT_EMAIL_TO, email_to, Audience::Contacts);
+  }
+  #[inline]
+  pub fn add_phone(&mut self, phone: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Profile::VT_PHONE, phone);
+  }
+  #[inline]
+  pub fn add_phone_to(&mut self, phone_to: Audience) {
+    self.fbb_.push_slot::<Audience>(Profile::VT_PHONE_TO, phone_to, Audience::Contacts);
+  }
+  #[inline]
+  pub fn add_fields(&mut self, fields: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<ProfileField<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Profile::VT_FIELDS, fields);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ProfileBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ProfileBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Profile<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Profile<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Profile");
+      ds.field("nickname", &self.nickname());
+      ds.field("nickname_to", &self.nickname_to());
+      ds.field("gender", &self.gender());
+      ds.field("gender_to", &self.gender_to());
+      ds.field("avatar", &self.avatar());
+      ds.field("avatar_to", &self.avatar_to());
+      ds.field("signature", &self.signature());
+      ds.field("signature_to", &self.signature_to());
+      ds.field("email", &self.email());
+      ds.field("email_to", &self.email_to());
+      ds.field("phone", &self.phone());
+      ds.field("phone_to", &self.phone_to());
+      ds.field("fields", &self.fields());
+      ds.finish()
+  }
+}
+pub enum SetProfileOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct SetProfile<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SetProfile<'a> {
+  type Inner = SetProfile<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SetProfile<'a> {
+  pub const VT_PROFILE: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SetProfile { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SetProfileArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<SetProfile<'bldr>> {
+    let mut builder = SetProfileBuilder::new(_fbb);
+    if let Some(x) = args.profile { builder.add_profile(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn profile(&self) -> Option<Profile<'a>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Profile>>(SetProfile::VT_PROFILE, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SetProfile<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Profile>>("profile", Self::VT_PROFILE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SetProfileArgs<'a> {
+    pub profile: Option<::flatbuffers::WIPOffset<Profile<'a>>>,
+}
+impl<'a> Default for SetProfileArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    SetProfileArgs {
+      profile: None,
+    }
+  }
+}
+
+pub struct SetProfileBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SetProfileBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_profile(&mut self, profile: ::flatbuffers::WIPOffset<Profile<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Profile>>(SetProfile::VT_PROFILE, profile);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SetProfileBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SetProfileBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SetProfile<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SetProfile<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SetProfile");
+      ds.field("profile", &self.profile());
+      ds.finish()
+  }
+}
+pub enum ProfileChangedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ProfileChanged<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ProfileChanged<'a> {
+  type Inner = ProfileChanged<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ProfileChanged<'a> {
+  pub const VT_VERSION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_PROFILE: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ProfileChanged { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ProfileChangedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ProfileChanged<'bldr>> {
+    let mut builder = ProfileChangedBuilder::new(_fbb);
+    builder.add_version(args.version);
+    if let Some(x) = args.profile { builder.add_profile(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn version(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ProfileChanged::VT_VERSION, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn profile(&self) -> Option<Profile<'a>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Profile>>(ProfileChanged::VT_PROFILE, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ProfileChanged<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("version", Self::VT_VERSION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Profile>>("profile", Self::VT_PROFILE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ProfileChangedArgs<'a> {
+    pub version: u64,
+    pub profile: Option<::flatbuffers::WIPOffset<Profile<'a>>>,
+}
+impl<'a> Default for ProfileChangedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ProfileChangedArgs {
+      version: 0,
+      profile: None,
+    }
+  }
+}
+
+pub struct ProfileChangedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ProfileChangedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_version(&mut self, version: u64) {
+    self.fbb_.push_slot::<u64>(ProfileChanged::VT_VERSION, version, 0);
+  }
+  #[inline]
+  pub fn add_profile(&mut self, profile: ::flatbuffers::WIPOffset<Profile<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Profile>>(ProfileChanged::VT_PROFILE, profile);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ProfileChangedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ProfileChangedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ProfileChanged<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ProfileChanged<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ProfileChanged");
+      ds.field("version", &self.version());
+      ds.field("profile", &self.profile());
+      ds.finish()
+  }
+}
+pub enum GetProfileOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct GetProfile<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for GetProfile<'a> {
+  type Inner = GetProfile<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> GetProfile<'a> {
+  pub const VT_DUMMY: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    GetProfile { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args GetProfileArgs
+  ) -> ::flatbuffers::WIPOffset<GetProfile<'bldr>> {
+    let mut builder = GetProfileBuilder::new(_fbb);
+    builder.add_dummy(args.dummy);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn dummy(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(GetProfile::VT_DUMMY, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for GetProfile<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("dummy", Self::VT_DUMMY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct GetProfileArgs {
+    pub dummy: bool,
+}
+impl<'a> Default for GetProfileArgs {
+  #[inline]
+  fn default() -> Self {
+    GetProfileArgs {
+      dummy: false,
+    }
+  }
+}
+
+pub struct GetProfileBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> GetProfileBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_dummy(&mut self, dummy: bool) {
+    self.fbb_.push_slot::<bool>(GetProfile::VT_DUMMY, dummy, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> GetProfileBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    GetProfileBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<GetProfile<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for GetProfile<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("GetProfile");
+      ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum ProfileFoundOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ProfileFound<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ProfileFound<'a> {
+  type Inner = ProfileFound<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ProfileFound<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+  pub const VT_DELETED: ::flatbuffers::VOffsetT = 8;
+  pub const VT_VERSION: ::flatbuffers::VOffsetT = 10;
+  pub const VT_PROFILE: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ProfileFound { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ProfileFoundArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ProfileFound<'bldr>> {
+    let mut builder = ProfileFoundBuilder::new(_fbb);
+    builder.add_version(args.version);
+    builder.add_user(args.user);
+    if let Some(x) = args.profile { builder.add_profile(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.add_deleted(args.deleted);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ProfileFound::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ProfileFound::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn deleted(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(ProfileFound::VT_DELETED, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn version(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ProfileFound::VT_VERSION, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn profile(&self) -> Option<Profile<'a>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Profile>>(ProfileFound::VT_PROFILE, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ProfileFound<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<bool>("deleted", Self::VT_DELETED, false)?
+     .visit_field::<u64>("version", Self::VT_VERSION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Profile>>("profile", Self::VT_PROFILE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ProfileFoundArgs<'a> {
+    pub user: u64,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub deleted: bool,
+    pub version: u64,
+    pub profile: Option<::flatbuffers::WIPOffset<Profile<'a>>>,
+}
+impl<'a> Default for ProfileFoundArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ProfileFoundArgs {
+      user: 0,
+      name: None,
+      deleted: false,
+      version: 0,
+      profile: None,
+    }
+  }
+}
+
+pub struct ProfileFoundBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ProfileFoundBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(ProfileFound::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ProfileFound::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_deleted(&mut self, deleted: bool) {
+    self.fbb_.push_slot::<bool>(ProfileFound::VT_DELETED, deleted, false);
+  }
+  #[inline]
+  pub fn add_version(&mut self, version: u64) {
+    self.fbb_.push_slot::<u64>(ProfileFound::VT_VERSION, version, 0);
+  }
+  #[inline]
+  pub fn add_profile(&mut self, profile: ::flatbuffers::WIPOffset<Profile<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Profile>>(ProfileFound::VT_PROFILE, profile);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ProfileFoundBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ProfileFoundBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ProfileFound<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ProfileFound<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ProfileFound");
+      ds.field("user", &self.user());
+      ds.field("name", &self.name());
+      ds.field("deleted", &self.deleted());
+      ds.field("version", &self.version());
+      ds.field("profile", &self.profile());
+      ds.finish()
+  }
+}
+pub enum ProofStartOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ProofStart<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ProofStart<'a> {
+  type Inner = ProofStart<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ProofStart<'a> {
+  pub const VT_CLIENT_FIRST: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ProofStart { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ProofStartArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ProofStart<'bldr>> {
+    let mut builder = ProofStartBuilder::new(_fbb);
+    if let Some(x) = args.client_first { builder.add_client_first(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn client_first(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ProofStart::VT_CLIENT_FIRST, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ProofStart<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("client_first", Self::VT_CLIENT_FIRST, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ProofStartArgs<'a> {
+    pub client_first: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for ProofStartArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ProofStartArgs {
+      client_first: None,
+    }
+  }
+}
+
+pub struct ProofStartBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ProofStartBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_client_first(&mut self, client_first: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ProofStart::VT_CLIENT_FIRST, client_first);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ProofStartBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ProofStartBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ProofStart<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ProofStart<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ProofStart");
+      ds.field("client_first", &self.client_first());
+      ds.finish()
+  }
+}
+pub enum ProofTermsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ProofTerms<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ProofTerms<'a> {
+  type Inner = ProofTerms<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ProofTerms<'a> {
+  pub const VT_SERVER_FIRST: ::flatbuffers::VOffsetT = 4;
+  pub const VT_VALID_MS: ::flatbuffers::VOffsetT = 6;
+  pub const VT_SALT: ::flatbuffers::VOffsetT = 8;
+  pub const VT_ITERATIONS: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ProofTerms { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ProofTermsArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ProofTerms<'bldr>> {
+    let mut builder = ProofTermsBuilder::new(_fbb);
+    builder.add_iterations(args.iterations);
+    if let Some(x) = args.salt { builder.add_salt(x); }
+    builder.add_valid_ms(args.valid_ms);
+    if let Some(x) = args.server_first { builder.add_server_first(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn server_first(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ProofTerms::VT_SERVER_FIRST, None)}
+  }
+  #[inline]
+  pub fn valid_ms(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(ProofTerms::VT_VALID_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn salt(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(ProofTerms::VT_SALT, None)}
+  }
+  #[inline]
+  pub fn iterations(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(ProofTerms::VT_ITERATIONS, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ProofTerms<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("server_first", Self::VT_SERVER_FIRST, false)?
+     .visit_field::<u32>("valid_ms", Self::VT_VALID_MS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("salt", Self::VT_SALT, false)?
+     .visit_field::<u32>("iterations", Self::VT_ITERATIONS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ProofTermsArgs<'a> {
+    pub server_first: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub valid_ms: u32,
+    pub salt: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub iterations: u32,
+}
+impl<'a> Default for ProofTermsArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ProofTermsArgs {
+      server_first: None,
+      valid_ms: 0,
+      salt: None,
+      iterations: 0,
+    }
+  }
+}
+
+pub struct ProofTermsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ProofTermsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_server_first(&mut self, server_first: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ProofTerms::VT_SERVER_FIRST, server_first);
+  }
+  #[inline]
+  pub fn add_valid_ms(&mut self, valid_ms: u32) {
+    self.fbb_.push_slot::<u32>(ProofTerms::VT_VALID_MS, valid_ms, 0);
+  }
+  #[inline]
+  pub fn add_salt(&mut self, salt: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ProofTerms::VT_SALT, salt);
+  }
+  #[inline]
+  pub fn add_iterations(&mut self, iterations: u32) {
+    self.fbb_.push_slot::<u32>(ProofTerms::VT_ITERATIONS, iterations, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ProofTermsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ProofTermsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ProofTerms<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ProofTerms<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ProofTerms");
+      ds.field("server_first", &self.server_first());
+      ds.field("valid_ms", &self.valid_ms());
+      ds.field("salt", &self.salt());
+      ds.field("iterations", &self.iterations());
+      ds.finish()
+  }
+}
+pub enum ChangePasswordOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ChangePassword<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ChangePassword<'a> {
+  type Inner = ChangePassword<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ChangePassword<'a> {
+  pub const VT_CLIENT_FINAL: ::flatbuffers::VOffsetT = 4;
+  pub const VT_STORED_KEY: ::flatbuffers::VOffsetT = 6;
+  pub const VT_SERVER_KEY: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ChangePassword { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ChangePasswordArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ChangePassword<'bldr>> {
+    let mut builder = ChangePasswordBuilder::new(_fbb);
+    if let Some(x) = args.server_key { builder.add_server_key(x); }
+    if let Some(x) = args.stored_key { builder.add_stored_key(x); }
+    if let Some(x) = args.client_final { builder.add_client_final(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn client_final(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ChangePassword::VT_CLIENT_FINAL, None)}
+  }
+  #[inline]
+  pub fn stored_key(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(ChangePassword::VT_STORED_KEY, None)}
+  }
+  #[inline]
+  pub fn server_key(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(ChangePassword::VT_SERVER_KEY, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ChangePassword<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("client_final", Self::VT_CLIENT_FINAL, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("stored_key", Self::VT_STORED_KEY, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("server_key", Self::VT_SERVER_KEY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ChangePasswordArgs<'a> {
+    pub client_final: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub stored_key: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub server_key: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+}
+impl<'a> Default for ChangePasswordArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ChangePasswordArgs {
+      client_final: None,
+      stored_key: None,
+      server_key: None,
+    }
+  }
+}
+
+pub struct ChangePasswordBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ChangePasswordBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_client_final(&mut self, client_final: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ChangePassword::VT_CLIENT_FINAL, client_final);
+  }
+  #[inline]
+  pub fn add_stored_key(&mut self, stored_key: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ChangePassword::VT_STORED_KEY, stored_key);
+  }
+  #[inline]
+  pub fn add_server_key(&mut self, server_key: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ChangePassword::VT_SERVER_KEY, server_key);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ChangePasswordBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ChangePasswordBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ChangePassword<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ChangePassword<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ChangePassword");
+      ds.field("client_final", &self.client_final());
+      ds.field("stored_key", &self.stored_key());
+      ds.field("server_key", &self.server_key());
+      ds.finish()
+  }
+}
+pub enum PasswordChangedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct PasswordChanged<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for PasswordChanged<'a> {
+  type Inner = PasswordChanged<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> PasswordChanged<'a> {
+  pub const VT_SERVER_FINAL: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TICKET: ::flatbuffers::VOffsetT = 6;
+  pub const VT_TICKET_MS: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    PasswordChanged { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args PasswordChangedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<PasswordChanged<'bldr>> {
+    let mut builder = PasswordChangedBuilder::new(_fbb);
+    builder.add_ticket_ms(args.ticket_ms);
+    if let Some(x) = args.ticket { builder.add_ticket(x); }
+    if let Some(x) = args.server_final { builder.add_server_final(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn server_final(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(PasswordChanged::VT_SERVER_FINAL, None)}
+  }
+  #[inline]
+  pub fn ticket(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(PasswordChanged::VT_TICKET, None)}
+  }
+  #[inline]
+  pub fn ticket_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(PasswordChanged::VT_TICKET_MS, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for PasswordChanged<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("server_final", Self::VT_SERVER_FINAL, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("ticket", Self::VT_TICKET, false)?
+     .visit_field::<u64>("ticket_ms", Self::VT_TICKET_MS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct PasswordChangedArgs<'a> {
+    pub server_final: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub ticket: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub ticket_ms: u64,
+}
+impl<'a> Default for PasswordChangedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    PasswordChangedArgs {
+      server_final: None,
+      ticket: None,
+      ticket_ms: 0,
+    }
+  }
+}
+
+pub struct PasswordChangedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PasswordChangedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_server_final(&mut self, server_final: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(PasswordChanged::VT_SERVER_FINAL, server_final);
+  }
+  #[inline]
+  pub fn add_ticket(&mut self, ticket: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(PasswordChanged::VT_TICKET, ticket);
+  }
+  #[inline]
+  pub fn add_ticket_ms(&mut self, ticket_ms: u64) {
+    self.fbb_.push_slot::<u64>(PasswordChanged::VT_TICKET_MS, ticket_ms, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> PasswordChangedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    PasswordChangedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<PasswordChanged<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for PasswordChanged<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("PasswordChanged");
+      ds.field("server_final", &self.server_final());
+      ds.field("ticket", &self.ticket());
+      ds.field("ticket_ms", &self.ticket_ms());
+      ds.finish()
+  }
+}
+pub enum DeleteAccountOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct DeleteAccount<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for DeleteAccount<'a> {
+  type Inner = DeleteAccount<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> DeleteAccount<'a> {
+  pub const VT_CLIENT_FINAL: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    DeleteAccount { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args DeleteAccountArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<DeleteAccount<'bldr>> {
+    let mut builder = DeleteAccountBuilder::new(_fbb);
+    if let Some(x) = args.client_final { builder.add_client_final(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn client_final(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(DeleteAccount::VT_CLIENT_FINAL, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for DeleteAccount<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("client_final", Self::VT_CLIENT_FINAL, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct DeleteAccountArgs<'a> {
+    pub client_final: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for DeleteAccountArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    DeleteAccountArgs {
+      client_final: None,
+    }
+  }
+}
+
+pub struct DeleteAccountBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DeleteAccountBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_client_final(&mut self, client_final: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(DeleteAccount::VT_CLIENT_FINAL, client_final);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DeleteAccountBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    DeleteAccountBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<DeleteAccount<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for DeleteAccount<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("DeleteAccount");
+      ds.field("client_final", &self.client_final());
+      ds.finish()
+  }
+}
+pub enum AccountDeletedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct AccountDeleted<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for AccountDeleted<'a> {
+  type Inner = AccountDeleted<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> AccountDeleted<'a> {
+  pub const VT_SERVER_FINAL: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    AccountDeleted { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args AccountDeletedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<AccountDeleted<'bldr>> {
+    let mut builder = AccountDeletedBuilder::new(_fbb);
+    if let Some(x) = args.server_final { builder.add_server_final(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn server_final(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(AccountDeleted::VT_SERVER_FINAL, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for AccountDeleted<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("server_final", Self::VT_SERVER_FINAL, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct AccountDeletedArgs<'a> {
+    pub server_final: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for AccountDeletedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    AccountDeletedArgs {
+      server_final: None,
+    }
+  }
+}
+
+pub struct AccountDeletedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AccountDeletedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_server_final(&mut self, server_final: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AccountDeleted::VT_SERVER_FINAL, server_final);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AccountDeletedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    AccountDeletedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<AccountDeleted<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for AccountDeleted<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("AccountDeleted");
+      ds.field("server_final", &self.server_final());
+      ds.finish()
+  }
+}
+pub enum CodeStartOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct CodeStart<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for CodeStart<'a> {
+  type Inner = CodeStart<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> CodeStart<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    CodeStart { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args CodeStartArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<CodeStart<'bldr>> {
+    let mut builder = CodeStartBuilder::new(_fbb);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(CodeStart::VT_NAME, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for CodeStart<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct CodeStartArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for CodeStartArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    CodeStartArgs {
+      name: None,
+    }
+  }
+}
+
+pub struct CodeStartBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CodeStartBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(CodeStart::VT_NAME, name);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CodeStartBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    CodeStartBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<CodeStart<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for CodeStart<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("CodeStart");
+      ds.field("name", &self.name());
+      ds.finish()
+  }
+}
+pub enum RedeemCodeOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct RedeemCode<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for RedeemCode<'a> {
+  type Inner = RedeemCode<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> RedeemCode<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CODE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_STORED_KEY: ::flatbuffers::VOffsetT = 8;
+  pub const VT_SERVER_KEY: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    RedeemCode { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args RedeemCodeArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<RedeemCode<'bldr>> {
+    let mut builder = RedeemCodeBuilder::new(_fbb);
+    if let Some(x) = args.server_key { builder.add_server_key(x); }
+    if let Some(x) = args.stored_key { builder.add_stored_key(x); }
+    if let Some(x) = args.code { builder.add_code(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(RedeemCode::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn code(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(RedeemCode::VT_CODE, None)}
+  }
+  #[inline]
+  pub fn stored_key(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(RedeemCode::VT_STORED_KEY, None)}
+  }
+  #[inline]
+  pub fn server_key(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(RedeemCode::VT_SERVER_KEY, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for RedeemCode<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("code", Self::VT_CODE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("stored_key", Self::VT_STORED_KEY, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("server_key", Self::VT_SERVER_KEY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct RedeemCodeArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub code: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub stored_key: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub server_key: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+}
+impl<'a> Default for RedeemCodeArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    RedeemCodeArgs {
+      name: None,
+      code: None,
+      stored_key: None,
+      server_key: None,
+    }
+  }
+}
+
+pub struct RedeemCodeBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RedeemCodeBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(RedeemCode::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_code(&mut self, code: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(RedeemCode::VT_CODE, code);
+  }
+  #[inline]
+  pub fn add_stored_key(&mut self, stored_key: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(RedeemCode::VT_STORED_KEY, stored_key);
+  }
+  #[inline]
+  pub fn add_server_key(&mut self, server_key: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(RedeemCode::VT_SERVER_KEY, server_key);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RedeemCodeBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    RedeemCodeBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<RedeemCode<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for RedeemCode<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("RedeemCode");
+      ds.field("name", &self.name());
+      ds.field("code", &self.code());
+      ds.field("stored_key", &self.stored_key());
+      ds.field("server_key", &self.server_key());
+      ds.finish()
+  }
+}
+pub enum CodeRedeemedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct CodeRedeemed<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for CodeRedeemed<'a> {
+  type Inner = CodeRedeemed<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> CodeRedeemed<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    CodeRedeemed { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args CodeRedeemedArgs
+  ) -> ::flatbuffers::WIPOffset<CodeRedeemed<'bldr>> {
+    let mut builder = CodeRedeemedBuilder::new(_fbb);
+    builder.add_user(args.user);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(CodeRedeemed::VT_USER, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for CodeRedeemed<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct CodeRedeemedArgs {
+    pub user: u64,
+}
+impl<'a> Default for CodeRedeemedArgs {
+  #[inline]
+  fn default() -> Self {
+    CodeRedeemedArgs {
+      user: 0,
+    }
+  }
+}
+
+pub struct CodeRedeemedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> CodeRedeemedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(CodeRedeemed::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> CodeRedeemedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    CodeRedeemedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<CodeRedeemed<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for CodeRedeemed<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("CodeRedeemed");
+      ds.field("user", &self.user());
       ds.finish()
   }
 }

@@ -180,6 +180,9 @@ impl World {
             server_key: [0; 32],
         };
         let account = record::Account {
+            state: record::AccountState::Active,
+            state_ms: 0,
+            code: None,
             name,
             created_ms: 0,
             credentials: vec![credential],

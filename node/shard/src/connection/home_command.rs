@@ -1,7 +1,7 @@
 //! Bodies of commands for a home: verified once, and what is in them checked by meaning.
 
 use bytes::Bytes;
-use record::Act;
+use record::{Act, Profile};
 use wire::limits::{
     CONTACT_GROUP_LEN_MAX, CONTACT_REMARK_LEN_MAX, CONTACT_TEXT_LEN_MAX, MESSAGE_BODY_LEN_MAX,
 };
@@ -13,6 +13,7 @@ use super::register::name_of;
 use super::state::Session;
 use super::token;
 use crate::mesh::HomeCommand;
+use crate::profile::to_store;
 
 /// The command as its home gets it, and the slot of that home.
 pub(super) fn home_command(incoming: &Incoming<'_>, session: &Session) -> Result<(Slot, HomeCommand), No> {
@@ -46,22 +47,14 @@ pub(super) fn home_command(incoming: &Incoming<'_>, session: &Session) -> Result
             let body = Verified::new(Bytes::copy_from_slice(incoming.body))?;
             Ok((caller.slot(), HomeCommand::Sync(body)))
         }
-        Command::FindUser => {
-            let name = name_of(verified::view::<body::FindUser>(incoming.body)?.name())?;
-            Ok((name.slot(), HomeCommand::FindUser(name.into_string())))
-        }
-        Command::NameUser => {
-            verified::view::<body::NameUser>(incoming.body)?;
-            let OwnerKey::User(user) = incoming.owner else { unreachable!("its row has a user's key") };
-            Ok((user.slot(), HomeCommand::NameUser(user)))
-        }
-        Command::Logout => {
-            let forget_ticket = verified::view::<body::Logout>(incoming.body)?.forget_ticket();
-            Ok((caller.slot(), HomeCommand::Logout { forget_ticket }))
-        }
         Command::CreateToken | Command::ListTokens | Command::RevokeToken => {
             token::home_command(incoming, session.scopes())
         }
+        Command::FindUser
+        | Command::NameUser
+        | Command::SetProfile
+        | Command::GetProfile
+        | Command::Logout => account_command(incoming, caller),
         Command::Hello
         | Command::RegisterStart
         | Command::Register
@@ -92,11 +85,53 @@ fn conversation_command(incoming: &Incoming<'_>, conversation: ConversationId) -
     })
 }
 
+/// The same for commands about accounts.
+fn account_command(incoming: &Incoming<'_>, caller: UserId) -> Result<(Slot, HomeCommand), No> {
+    match incoming.command {
+        Command::FindUser => {
+            let name = name_of(verified::view::<body::FindUser>(incoming.body)?.name())?;
+            Ok((name.slot(), HomeCommand::FindUser(name.into_string())))
+        }
+        Command::NameUser => {
+            verified::view::<body::NameUser>(incoming.body)?;
+            let user = user_of(incoming);
+            Ok((user.slot(), HomeCommand::NameUser(user)))
+        }
+        Command::SetProfile => Ok((caller.slot(), HomeCommand::SetProfile(profile(incoming.body)?))),
+        Command::GetProfile => {
+            verified::view::<body::GetProfile>(incoming.body)?;
+            let user = user_of(incoming);
+            Ok((user.slot(), HomeCommand::GetProfile(user)))
+        }
+        Command::Logout => {
+            let forget_ticket = verified::view::<body::Logout>(incoming.body)?.forget_ticket();
+            Ok((caller.slot(), HomeCommand::Logout { forget_ticket }))
+        }
+        other => unreachable!("{other:?} is not about an account"),
+    }
+}
+
 pub(super) fn conversation_of(incoming: &Incoming<'_>) -> ConversationId {
     match incoming.owner {
         OwnerKey::Conversation(conversation) => conversation,
         owner => unreachable!("a conversation's command has the key {owner:?}"),
     }
+}
+
+fn user_of(incoming: &Incoming<'_>) -> UserId {
+    match incoming.owner {
+        OwnerKey::User(user) => user,
+        owner => unreachable!("a user's command has the key {owner:?}"),
+    }
+}
+
+/// A profile that keeps its limits.
+fn profile(body: &[u8]) -> Result<Box<Profile>, No> {
+    let view = verified::view::<body::SetProfile>(body)?;
+    let told = view.profile().map(wire::profile::profile).unwrap_or_default();
+    let profile = to_store(told).ok_or(Refusal::BadField)?;
+    profile.check().map_err(|limit| No::with_detail(Refusal::BadField, limit as u64))?;
+    Ok(Box::new(profile))
 }
 
 /// What the caller wants of a relation.

@@ -8,6 +8,7 @@ use wire::encode::Encoder;
 use wire::frame::{Header, LENGTH_LEN, build};
 use wire::limits::WINDOW_MAX;
 use wire::message::{BodyKind, DeviceClass, Hello, LoginProof, MarkKind, Pull, Send};
+use wire::profile::Profile;
 use wire::service::NewToken;
 use wire::token::{SECRET_LEN, Secret, Token};
 use wire::{Command, ConnectionPhase, ConversationId, DeviceId, EventBody, Refusal, Scope, Scopes, UserId};
@@ -49,6 +50,8 @@ fn frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
         Command::Logout => encoder.logout(request, false),
         Command::FindUser => encoder.find_user(request, "ann"),
         Command::NameUser => encoder.name_user(request, UserId(1 << 10)),
+        Command::SetProfile => encoder.set_profile(request, &Profile::default()),
+        Command::GetProfile => encoder.get_profile(request, UserId(1 << 10)),
         Command::Send => {
             let send = Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"hello" };
             encoder.send(request, chat(), &send)

@@ -1,5 +1,6 @@
 //! Users by name and names by user.
 
+use record::AccountState;
 use wire::message::UserFound;
 use wire::{Refusal, Slot, UserId};
 
@@ -24,7 +25,8 @@ impl Logins {
         let (account, stamp) = self.accounts.find(&user).expect("the account was read");
         let frame = match account {
             Some(account) => {
-                let found = UserFound { user, name: account.name.clone() };
+                let deleted = account.state == AccountState::Deleted;
+                let found = UserFound { user, name: account.name.clone(), deleted };
                 core.encoder.user_found(caller.request, &found)
             }
             None => {

@@ -1,6 +1,6 @@
 //! A new account: a free name gets the next user number of its slot, all in one batch.
 
-use record::{Account, Credential, Key, NameEntry, SlotState};
+use record::{Account, AccountState, Credential, Key, NameEntry, SlotState};
 use wire::{Refusal, Slot, UserId, UserName};
 
 use super::{LoginReply, Logins, Register};
@@ -63,6 +63,9 @@ impl Logins {
             credentials,
             devices_issued: 0,
             devices: Vec::new(),
+            state: AccountState::Active,
+            state_ms: 0,
+            code: None,
         };
         let stamp = self.put_account(core, user, account);
         self.slots.put(slot, state, stamp, |slot, stamp| core.is_committed(*slot, stamp));

@@ -10,6 +10,7 @@ use super::across::Across;
 use super::log::{LogCheck, Told};
 use super::{Findings, check_place, in_slot};
 use crate::body::{BodyHasher, body_hash};
+use crate::profile::Profile;
 use crate::records::*;
 use crate::relation::Contact;
 use crate::service::Tokens;
@@ -28,6 +29,7 @@ pub(super) struct SlotCheck {
     slot: Slot,
     state: Option<SlotState>,
     names: HashMap<String, u64>,
+    accounts: HashSet<UserId>,
     /// The highest number of a user in this slot.
     user_last: u32,
     /// Accounts that nobody can log in to, unless they are of services.
@@ -49,6 +51,7 @@ impl SlotCheck {
             slot,
             state: None,
             names: HashMap::new(),
+            accounts: HashSet::new(),
             user_last: 0,
             without_credential: BTreeSet::new(),
             list: None,
@@ -84,10 +87,18 @@ impl SlotCheck {
         if !user.is_valid() {
             return Err(format!("{user:?} cannot be"));
         }
+        self.accounts.insert(user);
         self.user_last = self.user_last.max((user.0 >> wire::ids::SLOTS.trailing_zeros()) as u32);
         // What is left of the names at the end belongs to nobody.
         let name =
             UserName::parse(&account.name).map_err(|wrong| format!("name {:?}: {wrong}", account.name))?;
+        // The name of a deleted account may belong to another one by now.
+        if account.state == AccountState::Deleted {
+            if self.names.get(name.as_str()) == Some(&user.0) {
+                self.names.remove(name.as_str());
+            }
+            return check_devices(account);
+        }
         match self.names.remove(name.as_str()) {
             None => return Err(format!("its name {:?} is not in the table of names", name.as_str())),
             Some(other) if other != user.0 => {
@@ -95,17 +106,18 @@ impl SlotCheck {
             }
             Some(_) => {}
         }
-        if account.credentials.is_empty() {
+        if account.credentials.is_empty() && account.code.is_none() {
             self.without_credential.insert(user);
         }
-        let mut seen = HashSet::new();
-        for device in &account.devices {
-            let number = device.device;
-            if number == 0 || number > account.devices_issued || !seen.insert(number) {
-                return Err(format!("device {number} of {} issued cannot be", account.devices_issued));
-            }
+        check_devices(account)
+    }
+
+    /// Profiles come behind all accounts of their slot.
+    pub fn add_profile(&mut self, user: UserId, profile: &Profile) -> Result<(), String> {
+        if !self.accounts.contains(&user) {
+            return Err(format!("{user:?} has a profile and no account"));
         }
-        Ok(())
+        profile.check().map_err(|limit| format!("the profile of {user:?} breaks the limit {limit}"))
     }
 
     pub fn add_tokens(&mut self, user: UserId, tokens: &Tokens) -> Result<(), String> {
@@ -282,6 +294,17 @@ impl SlotCheck {
             findings.add(in_slot(self.slot, what));
         }
     }
+}
+
+fn check_devices(account: &Account) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    for device in &account.devices {
+        let number = device.device;
+        if number == 0 || number > account.devices_issued || !seen.insert(number) {
+            return Err(format!("device {number} of {} issued cannot be", account.devices_issued));
+        }
+    }
+    Ok(())
 }
 
 /// The versions seen in the list of this user: the one being read, or a new one.

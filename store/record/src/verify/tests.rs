@@ -34,6 +34,9 @@ impl World {
             world.put(Key::Name(name.to_lowercase()), &NameEntry { user: user.0 });
             let device = Device { device: 2, generation: 1, class: 1, name: String::new(), login_ms: 0 };
             let account = Account {
+                state: AccountState::Active,
+                state_ms: 0,
+                code: None,
                 name: name.into(),
                 created_ms: 0,
                 credentials: vec![credential],

@@ -3,11 +3,12 @@
 mod contacts;
 pub mod disk;
 mod order;
+mod profiles;
 mod settled;
 mod shown;
 mod tokens;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use wire::command::Command;
@@ -79,6 +80,10 @@ pub struct Model {
     /// When the last of them went there, in microseconds of virtual time.
     related_us: BTreeMap<ConversationId, u64>,
     pub tokens: tokens::Tokens,
+    /// Profiles that went to the disk, and perhaps not there.
+    profiles: BTreeMap<(UserId, u64), Vec<record::Profile>>,
+    /// Who was in whose list as a contact at some time: the second one in that of the first.
+    ever_contacts: BTreeSet<(UserId, UserId)>,
     pub violations: Vec<String>,
 }
 

@@ -41,6 +41,9 @@ impl Model {
             EventBody::Related(related) => self.check_related(store, link, related),
             EventBody::ContactChanged(contact) => self.check_contact(store, link, contact),
             EventBody::ContactsSynced(synced) => self.check_contacts_synced(store, link, synced),
+            EventBody::ProfileChanged(_) | EventBody::ProfileFound(_) => {
+                self.check_profile_event(store, link, &frame.event);
+            }
             EventBody::HeadMoved(moved) => {
                 let member = self.check_member(link, moved.conversation);
                 member.inspect(|_| self.check_head(store, moved.conversation, moved.head));
@@ -305,6 +308,8 @@ pub(super) fn event_name(event: &EventBody) -> &'static str {
         EventBody::LoggedOut => "LoggedOut",
         EventBody::Move(_) => "Move",
         EventBody::UserFound(_) => "UserFound",
+        EventBody::ProfileChanged(_) => "ProfileChanged",
+        EventBody::ProfileFound(_) => "ProfileFound",
         EventBody::Sent(_) => "Sent",
         EventBody::Pulled(_) => "Pulled",
         EventBody::Marked(_) => "Marked",

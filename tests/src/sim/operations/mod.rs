@@ -9,6 +9,7 @@ mod logout;
 mod mark;
 mod name_user;
 mod ping;
+mod profile;
 mod pull;
 mod register;
 mod register_start;
@@ -41,6 +42,8 @@ fn operation_of(command: Command) -> Operation {
         Command::Logout => (2, logout::run),
         Command::FindUser => (16, find_user::run),
         Command::NameUser => (16, name_user::run),
+        Command::SetProfile => (14, profile::set),
+        Command::GetProfile => (16, profile::get),
         Command::Send => (620, send::run),
         Command::Pull => (60, pull::run),
         Command::Mark => (190, mark::run),

@@ -305,7 +305,7 @@ fn queries_are_answered_or_told_lost() {
     world.settle();
     let events = world.take_events(0);
     let name = "anna".to_owned();
-    assert!(events.contains(&ClientEvent::UserFound { query: found, user: ANNA, name }));
+    assert!(events.contains(&ClientEvent::UserFound { query: found, user: ANNA, name, deleted: false }));
     let refused = |event: &ClientEvent| {
         matches!(event, ClientEvent::QueryRefused { query, refused }
             if *query == unknown && refused.code == Refusal::UnknownUser.code())

@@ -417,7 +417,7 @@ impl Node {
         let name = UserName::parse(find.name().expect("a name")).expect("allowed");
         match self.accounts.get(name.as_str()) {
             Some((user, _)) => {
-                let found = UserFound { user: *user, name: name.into_string() };
+                let found = UserFound { user: *user, name: name.into_string(), deleted: false };
                 self.encoder.user_found(request, &found)
             }
             None => self.encoder.refused(request, Refusal::UnknownUser, 0, 0),
