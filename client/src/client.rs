@@ -9,7 +9,7 @@ use wire::contact::{Contact, ContactQuery, Related};
 use wire::limits::{LABEL_LEN_MAX, PULL_ENTRIES_MAX};
 use wire::message::{BodyKind, Pulled};
 use wire::name::UserName;
-use wire::{ConversationId, UserId};
+use wire::{ConversationId, Notices, UserId};
 use zeroize::Zeroizing;
 
 use crate::board::{Board, Me};
@@ -52,9 +52,9 @@ pub enum Body {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationInfo {
     pub state: ConversationState,
-    /// The other one.
+    /// The other one; [`UserId::SYSTEM`] where the system writes.
     pub peer: UserId,
-    /// The other one's name, once it is known.
+    /// The other one's name, once it is known; what the system writes has a title.
     pub name: Option<String>,
 }
 
@@ -63,6 +63,13 @@ impl ConversationInfo {
     pub fn unread(&self) -> u64 {
         self.state.unread()
     }
+}
+
+/// Whether a user wants adverts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adverts {
+    On,
+    Off,
 }
 
 /// A part of a conversation's history, oldest first.
@@ -210,6 +217,9 @@ impl Client {
         let mut infos: Vec<ConversationInfo> = states
             .into_iter()
             .filter_map(|state| {
+                if let Some(title) = title(state.conversation) {
+                    return Some(ConversationInfo { state, peer: UserId::SYSTEM, name: Some(title) });
+                }
                 let peer = state.conversation.peer_of(me.user)?;
                 Some(ConversationInfo { state, peer, name: self.board.name(peer) })
             })
@@ -333,6 +343,16 @@ impl Client {
         }
     }
 
+    /// Switches adverts on or off, for all devices of this user. Other notices of the system cannot be switched off. What came
+    /// while they were off is not unread when they are on again.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`], [`Error::ConnectionLost`]: then it may be done or not; it does no harm twice.
+    pub async fn set_adverts(&self, adverts: Adverts) -> Result<(), Error> {
+        let off = adverts == Adverts::Off;
+        self.ask(|reply| Request::SetAdverts { off, reply }).await
+    }
+
     /// Ends the session and its ticket. The folder stays, so that a later login goes on from it.
     pub async fn logout(&self) -> Result<(), Error> {
         self.ask(|reply| Request::Logout { reply }).await
@@ -364,6 +384,16 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         self.requests.send(request(reply)).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
+    }
+}
+
+/// What people call the conversations of the system; `None` for a chat of two users.
+fn title(conversation: ConversationId) -> Option<String> {
+    match conversation.notice() {
+        Some(Notices::All) => Some("notices".into()),
+        Some(Notices::Adverts) => Some("adverts".into()),
+        Some(Notices::Department(department)) => Some(format!("department {department}")),
+        None => (!conversation.is_private()).then(|| "system".into()),
     }
 }
 

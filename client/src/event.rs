@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::broadcast;
 use wire::contact::Contact;
-use wire::message::{Entry, Range, Refused, Summary};
+use wire::message::{BodyKind, Entry, Range, Refused, Summary};
 use wire::profile::ProfileChanged;
 use wire::{ConversationId, UserId};
 
@@ -43,6 +44,11 @@ pub enum Event {
     SendFailed { conversation: ConversationId, counter: u64, reason: String },
     /// A row of the user's contacts: made by another device of his, or by the other one.
     ContactChanged(Contact),
+    /// Whether the user wants adverts: told after each login, and when a device of his has changed it.
+    Adverts { on: bool },
+    /// The system tells something to those who are online now. It is in no conversation and is not told again; `time_ms` is
+    /// when the node took it, Unix milliseconds.
+    Announced { conversation: ConversationId, time_ms: u64, body_kind: BodyKind, body: Bytes },
     /// Another device of the account changed its profile.
     ProfileChanged(Box<ProfileChanged>),
     /// Changes of contacts, or of the own profile, may not have come: read them again.

@@ -40,7 +40,7 @@ mod testing;
 pub mod transport;
 
 pub use board::Me;
-pub use client::{Body, Client, ConversationInfo, History, To};
+pub use client::{Adverts, Body, Client, ConversationInfo, History, To};
 pub use error::{Error, RefusedByNode};
 pub use event::{Connection, Event, Events, StopCause};
 pub use options::{ClientOptions, DeliveredMarks, Remember};

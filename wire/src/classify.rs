@@ -203,6 +203,7 @@ mod tests {
         (Command::Unblock, "L"),
         (Command::SetContact, "L"),
         (Command::SyncContacts, "L"),
+        (Command::SetAdverts, "L"),
         (Command::TokenLogin, "B"),
         (Command::CreateToken, "T"),
         (Command::ListTokens, "T"),

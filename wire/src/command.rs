@@ -161,6 +161,7 @@ commands! {
     56 Unblock, AfterLogin, Conversation, Committed, SMALL, Query, Related, "Ends a block.";
     57 SetContact, AfterLogin, Caller, Committed, CONTACT, Query, ContactChanged, "The caller's own remark on a contact, and the group he is in.";
     58 SyncContacts, AfterLogin, Caller, None, SMALL, Query, ContactsSynced, "What changed in the caller's contacts since a cver.";
+    72 SetAdverts, AfterLogin, Caller, Committed, SMALL, Query, AdvertsSet, "Switches adverts off or on, for all devices of the caller.";
     108 TokenLogin, BeforeLogin, User, Committed, SMALL, Login, LoggedIn, "Logs in as a service account with one of its tokens.";
     109 CreateToken, Operator(Tokens), Name, Committed, SMALL, Query, TokenCreated, "Makes a token of a service account; the account too, when the name is free.";
     110 ListTokens, Operator(Tokens), Name, None, SMALL, Query, TokensListed, "The tokens of a service account, without their secrets.";
@@ -218,6 +219,8 @@ events! {
     307 Related, "What the two users are to each other now, as the caller may see it.";
     308 ContactChanged, "A row of the user's contacts: the answer to SetContact, and an event to every device.";
     314 ContactsSynced, "Changed contacts in rising cver.";
+    328 AdvertsSet, "Whether the user wants adverts: the answer to SetAdverts, and an event to every device.";
+    329 Announced, "A notice for those who are online now; it is not stored.";
     365 TokenCreated, "The token exists, on disk.";
     366 TokensListed, "The tokens of a service account, the oldest first.";
     367 TokenRevoked, "The token serves no more, and its sessions are over.";

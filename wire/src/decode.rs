@@ -12,6 +12,7 @@ use crate::message::{
     Challenge, Closing, Entry, HeadMoved, LoggedIn, Marked, Message, Move, Place, Pulled, Range, Refused,
     RegisterTerms, Resumed, Sent, Summary, Synced, UserFound, Welcome,
 };
+use crate::notice::{self, Announced};
 use crate::profile::{self, ProfileChanged, ProfileFound};
 use crate::service::{self, TokenCreated, TokenRevoked, TokensListed};
 use crate::verified::{self, Unverifiable};
@@ -57,6 +58,10 @@ pub enum EventBody {
     Related(Related),
     ContactChanged(Contact),
     ContactsSynced(ContactsSynced),
+    AdvertsSet {
+        off: bool,
+    },
+    Announced(Announced),
     TokenCreated(TokenCreated),
     TokensListed(TokensListed),
     TokenRevoked(TokenRevoked),
@@ -96,13 +101,7 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Welcome => EventBody::Welcome(welcome(view!(Welcome))),
         Event::Refused => EventBody::Refused(refused(view!(Refused))),
         Event::Closing => EventBody::Closing(closing(view!(Closing))),
-        Event::RegisterTerms => {
-            let view = view!(RegisterTerms);
-            EventBody::RegisterTerms(RegisterTerms {
-                salt: octets(view.salt()),
-                iterations: view.iterations(),
-            })
-        }
+        Event::RegisterTerms => EventBody::RegisterTerms(register_terms(view!(RegisterTerms))),
         Event::Registered => EventBody::Registered { user: UserId(view!(Registered).user()) },
         Event::Challenge => {
             let view = view!(Challenge);
@@ -149,6 +148,8 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Related => EventBody::Related(contact::related(view!(Related))),
         Event::ContactChanged => EventBody::ContactChanged(contact::contact_changed(view!(ContactChanged))?),
         Event::ContactsSynced => EventBody::ContactsSynced(contact::contacts_synced(view!(ContactsSynced))),
+        Event::AdvertsSet => EventBody::AdvertsSet { off: view!(AdvertsSet).off() },
+        Event::Announced => EventBody::Announced(notice::announced(view!(Announced))?),
         Event::TokenCreated => EventBody::TokenCreated(service::token_created(view!(TokenCreated))),
         Event::TokensListed => EventBody::TokensListed(service::tokens_listed(view!(TokensListed))),
         Event::TokenRevoked => EventBody::TokenRevoked(service::token_revoked(view!(TokenRevoked))),
@@ -167,6 +168,10 @@ fn welcome(view: fb::Welcome<'_>) -> Welcome {
         body_bytes_max: view.body_bytes_max(),
         window: view.window(),
     }
+}
+
+fn register_terms(view: fb::RegisterTerms<'_>) -> RegisterTerms {
+    RegisterTerms { salt: octets(view.salt()), iterations: view.iterations() }
 }
 
 fn refused(view: fb::Refused<'_>) -> Refused {
@@ -253,7 +258,8 @@ fn synced(view: fb::Synced<'_>) -> Result<Synced, DecodeError> {
         Some(changes) => changes.iter().map(summary).collect::<Result<_, _>>()?,
         None => Vec::new(),
     };
-    Ok(Synced { from: view.from(), to: view.to(), more: view.more(), changes })
+    let (from, to, more) = (view.from(), view.to(), view.more());
+    Ok(Synced { from, to, more, changes, adverts_off: view.adverts_off() })
 }
 
 fn summary(view: fb::Summary<'_>) -> Result<Summary, DecodeError> {

@@ -9,7 +9,7 @@ use crate::generated as fb;
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::{
     Challenge, EntryView, HeadMoved, Hello, LoggedIn, LoginProof, MarkKind, Marked, Move, Pull, PulledRange,
-    Range, RegisterTerms, Resumed, Send, Sent, Summary, UserFound, Welcome,
+    Range, RegisterTerms, Resumed, Send, Sent, Summary, Synced, UserFound, Welcome,
 };
 use crate::refusal::Refusal;
 use crate::template;
@@ -297,12 +297,13 @@ impl Encoder {
     }
 
     /// At most [`crate::limits::SYNC_CHANGES_MAX`] changes.
-    pub fn synced(&mut self, request: u32, from: u64, to: u64, more: bool, changes: &[Summary]) -> Bytes {
+    pub fn synced(&mut self, request: u32, synced: &Synced) -> Bytes {
+        let Synced { from, to, more, ref changes, adverts_off } = *synced;
         assert!(changes.len() <= crate::limits::SYNC_CHANGES_MAX as usize, "{} changes", changes.len());
         self.event::<body::Synced>(request, |b| {
             let changes: Vec<_> = changes.iter().map(|summary| put_summary(b, summary)).collect();
             let changes = b.create_vector(&changes);
-            fb::Synced::create(b, &fb::SyncedArgs { from, to, more, changes: Some(changes) })
+            fb::Synced::create(b, &fb::SyncedArgs { from, to, more, changes: Some(changes), adverts_off })
         })
     }
 

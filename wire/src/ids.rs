@@ -49,6 +49,8 @@ pub struct UserId(pub u64);
 
 impl UserId {
     pub const NOBODY: UserId = UserId(0);
+    /// Who writes notices. Not an account: no name, no home.
+    pub const SYSTEM: UserId = UserId(1);
 
     /// The user with this number (from 1) in a slot; `None` when the slot is full.
     pub fn from_parts(slot: Slot, number: u32) -> Option<Self> {
@@ -86,12 +88,27 @@ pub struct DeviceId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct SessionId(pub u64);
 
-/// A log with one writer. A private chat is its two users in ascending order; `low` 0 is kept for other kinds.
+/// A log with one writer. A private chat is its two users in ascending order. With `low` 1 it is what the system tells the
+/// user `high`. With `low` 0 it has no list of members and is followed: `high` is then the kind in the top 8 bits, a number,
+/// and the slot in the low 10 bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConversationId {
     pub low: UserId,
     pub high: UserId,
 }
+
+/// Kinds of notices for many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Notices {
+    /// For everybody.
+    All,
+    /// For everybody who has not switched them off.
+    Adverts,
+    /// For the members of a department, and of those below it. Its number, from 1.
+    Department(u32),
+}
+
+const NOTICE_KIND_SHIFT: u32 = 56;
 
 /// Bytes of a conversation id on the wire and in keys.
 pub const CONVERSATION_ID_LEN: usize = 16;
@@ -104,11 +121,62 @@ impl ConversationId {
 
     /// True for a well-formed id of a kind this node knows.
     pub fn is_valid(self) -> bool {
-        self.low < self.high && self.low.is_valid() && self.high.is_valid()
+        match self.low {
+            UserId::NOBODY => self.notice().is_some(),
+            UserId::SYSTEM => self.high.is_valid(),
+            low => low < self.high && low.is_valid() && self.high.is_valid(),
+        }
     }
 
-    /// Its home's slot: that of one of the two users, by a bit of the pair's hash, so that load spreads.
+    /// What the system tells one user; beside his other data.
+    pub fn system(user: UserId) -> Self {
+        Self { low: UserId::SYSTEM, high: user }
+    }
+
+    /// A chat of two users.
+    pub const fn is_private(self) -> bool {
+        self.low.0 > UserId::SYSTEM.0
+    }
+
+    /// Without a list of members: shards subscribe to it while they host somebody who follows it.
+    pub const fn is_followed(self) -> bool {
+        self.low.0 == UserId::NOBODY.0
+    }
+
+    /// The notices of this kind.
+    pub const fn of_notices(notices: Notices) -> Self {
+        let (kind, number) = match notices {
+            Notices::All => (1, 0),
+            Notices::Adverts => (2, 1),
+            Notices::Department(department) => (3, department as u64),
+        };
+        let high = kind << NOTICE_KIND_SHIFT | number << SLOT_BITS | number & (SLOTS as u64 - 1);
+        Self { low: UserId::NOBODY, high: UserId(high) }
+    }
+
+    /// Which notices these are; `None` for another kind of conversation and for an id that is not well-formed.
+    pub const fn notice(self) -> Option<Notices> {
+        let number = (self.high.0 >> SLOT_BITS) as u32;
+        let notices = match self.high.0 >> NOTICE_KIND_SHIFT {
+            1 => Notices::All,
+            2 => Notices::Adverts,
+            3 if number > 0 => Notices::Department(number),
+            _ => return None,
+        };
+        let same = Self::of_notices(notices).high.0 == self.high.0;
+        if self.is_followed() && same { Some(notices) } else { None }
+    }
+
+    /// Whether this user may have it in his list.
+    pub fn is_of(self, user: UserId) -> bool {
+        self.is_followed() || self.has(user)
+    }
+
+    /// Its home's slot. A private chat has that of one of the two users, by a bit of the pair's hash, so that load spreads.
     pub fn slot(self) -> Slot {
+        if !self.is_private() {
+            return self.high.slot();
+        }
         let hash = xxhash_rust::xxh3::xxh3_64(&self.to_bytes());
         if hash & 1 == 0 { self.low.slot() } else { self.high.slot() }
     }
@@ -151,7 +219,37 @@ impl ConversationId {
 
 impl fmt::Debug for ConversationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "chat {}+{}", self.low.0, self.high.0)
+        match self.notice() {
+            Some(notices) => write!(f, "notices {notices:?}"),
+            None if self.low == UserId::SYSTEM => write!(f, "system to {}", self.high.0),
+            None => write!(f, "chat {}+{}", self.low.0, self.high.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_notices_are_told_from_chats_and_from_nonsense() {
+        let kinds = [Notices::All, Notices::Adverts, Notices::Department(1), Notices::Department(u32::MAX)];
+        for notices in kinds {
+            let id = ConversationId::of_notices(notices);
+            assert!(id.is_valid() && id.is_followed() && !id.is_private(), "{id:?}");
+            assert_eq!(id.notice(), Some(notices));
+            assert_eq!(ConversationId::from_bytes(id.to_bytes()), id);
+            let other = ConversationId { high: UserId(id.high.0 ^ 1), ..id };
+            assert!(!other.is_valid(), "a wrong slot");
+        }
+        assert!(!ConversationId { low: UserId::NOBODY, high: UserId(5 << 10) }.is_valid());
+        assert!(!ConversationId::of_notices(Notices::Department(0)).is_valid());
+        let user = UserId(7 << 10 | 1023);
+        let system = ConversationId::system(user);
+        assert!(system.is_valid() && !system.is_private() && !system.is_followed());
+        assert_eq!((system.slot(), system.peer_of(user)), (user.slot(), Some(UserId::SYSTEM)));
+        assert!(!ConversationId::system(UserId(9)).is_valid());
+        assert_eq!(ConversationId::private(UserId::SYSTEM, user), None);
     }
 }
 

@@ -279,6 +279,8 @@ pub struct Synced {
     /// True: Sync again from `to`.
     pub more: bool,
     pub changes: Vec<Summary>,
+    /// The user wants no adverts.
+    pub adverts_off: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

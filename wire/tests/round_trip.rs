@@ -8,6 +8,7 @@ use wire::message::{
     Marked, Message, Move, Place, Pull, Pulled, PulledRange, Range, RangeKind, RegisterTerms, Resumed, Send,
     Sent, Summary, Synced, UserFound, Welcome,
 };
+use wire::notice::Announced;
 use wire::profile::{Audience, Gender, Profile, ProfileChanged, ProfileField, ProfileFound, Shown};
 use wire::service::{NewToken, TokenCreated, TokenLine, TokenRevoked, TokensListed};
 use wire::token::{SECRET_LEN, Secret, Token};
@@ -126,7 +127,13 @@ fn chat_events() -> Vec<EventBody> {
             ],
         }),
         EventBody::Marked(Marked { conversation: chat(), user: BERT, kind: MarkKind::Read, place: place(3) }),
-        EventBody::Synced(Synced { from: 3, to: 9, more: true, changes: vec![summary(8), summary(9)] }),
+        EventBody::Synced(Synced {
+            from: 3,
+            to: 9,
+            more: true,
+            changes: vec![summary(8), summary(9)],
+            adverts_off: true,
+        }),
         EventBody::Message(Message { conversation: chat(), epoch: 1, entry: entry(7, b"hello") }),
         EventBody::HeadMoved(HeadMoved { conversation: chat(), epoch: 1, head: place(8) }),
         EventBody::SyncNeeded,
@@ -137,6 +144,13 @@ fn chat_events() -> Vec<EventBody> {
             since_ms: 9,
         }),
         EventBody::ContactChanged(contact(4)),
+        EventBody::AdvertsSet { off: true },
+        EventBody::Announced(Announced {
+            conversation: ConversationId::of_notices(wire::Notices::All),
+            time_ms: 5,
+            body_kind: BodyKind::Text,
+            body: "now".into(),
+        }),
         EventBody::ContactsSynced(ContactsSynced {
             from: 1,
             to: 9,
@@ -203,13 +217,17 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
             (Event::Pulled, encoder.pulled(request, &range, entries, &p.ranges))
         }
         EventBody::Marked(marked) => (Event::Marked, encoder.marked(request, marked)),
-        EventBody::Synced(s) => (Event::Synced, encoder.synced(request, s.from, s.to, s.more, &s.changes)),
+        EventBody::Synced(s) => (Event::Synced, encoder.synced(request, s)),
         EventBody::Message(m) => (Event::Message, encoder.message(m.conversation, m.epoch, &m.entry.view())),
         EventBody::HeadMoved(moved) => (Event::HeadMoved, encoder.head_moved(moved)),
         EventBody::SyncNeeded => (Event::SyncNeeded, encoder.sync_needed()),
         EventBody::Related(related) => (Event::Related, encoder.related(request, related)),
         EventBody::ContactChanged(contact) => {
             (Event::ContactChanged, encoder.contact_changed(request, contact))
+        }
+        EventBody::AdvertsSet { off } => (Event::AdvertsSet, encoder.adverts_set(request, *off)),
+        EventBody::Announced(a) => {
+            (Event::Announced, encoder.announced(a.conversation, a.time_ms, a.body_kind, &a.body))
         }
         EventBody::ContactsSynced(synced) => {
             (Event::ContactsSynced, encoder.contacts_synced(request, synced))
@@ -232,7 +250,10 @@ fn every_event_comes_back() {
         let (id, frame) = encode(&mut encoder, 42, event);
         let decoded = decode_event(&frame[LENGTH_LEN..]).expect("decodes");
         assert_eq!(&decoded.event, event);
-        let pushed = matches!(id, Event::Move | Event::Message | Event::HeadMoved | Event::SyncNeeded);
+        let pushed = matches!(
+            id,
+            Event::Move | Event::Message | Event::HeadMoved | Event::SyncNeeded | Event::Announced
+        );
         assert_eq!(decoded.request, if pushed { 0 } else { 42 });
     }
 }
@@ -344,6 +365,7 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         (Command::Unblock, LoggedIn, encoder.unblock(1, chat())),
         (Command::SetContact, LoggedIn, encoder.set_contact(1, BERT, &"r".repeat(128), &"g".repeat(64))),
         (Command::SyncContacts, LoggedIn, encoder.sync_contacts(1, 9, 100)),
+        (Command::SetAdverts, LoggedIn, encoder.set_adverts(1, true)),
         (Command::TokenLogin, BeforeLogin, encoder.token_login(1, &token, DeviceId(0), &label)),
         (Command::CreateToken, WithToken(Scopes::ALL), encoder.create_token(1, &new)),
         (Command::ListTokens, WithToken(Scopes::ALL), encoder.list_tokens(1, &name)),
@@ -401,7 +423,7 @@ fn the_longest_message_and_the_fullest_answers_fit() {
     assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many entries as allowed");
 
     let changes = vec![summary(3); wire::limits::SYNC_CHANGES_MAX as usize];
-    let frame = encoder.synced(1, 0, 3, false, &changes);
+    let frame = encoder.synced(1, &Synced { from: 0, to: 3, more: false, changes, adverts_off: false });
     assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many changes as allowed");
 
     let long = Contact {

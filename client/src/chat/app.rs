@@ -12,6 +12,7 @@ use super::moment::{self, Moment};
 use super::profile::Set;
 use super::text;
 use super::view;
+use crate::client::Adverts;
 
 /// Notices kept above the input line until the next key.
 const NOTICES_MAX: usize = 20;
@@ -60,6 +61,7 @@ pub enum Wish {
     },
     /// Find this user and open the chat.
     OpenName(String),
+    Adverts(Adverts),
     /// Tell all contacts.
     Contacts,
     /// Do this about a contact.
@@ -280,6 +282,7 @@ impl App {
             }
             Command::List => self.list(),
             Command::To(name) => wishes.push(Wish::OpenName(name)),
+            Command::Adverts(adverts) => wishes.push(Wish::Adverts(adverts)),
             Command::Contacts => wishes.push(Wish::Contacts),
             Command::Contact { name, act } => wishes.push(Wish::Contact { name, act }),
             Command::Profile(name) => wishes.push(Wish::Profile(name)),

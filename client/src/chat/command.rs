@@ -1,6 +1,7 @@
 //! Lines that begin with a slash.
 
 use super::profile::{Set, parse_set};
+use crate::client::Adverts;
 
 /// What a typed line means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub enum Command {
     /// Whose profile; the own one when empty.
     Profile(String),
     SetProfile(Set),
+    Adverts(Adverts),
     Quit,
     /// What is wrong with it.
     Unknown(String),
@@ -46,6 +48,7 @@ pub const HELP: &[&str] = &[
     "/contacts  yours   /add NAME [TEXT]  ask   /accept NAME  /refuse NAME  answer",
     "/remove NAME  part   /block NAME  /unblock NAME   /remark NAME [TEXT]  note",
     "/profile [NAME]  look at one, or yours   /set FIELD[:WHO] [VALUE]  change it",
+    "/adverts on  /adverts off   whether you want them; other notices always come",
     "//text  sends /text          Alt-Enter or Ctrl-J  new line",
     "PageUp PageDown Up Down  scroll     Ctrl-End or Esc  back to the newest",
     "Ctrl-N Ctrl-P  next, previous chat  Tab  next chat with unread messages",
@@ -79,6 +82,9 @@ pub fn parse(line: &str) -> Command {
             Ok(set) => Command::SetProfile(set),
             Err(what) => Command::Unknown(what),
         },
+        ("adverts", "on") => Command::Adverts(Adverts::On),
+        ("adverts", "off") => Command::Adverts(Adverts::Off),
+        ("adverts", _) => Command::Unknown("Write one of them: /adverts on, /adverts off".into()),
         _ => about_contact(word, argument).unwrap_or_else(|| {
             Command::Unknown(format!(
                 "There is no /{word}. /help shows what there is; //{rest} sends it as text."
@@ -134,6 +140,9 @@ mod tests {
         assert_eq!(parse("/profile  ann"), Command::Profile("ann".into()));
         assert!(matches!(parse("/set email:nobody a b"), Command::SetProfile(set) if set.value == "a b"));
         assert!(unknown("/set") && unknown("/set email:all x"));
+        assert_eq!(parse("/adverts  off"), Command::Adverts(Adverts::Off));
+        assert_eq!(parse("/adverts on"), Command::Adverts(Adverts::On));
+        assert!(unknown("/adverts") && unknown("/adverts maybe"));
         assert!(unknown("/accept") && unknown("/adda x"));
         assert!(unknown("/to") && unknown("/") && unknown("/tobob x"));
     }

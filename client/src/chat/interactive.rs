@@ -16,7 +16,7 @@ use super::screen::Screen;
 use super::signals::Signals;
 use super::{contacts, keys, profile, start, text, view};
 use crate::board::Me;
-use crate::client::{Body, Client, History, To};
+use crate::client::{Adverts, Body, Client, History, To};
 use crate::error::Error;
 use crate::event::{Connection, Event, Events};
 use crate::store::HistoryItem;
@@ -159,6 +159,10 @@ impl Interactive<'_> {
                 Wish::OpenName(name) => {
                     self.awaited = None;
                     self.find(&name);
+                }
+                Wish::Adverts(adverts) => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { set_adverts(&client, adverts).await });
                 }
                 Wish::Contacts => {
                     let client = self.client.clone();
@@ -446,6 +450,10 @@ impl Interactive<'_> {
                 let told = self.contacts.on_named(user, &name);
                 told.inspect(|text| self.app.notice(NoticeKind::Info, text));
             }
+            Event::Announced { body_kind: BodyKind::Text, body, .. } => {
+                let text = format!("system: {}", String::from_utf8_lossy(&body));
+                self.app.notice(NoticeKind::Info, text);
+            }
             Event::CertificateRemembered { address, fingerprint } => {
                 let text = format!("The certificate of {address} is remembered: {fingerprint}");
                 self.app.notice(NoticeKind::Info, text);
@@ -516,6 +524,15 @@ impl Interactive<'_> {
         }
         Ok(())
     }
+}
+
+async fn set_adverts(client: &Client, adverts: Adverts) -> Result<Vec<String>, String> {
+    let done = match adverts {
+        Adverts::On => "You get adverts.",
+        Adverts::Off => "You get no adverts.",
+    };
+    let set = client.set_adverts(adverts).await;
+    set.map(|()| vec![done.into()]).map_err(|error| format!("Adverts: {error}."))
 }
 
 async fn until(deadline: Option<Instant>) {

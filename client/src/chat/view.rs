@@ -191,6 +191,7 @@ fn message_rows(
     let gutter = if columns_max >= GUTTER_LOG_COLUMNS_MIN { GUTTER_COLUMNS } else { 0 };
     let (name, name_role) = match by {
         Author::Me { .. } => (app.me.as_str(), Role::OwnName),
+        Author::Peer if app.open.is_some_and(|id| !id.is_private()) => ("system", Role::PeerName),
         Author::Peer => (open_name(app), Role::PeerName),
     };
     let text_columns = columns_max - gutter;

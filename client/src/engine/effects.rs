@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::client::{ClientEvent, Effect, PersistOp, QueryId, Reason, SendFailure};
 use wire::message::Summary;
+use wire::notice::Announced;
 use wire::scram;
 use wire::{ConversationId, UserId};
 
@@ -136,6 +137,10 @@ impl Engine {
                 self.board.tell(Event::ContactChanged(contact));
             }
             ClientEvent::ProfileChanged(changed) => self.board.tell(Event::ProfileChanged(changed)),
+            ClientEvent::AdvertsSet { query, off } => self.on_adverts_set(query, !off),
+            ClientEvent::Announced(Announced { conversation, time_ms, body_kind, body }) => {
+                self.board.tell(Event::Announced { conversation, time_ms, body_kind, body });
+            }
             ClientEvent::ContactsMissed => self.board.tell(Event::ContactsMissed),
             ClientEvent::UserFound { .. }
             | ClientEvent::Account { .. }
@@ -146,6 +151,13 @@ impl Engine {
             | ClientEvent::QueryRefused { .. }
             | ClientEvent::QueryLost { .. } => self.on_query_event(event),
         }
+    }
+
+    fn on_adverts_set(&mut self, query: Option<QueryId>, on: bool) {
+        if let Some(Query::Adverts(reply)) = query.and_then(|query| self.queries.remove(&query)) {
+            answer(reply, Ok(()));
+        }
+        self.board.tell(Event::Adverts { on });
     }
 
     fn on_logged_in(&mut self, me: Me, resumed: bool) {
@@ -199,7 +211,8 @@ impl Engine {
 
     fn want_name_of(&mut self, conversation: ConversationId) {
         let me = self.session.account().map_or(UserId::NOBODY, |account| account.user);
-        if let Some(peer) = conversation.peer_of(me)
+        if conversation.is_private()
+            && let Some(peer) = conversation.peer_of(me)
             && self.board.name(peer).is_none()
         {
             let is_asked = |query: &Query| matches!(query, Query::Name(user) if *user == peer);

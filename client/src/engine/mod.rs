@@ -73,6 +73,7 @@ pub(crate) struct Engine {
 enum Query {
     Contact(Reply<ContactAnswer>),
     Account(Reply<wire::account::AccountAnswer>),
+    Adverts(Reply<()>),
     Find(Reply<UserId>),
     Name(UserId),
     Pull(Reply<wire::message::Pulled>),
@@ -97,7 +98,8 @@ impl Engine {
         let on_disk = |conversation| (conversation, watch::Sender::new(SendState::OnDisk));
         let sends = stored.outgoing.iter().map(|send| (send.counter, on_disk(send.conversation))).collect();
         let me = stored.account.as_ref().map(|account| account.user);
-        let peers = stored.conversations.iter().filter_map(|state| state.conversation.peer_of(me?));
+        let chats = stored.conversations.iter().map(|state| state.conversation);
+        let peers = chats.filter(|chat| chat.is_private()).filter_map(|chat| chat.peer_of(me?));
         let names_wanted = peers.filter(|peer| board.name(*peer).is_none()).collect();
         Self {
             address: options.address.clone(),
@@ -303,6 +305,10 @@ impl Engine {
                 let asked = self.session.ask_account(now_ms, query);
                 self.wait_for(asked, Query::Account(reply));
             }
+            Request::SetAdverts { off, reply } => {
+                let asked = self.session.set_adverts(now_ms, off);
+                self.wait_for(asked, Query::Adverts(reply));
+            }
             Request::Logout { reply } => self.begin_logout(reply),
             Request::Close { reply } => self.begin_close(Some(reply)),
         }
@@ -367,6 +373,7 @@ impl Engine {
             Query::Find(reply) => answer(reply, Err(error)),
             Query::Contact(reply) => answer(reply, Err(error)),
             Query::Account(reply) => answer(reply, Err(error)),
+            Query::Adverts(reply) => answer(reply, Err(error)),
             Query::Pull(reply) => answer(reply, Err(error)),
             Query::Name(user) => {
                 if matches!(error, Error::ConnectionLost | Error::NotConnected) {

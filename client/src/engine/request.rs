@@ -60,6 +60,10 @@ pub(crate) enum Request {
         query: AccountQuery,
         reply: Reply<AccountAnswer>,
     },
+    SetAdverts {
+        off: bool,
+        reply: Reply<()>,
+    },
     Logout {
         reply: Reply<()>,
     },

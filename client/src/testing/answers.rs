@@ -4,8 +4,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use wire::classify::OwnerKey;
 use wire::message::{
-    Challenge, DeviceClass, LoggedIn, MarkKind, Marked, PulledRange, RegisterTerms, Resumed, Sent, UserFound,
-    Welcome,
+    Challenge, DeviceClass, LoggedIn, MarkKind, Marked, PulledRange, RegisterTerms, Resumed, Sent, Synced,
+    UserFound, Welcome,
 };
 use wire::scram::{self, ClientFirst, Credentials, Exchange, Mechanism};
 use wire::verified::view;
@@ -93,7 +93,7 @@ impl Talk {
             Command::Sync => {
                 let from = view::<body::Sync>(incoming.body).expect("verifies").uver();
                 let (to, changes) = world.changes(self.user, from);
-                self.encoder.synced(request, from, to, false, &changes)
+                self.encoder.synced(request, &Synced { from, to, more: false, changes, adverts_off: false })
             }
             Command::SetProfile
             | Command::GetProfile
@@ -105,6 +105,7 @@ impl Talk {
             | Command::Unblock
             | Command::SetContact
             | Command::SyncContacts
+            | Command::SetAdverts
             | Command::TokenLogin
             | Command::CreateToken
             | Command::ListTokens

@@ -21,8 +21,32 @@ pub enum AdminRequest {
     ListTokens { name: String },
     /// Ends a token and its sessions.
     RevokeToken { name: String, number: u32 },
+    /// Writes a notice, at the home of its conversation.
+    Issue { conversation: wire::ConversationId, notice: Notice },
+    /// Writes a notice to the user with this name.
+    IssueTo { name: String, notice: Notice },
     /// How this shard is.
     Stats,
+}
+
+/// What the system says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Chosen by whoever asks, not 0. The same request made again under the same number is carried out once, as long as it is
+    /// among the last ones.
+    pub id: u64,
+    pub reach: Reach,
+    pub body_kind: wire::message::BodyKind,
+    pub body: bytes::Bytes,
+}
+
+/// Whom a notice reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Everybody it is for: it is stored.
+    Everybody,
+    /// Those who are online now. It is not stored, and what finds no room is dropped.
+    OnlineNow,
 }
 
 /// An answer.
@@ -51,6 +75,11 @@ pub enum AdminReply {
         user: u64,
         number: u32,
         sessions_ended: u32,
+    },
+    /// On disk under this seq, or told to those who are online: then 0.
+    Issued {
+        seq: u64,
+        time_ms: u64,
     },
     Stats(Box<ShardStats>),
     /// Not done; a sentence for people.

@@ -30,6 +30,10 @@ pub enum Bug {
     LoseContactOutbox,
     /// A message of somebody who may not write is taken.
     TakeFromBlocked,
+    /// A request of the operator that is made again is carried out again.
+    IssueTwice,
+    /// Adverts go to those too who do not want them.
+    AdvertsToAll,
     /// Costs an allocation more per send.
     CopyBody,
     /// Costs a thousand instructions more per send.
@@ -52,6 +56,8 @@ impl Bug {
         Bug::PullForgetsMore,
         Bug::LoseContactOutbox,
         Bug::TakeFromBlocked,
+        Bug::IssueTwice,
+        Bug::AdvertsToAll,
     ];
 }
 

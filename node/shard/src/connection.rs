@@ -4,6 +4,7 @@
 mod address;
 mod allowance;
 mod close;
+mod follow;
 mod forward;
 mod hello;
 mod home_command;
@@ -24,6 +25,7 @@ mod wheel;
 use wire::{Command, ConnectionId, ConnectionPhase, Incoming, Misfit, Refusal, classify, verified};
 
 use crate::core::Core;
+use crate::follow::Follows;
 use crate::input::CloseReason;
 use crate::limits::{ADDRESSES_MAX, FRAMES_BEFORE_LOGIN_MAX, LOGIN_STEPS, MALFORMED_PER_CONNECTION_MAX};
 use crate::mesh::MeshFrame;
@@ -31,6 +33,7 @@ use crate::placement::Load;
 use crate::stats::TableStats;
 use address::Addresses;
 use allowance::Cost;
+use follow::FanOuts;
 pub(crate) use forward::LocalSend;
 use state::{Connection, State, Step};
 use table::Table;
@@ -49,6 +52,8 @@ pub struct Connections {
     wheel: Wheel,
     addresses: Addresses,
     costs: Costs,
+    follows: Follows,
+    fan_outs: FanOuts,
     before_login: u32,
     sessions: u32,
     /// As the login shard knows it.
@@ -108,6 +113,8 @@ impl Connections {
             wheel: Wheel::new(),
             addresses: Addresses::new(&mut core.rng),
             costs,
+            follows: Follows::new(core),
+            fan_outs: FanOuts::default(),
             before_login: 0,
             sessions: 0,
             reported: Load::default(),
@@ -115,13 +122,18 @@ impl Connections {
     }
 
     /// What is in memory beside the connections themselves.
-    pub(crate) fn tables(&self) -> [TableStats; 1] {
-        [TableStats::new("addresses", self.addresses.len(), ADDRESSES_MAX)]
+    pub(crate) fn tables(&self) -> [TableStats; 2] {
+        [TableStats::new("addresses", self.addresses.len(), ADDRESSES_MAX), self.follows.table()]
     }
 
-    /// When a connection may have reached its deadline, in `Now::mono_ms`.
+    /// When a connection may have reached its deadline, in `Now::mono_ms`. At once while sessions are being told something.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.wheel.next_ms()
+        if self.fan_outs.is_empty() { self.wheel.next_ms() } else { Some(0) }
+    }
+
+    /// Subscribes to what everybody may follow.
+    pub(crate) fn start(&mut self, core: &mut Core) {
+        self.follows.start(core);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -201,6 +213,7 @@ impl Connections {
             | Command::Unblock
             | Command::SetContact
             | Command::SyncContacts
+            | Command::SetAdverts
             | Command::CreateToken
             | Command::ListTokens
             | Command::RevokeToken => return self.forward(core, id, incoming),
@@ -231,8 +244,9 @@ impl Connections {
         self.close(core, id, CloseReason::FrameTooLong, None);
     }
 
-    /// Tells the login shard how many sessions there are, when that has changed.
+    /// Tells sessions what they follow, and the login shard how many sessions there are, when that has changed.
     pub(crate) fn end_turn(&mut self, core: &mut Core) {
+        self.fan_out(core);
         let load = Load { sessions: self.sessions };
         if self.reported != load {
             self.reported = load;
@@ -244,7 +258,7 @@ impl Connections {
     }
 
     pub(crate) fn check_invariants(&self, _core: &Core) {
-        let (mut before_login, mut sessions, mut addresses) = (0, 0, 0);
+        let (mut before_login, mut sessions, mut addresses, mut follows) = (0, 0, 0, 0);
         for (index, connection) in self.table.iter() {
             addresses += usize::from(connection.address.is_some());
             assert_eq!(self.wheel.contains(index), connection.phase().is_some(), "connection {index}");
@@ -258,6 +272,7 @@ impl Connections {
                 }
                 State::LoggedIn(session) => {
                     sessions += 1;
+                    follows += session.follows.as_ref().map_or(0, |follows| follows.conversations.len());
                     session.check_invariants();
                 }
                 State::Closing => {}
@@ -266,5 +281,7 @@ impl Connections {
         assert_eq!((before_login, sessions), (self.before_login, self.sessions));
         assert_eq!(self.wheel.len() as u32, before_login + sessions);
         self.addresses.check_invariants(addresses);
+        self.follows.check_invariants(follows);
+        self.fan_outs.check_invariants();
     }
 }

@@ -7,6 +7,7 @@ mod checkpoint;
 mod dedupe;
 mod entry;
 mod introduce;
+mod issue;
 mod load;
 mod mark;
 mod outbox;
@@ -25,9 +26,11 @@ use record::{Act, Rows, StoreShardId};
 use wire::message::{MarkKind, Send};
 use wire::{ConversationId, Refusal, ShardAddress, Slot, UserId, Verified, body};
 
+use crate::admin::Notice;
 use crate::cache::{Candidate, UseOrder};
 use crate::contact;
 use crate::core::Core;
+use crate::follow::{Hub, NoticeHead};
 use crate::limits::{CONVERSATIONS_CACHED_MAX, QUEUED_PER_KEY_MAX};
 use crate::mesh::{Caller, OwnedSend};
 use crate::stats::TableStats;
@@ -55,11 +58,20 @@ pub(crate) enum LoadKey {
     Outbox(Vec<Slot>),
 }
 
-/// A command that waits for its turn.
+/// Something that waits for its turn.
 #[derive(Debug)]
-struct Waiting {
-    caller: Caller,
-    command: LogCommand,
+enum Waiting {
+    Asked {
+        caller: Caller,
+        command: LogCommand,
+    },
+    /// By the operator.
+    Issued {
+        token: u64,
+        notice: Notice,
+    },
+    /// This shard hosts somebody who follows it, and is told the head.
+    Followed(ShardAddress),
 }
 
 /// A command on one conversation, its fields checked.
@@ -128,6 +140,8 @@ struct Common {
     touched: Vec<ConversationId>,
     outbox: Outbox,
     contacts: contact::Outbox,
+    /// Shards that follow conversations of this one.
+    hub: Hub,
     tails: Tails,
     pulls: Pulls,
     writer: EntryWriter,
@@ -167,12 +181,13 @@ pub(crate) struct Conversations {
 
 impl Conversations {
     /// What is in memory.
-    pub fn tables(&self) -> [TableStats; 4] {
+    pub fn tables(&self) -> [TableStats; 5] {
         [
             TableStats::new("conversations", self.held.len(), self.cached_max),
             self.common.tails.table(),
             self.common.outbox.table(),
             self.common.contacts.table(),
+            self.common.hub.table(),
         ]
     }
 
@@ -186,6 +201,7 @@ impl Conversations {
                 touched: Vec::new(),
                 outbox: Outbox::new(core),
                 contacts: contact::Outbox::new(core),
+                hub: Hub::new(core),
                 tails: Tails::default(),
                 pulls: Pulls::new(core),
                 writer: EntryWriter::default(),
@@ -288,6 +304,24 @@ impl Conversations {
     /// A peer has taken delivery frames: what waited for room is sent.
     pub fn handle_credit(&mut self, core: &mut Core) {
         self.common.outbox.handle_credit(core);
+        self.common.hub.handle_credit(core);
+    }
+
+    /// A shard hosts somebody who follows this conversation.
+    pub fn handle_subscribe(&mut self, core: &mut Core, from: ShardAddress, id: ConversationId) {
+        self.submit(core, id, Waiting::Followed(from));
+    }
+
+    /// It does not any more.
+    pub fn handle_unsubscribe(&mut self, from: ShardAddress, id: ConversationId) {
+        self.common.hub.leave(from, id);
+    }
+
+    /// Answers shards for which there was no room before.
+    fn follow_postponed(&mut self, core: &mut Core) {
+        for (from, id) in self.common.hub.take_postponed() {
+            self.submit(core, id, Waiting::Followed(from));
+        }
     }
 
     /// A batch of this store shard was not written: what is in memory may build on it, so it is read anew when needed.
@@ -316,17 +350,20 @@ impl Conversations {
 
     /// Runs a command now, or behind those that wait for the same conversation.
     fn handle(&mut self, core: &mut Core, caller: Caller, id: ConversationId, command: LogCommand) {
-        if !id.has(caller.user) {
+        if !id.is_of(caller.user) {
             return Refused::new(Refusal::NotMember).tell(core, caller);
         }
-        let waiting = Waiting { caller, command };
+        self.submit(core, id, Waiting::Asked { caller, command });
+    }
+
+    fn submit(&mut self, core: &mut Core, id: ConversationId, waiting: Waiting) {
         if let Some(held) = self.held.get_mut(&id) {
             held.used = self.order.tick();
             if matches!(held.phase, Phase::Ready) && held.queue.is_empty() {
                 return self.run(core, id, Some(waiting));
             }
             if held.queue.len() >= QUEUED_PER_KEY_MAX {
-                return Refused::new(Refusal::Busy).tell(core, caller);
+                return self.refuse_busy(core, id, waiting);
             }
             if core.bug(crate::bugs::Bug::OvertakeLoad) {
                 held.queue.push_front(waiting);
@@ -336,7 +373,7 @@ impl Conversations {
             return;
         }
         if !self.common.outbox.may_restore() || !self.has_room(core) || !load::begin(core, id) {
-            return Refused::new(Refusal::Busy).tell(core, caller);
+            return self.refuse_busy(core, id, waiting);
         }
         let held = Held {
             phase: Phase::Loading(Rebuild::default()),
@@ -347,40 +384,40 @@ impl Conversations {
         self.held.insert(id, held);
     }
 
+    fn refuse_busy(&mut self, core: &mut Core, id: ConversationId, waiting: Waiting) {
+        let refused = Refused::new(Refusal::Busy);
+        match waiting {
+            Waiting::Asked { caller, .. } => refused.tell(core, caller),
+            Waiting::Issued { token, .. } => issue::refuse(core, token, refused),
+            Waiting::Followed(from) => self.common.hub.postpone(from, id),
+        }
+    }
+
     /// Runs `first`, if there is one, and what waits for this conversation, as far as it can.
     fn run(&mut self, core: &mut Core, id: ConversationId, first: Option<Waiting>) {
         let held = self.held.get_mut(&id).expect("a conversation with commands is held");
         let mut next = first.or_else(|| held.queue.pop_front());
         while let Some(waiting) = next {
-            let (caller, conversation) = (waiting.caller, &mut held.conversation);
-            conversation.known[conversation.side(caller.user)] = true;
-            let result = match &waiting.command {
-                command
-                    if introduce::is_needed(conversation, caller.user)
-                        && command.needs_peer(conversation) =>
-                {
-                    match introduce::begin(core, &mut self.introducing, id, caller.user) {
-                        Ok(()) => {
-                            held.phase = Phase::Introducing;
-                            held.queue.push_front(waiting);
-                            return;
-                        }
-                        Err(refused) => Err(refused),
+            match waiting {
+                Waiting::Asked { caller, command } => {
+                    if let Some(asking) =
+                        run_asked(core, &mut self.common, &mut self.introducing, held, caller, command)
+                    {
+                        held.phase = Phase::Introducing;
+                        held.queue.push_front(asking);
+                        return;
                     }
                 }
-                LogCommand::Send(send) => {
-                    send::run(core, &mut self.common, conversation, caller, send.borrowed())
+                Waiting::Issued { token, notice } => {
+                    let conversation = &mut held.conversation;
+                    if let Err(refused) = issue::run(core, &mut self.common, conversation, token, &notice) {
+                        issue::refuse(core, token, refused);
+                    }
                 }
-                LogCommand::Pull(range) => {
-                    pull::run(core, &mut self.common.pulls, conversation, caller, *range)
+                Waiting::Followed(from) => {
+                    let Conversation { epoch, committed: head, time_ms, .. } = held.conversation;
+                    self.common.hub.join(core, from, id, NoticeHead { epoch, head, time_ms });
                 }
-                LogCommand::Relate(act) => relation::run(core, &mut self.common, conversation, caller, act),
-                LogCommand::Mark { kind, seq } => {
-                    mark::run(core, &mut self.common, conversation, caller, *kind, *seq)
-                }
-            };
-            if let Err(refused) = result {
-                refused.tell(core, caller);
             }
             next = held.queue.pop_front();
         }
@@ -434,7 +471,40 @@ impl Conversations {
         self.common.tails.check_invariants(tail_bytes);
         self.common.outbox.check_invariants(core);
         self.common.contacts.check_invariants(core);
+        self.common.hub.check_invariants(core);
     }
+}
+
+/// Carries out a client's command. Gives it back when the other user is asked for first.
+fn run_asked(
+    core: &mut Core,
+    common: &mut Common,
+    introducing: &mut usize,
+    held: &mut Held,
+    caller: Caller,
+    command: LogCommand,
+) -> Option<Waiting> {
+    let conversation = &mut held.conversation;
+    if !conversation.id.is_followed() {
+        conversation.known[conversation.side(caller.user)] = true;
+    }
+    if introduce::is_needed(conversation, caller.user) && command.needs_peer(conversation) {
+        match introduce::begin(core, introducing, conversation.id, caller.user) {
+            Ok(()) => return Some(Waiting::Asked { caller, command }),
+            Err(refused) => refused.tell(core, caller),
+        }
+        return None;
+    }
+    let result = match &command {
+        LogCommand::Send(send) => send::run(core, common, conversation, caller, send.borrowed()),
+        LogCommand::Pull(range) => pull::run(core, &mut common.pulls, conversation, caller, *range),
+        LogCommand::Relate(act) => relation::run(core, common, conversation, caller, act),
+        LogCommand::Mark { kind, seq } => mark::run(core, common, conversation, caller, *kind, *seq),
+    };
+    if let Err(refused) = result {
+        refused.tell(core, caller);
+    }
+    None
 }
 
 impl LogCommand {

@@ -8,13 +8,14 @@ use ahash::AHashMap;
 use bytes::Bytes;
 use record::{Key, Query, Record, StoreShardId};
 use wire::encode::Encoder;
-use wire::{ConnectionId, Refusal, ShardAddress, Slot, UserId, frame};
+use wire::{ConnectionId, ConversationId, Notices, Refusal, ShardAddress, Slot, UserId, frame};
 
 use crate::admin::AdminReply;
 use crate::bugs::{Bug, Bugs};
 use crate::commits::{Commits, Stamp};
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::follow::{Following, NoticeHead};
 use crate::input::{CloseReason, Effect, Now, SendClass};
 use crate::lanes::Lanes;
 use crate::limits;
@@ -36,6 +37,14 @@ pub(crate) enum After {
         sends: u16,
         frames: Bytes,
     },
+    /// The answer of a command, and what the session follows from now on.
+    AnswerFollowing {
+        caller: Caller,
+        frame: Bytes,
+        following: Box<Following>,
+    },
+    /// What a user follows has changed, and his devices are told.
+    Followed(crate::list::Told),
     /// What a login step changed is on disk.
     Logins(crate::login::Written),
     Reply {
@@ -84,6 +93,8 @@ pub(crate) struct Core {
     pub counters: Counters,
     pub commits: Commits<After>,
     pub lanes: Lanes,
+    /// How far the notices have come that everybody may follow, as far as this shard was told.
+    pub notice_heads: [(ConversationId, Option<NoticeHead>); 2],
     pub stopping: bool,
     pub bugs: Bugs,
     /// Until when commits to a store shard are refused, since it said that it is full.
@@ -107,6 +118,8 @@ impl Core {
             counters: Counters::default(),
             commits: Commits::new(ownership.store_shards(), config.term),
             lanes: Lanes::new(ownership.shards(), config.delivery_credits),
+            notice_heads: [Notices::All, Notices::Adverts]
+                .map(|notices| (ConversationId::of_notices(notices), None)),
             stopping: false,
             bugs: Bugs::default(),
             full_until_ms: vec![0; ownership.store_shards() as usize],
@@ -275,9 +288,13 @@ impl Core {
                 self.control(caller.place.shard, MeshFrame::Sent { caller, sends, frames });
             }
             After::Reply { token, reply } => self.reply(token, reply),
+            After::AnswerFollowing { caller, frame, following } => {
+                self.control(caller.place.shard, MeshFrame::AnswerFollowing { caller, frame, following });
+            }
             After::Logins(_)
             | After::Conversation(_)
             | After::List(_)
+            | After::Followed(_)
             | After::Relation(_)
             | After::Contact(_)
             | After::Profile(_) => return Some(after),
@@ -289,7 +306,9 @@ impl Core {
     pub fn refuse_full(&mut self, after: After) {
         let refusal = Refusal::StorageFull;
         match after {
-            After::Answer { caller, .. } => self.refuse_caller(caller, refusal, 0, FULL_RETRY_MS as u32),
+            After::Answer { caller, .. } | After::AnswerFollowing { caller, .. } => {
+                self.refuse_caller(caller, refusal, 0, FULL_RETRY_MS as u32)
+            }
             After::Sent { caller, frames, .. } => {
                 for frame in frame::frames(&frames) {
                     let (header, _) = frame::split(frame).expect("this shard built it");
@@ -304,6 +323,7 @@ impl Core {
             }
             After::Conversation(_)
             | After::List(_)
+            | After::Followed(_)
             | After::Relation(_)
             | After::Contact(_)
             | After::Profile(_) => {}

@@ -16,6 +16,7 @@ mod core;
 mod counters;
 #[cfg(test)]
 mod end_to_end;
+mod follow;
 pub mod input;
 mod lanes;
 pub mod limits;
@@ -35,7 +36,7 @@ mod testing;
 use std::sync::Arc;
 
 use record::{CommitOutcome, StoreShardId};
-use wire::ShardAddress;
+use wire::{ConversationId, ShardAddress};
 
 use crate::admin::{AdminReply, AdminRequest};
 use crate::asker::Asker;
@@ -43,6 +44,7 @@ use crate::commits::Freed;
 pub use crate::config::Config;
 use crate::core::{After, Core, LoadFor};
 pub use crate::counters::{Counters, FIGURES, Figure, FigureKind};
+pub use crate::follow::{Followed, Following, NoticeHead};
 pub use crate::input::{CloseReason, Effect, Effects, Input, Now, Security, SendClass};
 use crate::mesh::{Lane, MeshFrame};
 pub use crate::ownership::Ownership;
@@ -87,7 +89,10 @@ impl Shard {
 
     /// The first step of a shard's life: reads what a crash may have left undone.
     pub fn start(&mut self, now: Now, effects: &mut Effects) {
-        self.within(now, effects, |shard| shard.conversations.start(&mut shard.core));
+        self.within(now, effects, |shard| {
+            shard.conversations.start(&mut shard.core);
+            shard.connections.start(&mut shard.core);
+        });
     }
 
     /// The only way in.
@@ -192,6 +197,9 @@ impl Shard {
                 let stats = AdminReply::Stats(Box::new(self.stats()));
                 self.core.reply(token, stats);
             }
+            Input::Admin { token, request: AdminRequest::Issue { conversation, notice } } => {
+                self.conversations.handle_issue(core, token, conversation, notice);
+            }
             Input::Admin { token, request } => self.operator.handle(core, &mut self.logins, token, request),
             Input::Stop => {
                 core.stopping = true;
@@ -269,11 +277,48 @@ impl Shard {
             MeshFrame::Push { connection, session, frames, messages } => {
                 self.connections.handle_push(core, connection, session, frames, messages);
             }
+            frame @ (MeshFrame::Subscribe { .. }
+            | MeshFrame::Unsubscribe { .. }
+            | MeshFrame::Followed(_)
+            | MeshFrame::AnswerFollowing { .. }
+            | MeshFrame::Refollow { .. }
+            | MeshFrame::Announce { .. }
+            | MeshFrame::Issue { .. }) => self.on_follow(from, frame),
             MeshFrame::Credit { taken } => {
                 core.lanes.handle_credit(from, taken);
                 self.conversations.handle_credit(core);
                 self.lists.handle_credit(core);
             }
+        }
+    }
+
+    /// About conversations that are followed, and what the system writes.
+    fn on_follow(&mut self, from: ShardAddress, frame: MeshFrame) {
+        let core = &mut self.core;
+        match frame {
+            MeshFrame::Subscribe { conversation } => {
+                self.conversations.handle_subscribe(core, from, conversation);
+            }
+            MeshFrame::Unsubscribe { conversation } => {
+                self.conversations.handle_unsubscribe(from, conversation);
+            }
+            MeshFrame::Followed(followed) => self.connections.handle_followed(core, followed),
+            MeshFrame::AnswerFollowing { caller, frame, following } => {
+                if from != core.address {
+                    core.lanes.end_forwards(from, 1);
+                }
+                self.connections.handle_answer_following(core, caller, frame, *following);
+            }
+            MeshFrame::Refollow { connection, session, following, frame } => {
+                self.connections.handle_refollow(core, connection, session, *following, frame);
+            }
+            MeshFrame::Announce { user, frame } => {
+                self.lists.announce(core, self.logins.sessions(user), &frame);
+            }
+            MeshFrame::Issue { token, user, notice } => {
+                self.conversations.handle_issue(core, token, ConversationId::system(user), *notice);
+            }
+            other => unreachable!("{other:?} is about something else"),
         }
     }
 
@@ -290,6 +335,10 @@ impl Shard {
                 self.conversations.handle_mark(core, caller, conversation, kind, seq);
             }
             H::Sync(body) => self.lists.handle_sync(core, caller, body),
+            H::MarkNotice { conversation, at, seq } => {
+                self.lists.handle_mark_notice(core, caller, conversation, at, seq);
+            }
+            H::SetAdverts { off, adverts } => self.lists.handle_set_adverts(core, caller, off, adverts),
             H::Relate(conversation, act) => self.conversations.handle_act(core, caller, conversation, act),
             H::SetContact { contact, remark, group } => {
                 self.contacts.handle_set(core, caller, contact, remark, group);
@@ -323,6 +372,10 @@ impl Shard {
                         }
                         Some(After::List(written)) => {
                             self.lists.handle_written(&mut self.core, written);
+                        }
+                        Some(After::Followed(told)) => {
+                            let sessions = self.logins.sessions(told.user);
+                            self.lists.handle_told(&mut self.core, sessions, told);
                         }
                         Some(After::Relation(written)) => {
                             self.conversations.handle_relation_written(&mut self.core, written);

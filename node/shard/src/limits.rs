@@ -42,6 +42,20 @@ pub const DEVICES_MAX: usize = 40;
 pub const SESSIONS_PER_USER_MAX: usize = 32;
 /// Sends remembered per conversation and device.
 pub const REMEMBERED_SENDS_MAX: usize = 64;
+/// Notices remembered per conversation, to know a request that is made again.
+pub const REMEMBERED_ISSUES_MAX: usize = 64;
+/// Conversations without a list of members that the sessions of one shard follow. What a session follows over it is not
+/// pushed to it, and its `Sync` does not tell the head.
+pub const FOLLOWED_MAX: usize = 16_384;
+/// Such conversations of one home that other shards follow: each shard asks for those that it follows, so this is no more
+/// than `FOLLOWED_MAX` for each of 1,024 shards, and in fact no more than the home has.
+pub const HUB_MAX: usize = FOLLOWED_MAX * 1_024;
+/// Conversations without a list of members that one session follows; more are not followed.
+pub const FOLLOWED_PER_SESSION_MAX: usize = 256;
+/// Places of connections that are looked at in one turn to tell sessions of such conversations.
+pub const FAN_OUT_PER_TURN: usize = 4_096;
+/// Events of such conversations that wait until all sessions are told. What comes over it is told as a head.
+pub const FAN_OUTS_MAX: usize = 256;
 /// Devices of one user remembered per conversation; a send of an older one is refused `sync_first`.
 pub const REMEMBERED_DEVICES_MAX: usize = 128;
 /// Entries between two checkpoints: bounds the rebuild of a conversation after a restart.

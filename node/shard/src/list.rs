@@ -3,6 +3,7 @@
 
 mod load;
 mod merge;
+mod notice;
 mod push;
 mod state;
 mod sync;
@@ -12,15 +13,17 @@ use std::collections::VecDeque;
 use ahash::AHashMap;
 use bytes::Bytes;
 use record::{Digest, StoreShardId};
-use wire::{ConversationId, ShardAddress, UserId};
+use wire::{ConversationId, Refusal, ShardAddress, UserId};
 
 use crate::cache::{Candidate, UseOrder};
 use crate::core::Core;
 use crate::limits::{LIST_ENTRIES_CACHED_MAX, LISTS_CACHED_MAX, MERGE_MS_MAX, QUEUED_PER_KEY_MAX};
-use crate::mesh::{Changed, SessionPlace};
+use crate::mesh::{Caller, Changed, SessionPlace};
 use crate::stats::TableStats;
 
 pub(crate) use self::merge::Written;
+use self::notice::{MarkNotice, SetAdverts, Wishes};
+pub(crate) use self::notice::{Told, begin_list};
 use self::push::Pushes;
 use self::state::List;
 use self::sync::Sync;
@@ -39,6 +42,27 @@ struct Arrived {
     from: ShardAddress,
 }
 
+/// A command of the user on his own list, its fields checked.
+#[derive(Debug)]
+enum ListCommand {
+    Sync(Sync),
+    MarkNotice(MarkNotice),
+    SetAdverts(SetAdverts),
+}
+
+impl ListCommand {
+    fn run(self, core: &mut Core, caller: Caller, held: &mut Held, entries: &mut usize) {
+        match self {
+            ListCommand::Sync(sync) => sync.run(core, caller, held, entries),
+            ListCommand::MarkNotice(mark) => mark.run(core, caller, held, entries),
+            ListCommand::SetAdverts(set) => set.run(core, caller, held, entries),
+        }
+    }
+}
+
+/// When to try again what was refused for want of room.
+const BUSY_RETRY_MS: u32 = 200;
+
 /// How far a list is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -55,8 +79,10 @@ struct Held {
     list: List,
     /// Changes to be merged. Bounded by the outboxes they come from.
     arrived: Vec<Arrived>,
+    /// What the user wants of notices.
+    wishes: Wishes,
     /// Commands that wait until the list is read.
-    syncs: VecDeque<Sync>,
+    waiting: VecDeque<(Caller, ListCommand)>,
     /// Sessions that were answered without what arrived, since the disk was full: told to sync again.
     owed: Vec<SessionPlace>,
     /// It is among those that the end of the turn looks at.
@@ -183,11 +209,28 @@ impl Lists {
             }
             *entries -= held.list.len();
             held.list = List::default();
+            held.wishes = Wishes::default();
             held.phase = Phase::Unloaded;
             // Changes that wait to be merged are not lost: they are on disk at the other home only.
             held.touched
         });
         order.retain(|user| held.contains_key(user));
+    }
+
+    /// Runs a command now, or when the list is read.
+    fn submit(&mut self, core: &mut Core, caller: Caller, command: ListCommand) {
+        let user = caller.user;
+        self.hold(core, user);
+        let held = self.held.get_mut(&user).expect("held a moment ago");
+        if held.phase == Phase::Ready {
+            return command.run(core, caller, held, &mut self.entries);
+        }
+        if held.waiting.len() >= QUEUED_PER_KEY_MAX {
+            return core.refuse_caller(caller, Refusal::Busy, 0, BUSY_RETRY_MS);
+        }
+        // Until it is read the command waits in its place.
+        held.waiting.push_back((caller, command));
+        self.read(core, user);
     }
 
     /// The list of this user; it is to be read when it was not in memory.
@@ -198,7 +241,8 @@ impl Lists {
             phase: Phase::Unloaded,
             list: List::default(),
             arrived: Vec::new(),
-            syncs: VecDeque::new(),
+            wishes: Wishes::default(),
+            waiting: VecDeque::new(),
             owed: Vec::new(),
             touched: false,
             used: order.add(user),
@@ -258,9 +302,9 @@ impl Lists {
         let mut entries = 0;
         for (user, held) in &self.held {
             assert!(core.is_home(user.slot()), "{user:?} has his home elsewhere");
-            assert!(held.syncs.len() <= QUEUED_PER_KEY_MAX);
+            assert!(held.waiting.len() <= QUEUED_PER_KEY_MAX);
             match held.phase {
-                Phase::Ready => assert!(held.syncs.is_empty(), "commands of {user:?} are stuck"),
+                Phase::Ready => assert!(held.waiting.is_empty(), "commands of {user:?} are stuck"),
                 Phase::Loading => {}
                 Phase::Unloaded => assert!(held.touched, "nobody reads the list of {user:?}"),
             }

@@ -38,7 +38,7 @@ use wire::scram::Exchange;
 use wire::ticket::Contents;
 use wire::{ConnectionId, DeviceId, Refusal, SessionId, ShardAddress, Slot, UserId, UserName};
 
-use crate::admin::AdminReply;
+use crate::admin::{AdminReply, Notice};
 use crate::asker::Asker;
 use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
@@ -269,6 +269,12 @@ impl Logins {
         self.submit(core, Task::RevokeToken { asker, name, number });
     }
 
+    /// Of the operator: a notice to the user with this name.
+    pub(crate) fn handle_issue(&mut self, core: &mut Core, token: u64, name: UserName, notice: Notice) {
+        let notice = Box::new(notice);
+        self.submit(core, Task::Issue { token, name: name.into_string(), notice });
+    }
+
     /// The connection of a session is gone.
     pub(crate) fn handle_session_closed(&mut self, _core: &mut Core, user: UserId, place: SessionPlace) {
         self.sessions.close(user, place);
@@ -410,6 +416,7 @@ impl Logins {
             Task::FindUser { caller, name } => self.find_user(core, caller, &name),
             Task::NameUser { caller, user } => self.name_user(core, caller, user),
             Task::Logout { caller } => self.forget_ticket(core, caller),
+            Task::Issue { token, name, notice } => self.issue(core, token, &name, notice),
             Task::Add { token, name, written, credential } => {
                 self.add(core, token, Register { name, written, credential });
             }

@@ -16,6 +16,8 @@ use wire::{
     body,
 };
 
+use crate::admin::Notice;
+use crate::follow::{Followed, Following, NoticeHead};
 use crate::limits::DELIVERY_CREDIT_BYTES;
 use crate::login::{LoginCommand, LoginReply, NewToken};
 use crate::placement::{Load, Placement};
@@ -54,6 +56,17 @@ pub enum HomeCommand {
     Pull(ConversationId, Verified<body::Pull>),
     Mark(ConversationId, MarkKind, u64),
     Sync(Verified<body::Sync>),
+    /// Read up to a seq of a followed conversation, whose head the session's shard knows.
+    MarkNotice {
+        conversation: ConversationId,
+        at: NoticeHead,
+        seq: u64,
+    },
+    /// Switches adverts off or on; `adverts` is their head.
+    SetAdverts {
+        off: bool,
+        adverts: Option<NoticeHead>,
+    },
     /// On the relation of the two users of this conversation.
     Relate(ConversationId, Act),
     SetContact {
@@ -192,6 +205,24 @@ pub enum MeshFrame {
     /// messages.
     Push { connection: ConnectionId, session: SessionId, frames: Bytes, messages: u32 },
 
+    /// Control lane, to the home of a conversation without a list of members: this shard hosts somebody who follows it. At
+    /// most `FOLLOWED_MAX` of one shard.
+    Subscribe { conversation: ConversationId },
+    /// Control lane. It does not any more. At most one per `Subscribe`.
+    Unsubscribe { conversation: ConversationId },
+    /// Delivery lane, to a shard that follows a conversation.
+    Followed(Followed),
+    /// Control lane. The answer of a forward, a whole frame for the client, and what the session follows from now on.
+    AnswerFollowing { caller: Caller, frame: Bytes, following: Box<Following> },
+    /// Control lane, to the shard of a session: what it follows has changed. At most one per session and command that
+    /// changes it, and those are bounded as commands in flight.
+    /// `frame` is a whole one for the client: here, so that two changes are told in their order.
+    Refollow { connection: ConnectionId, session: SessionId, following: Box<Following>, frame: Bytes },
+    /// Within a shard only: a whole frame for all sessions of a user that have room for it.
+    Announce { user: UserId, frame: Bytes },
+    /// Within a shard only: the operator writes to a user whose name was found.
+    Issue { token: u64, user: UserId, notice: Box<Notice> },
+
     /// Control lane, at most one per turn and peer: credits of the delivery frames taken, counted from the start.
     Credit { taken: u64 },
 }
@@ -200,7 +231,10 @@ impl MeshFrame {
     /// The lane it travels in.
     pub fn lane(&self) -> Lane {
         match self {
-            MeshFrame::Forward { .. } | MeshFrame::Changed(_) | MeshFrame::Push { .. } => Lane::Delivery,
+            MeshFrame::Forward { .. }
+            | MeshFrame::Changed(_)
+            | MeshFrame::Push { .. }
+            | MeshFrame::Followed(_) => Lane::Delivery,
             _ => Lane::Control,
         }
     }
@@ -209,7 +243,9 @@ impl MeshFrame {
     pub fn credits(&self) -> u64 {
         let bytes = match self {
             MeshFrame::Forward { command: HomeCommand::Send(_, send), .. } => send.body.len(),
-            MeshFrame::Changed(changed) => changed.events.iter().map(|event| event.frames.len()).sum(),
+            MeshFrame::Changed(Changed { events, .. }) | MeshFrame::Followed(Followed { events, .. }) => {
+                events.iter().map(|event| event.frames.len()).sum()
+            }
             MeshFrame::Push { frames, .. } => frames.len(),
             _ => 0, // no longer than a name or a few
         };

@@ -66,6 +66,11 @@ impl Operator {
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::ListUsers { after, users_max } => self.list(core, token, after, users_max),
+            AdminRequest::IssueTo { name, notice } => match home_name(core, &name) {
+                Ok(name) => logins.handle_issue(core, token, name, notice),
+                Err(reason) => core.reply(token, AdminReply::Refused { reason }),
+            },
+            AdminRequest::Issue { .. } => unreachable!("the home of its conversation carries this out"),
             AdminRequest::Stats => unreachable!("the shard answers this itself, since it concerns all of it"),
         }
     }
@@ -308,6 +313,7 @@ mod tests {
         // Whoever is in has left the accounts in memory.
         assert_eq!((entries("accounts"), entries("names")), (Some(0), Some(1)));
         assert_eq!(entries("addresses"), Some(1));
-        assert_eq!(entries("conversations"), Some(0));
+        // Notices for all, and adverts: the shard follows them.
+        assert_eq!((entries("conversations"), entries("followed")), (Some(2), Some(2)));
     }
 }

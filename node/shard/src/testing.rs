@@ -272,7 +272,11 @@ impl World {
     // ---- the node --------------------------------------------------------------------------------------------------
 
     pub fn home_of(&self, user: UserId) -> u16 {
-        Ownership::new(self.shards.len() as u16, 4).shard_of(user.slot())
+        self.shard_of_slot(user.slot())
+    }
+
+    pub fn shard_of_slot(&self, slot: wire::Slot) -> u16 {
+        Ownership::new(self.shards.len() as u16, 4).shard_of(slot)
     }
 
     pub fn admin(&mut self, shard: u16, request: AdminRequest) -> AdminReply {

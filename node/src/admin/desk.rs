@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use shard::admin::{AdminReply, AdminRequest, UserLine};
+use shard::admin::{AdminReply, AdminRequest, Notice, Reach, UserLine};
 use shard::ownership::Ownership;
 use wire::limits::TOKEN_LABEL_LEN_MAX;
+use wire::message::BodyKind;
 use wire::name::UserName;
-use wire::{Scopes, Slot};
+use wire::{ConversationId, Notices, Scopes, Slot};
 
 use super::figures;
-use super::protocol::{NewToken, Reply, Request, Status, Token, User};
+use super::protocol::{NewToken, Recipients, Reply, Request, Status, Token, User};
 use super::replies::{Replies, ShardAnswer, Shards};
 use super::{ANSWER_SECONDS_MAX, USERS_PER_PAGE_MAX};
 use crate::metrics::Metrics;
@@ -57,6 +58,7 @@ impl Desk {
                 self.ask_home(&name, |name| AdminRequest::RevokeToken { name, number })
             }
             Request::ListUsers { after, users_max } => self.list_users(after, users_max),
+            Request::Issue { to, id, online_now, text } => self.issue(to, id, online_now, text),
             Request::Stats => Ok(figures::reply(&self.metrics.snapshot())),
         };
         done.unwrap_or_else(|reason| Reply::Failed { reason })
@@ -74,6 +76,7 @@ impl Desk {
         let reply = match self.ask([shard], &request)?.remove(0) {
             AdminReply::Added { user } => Reply::Added { user },
             AdminReply::Reset { user, sessions_ended } => Reply::Reset { user, sessions_ended },
+            AdminReply::Issued { seq, time_ms } => Reply::Issued { seq, time_ms },
             AdminReply::TokenCreated { user, number } => Reply::TokenCreated { user, number },
             AdminReply::Tokens { user, tokens } => {
                 Reply::Tokens { user, tokens: tokens.into_iter().map(Token::from).collect() }
@@ -85,6 +88,32 @@ impl Desk {
             other => return Err(unexpected(&other)),
         };
         tracing::info!(target: "audit", act = audited, name = comparable.as_str(), ?reply, "admin socket");
+        Ok(reply)
+    }
+
+    /// Asks the home of the notices, or of the user.
+    fn issue(&self, to: Recipients, id: u64, online_now: bool, text: String) -> Result<Reply, String> {
+        let reach = if online_now { Reach::OnlineNow } else { Reach::Everybody };
+        let notice = Notice { id, reach, body_kind: BodyKind::Text, body: text.into() };
+        let conversation = match to {
+            Recipients::User(name) => {
+                return self.ask_home(&name, |name| AdminRequest::IssueTo { name, notice });
+            }
+            Recipients::All => ConversationId::of_notices(Notices::All),
+            Recipients::Adverts => ConversationId::of_notices(Notices::Adverts),
+            Recipients::Department(department) => ConversationId::of_notices(Notices::Department(department)),
+        };
+        if !conversation.is_valid() {
+            return Ok(Reply::Refused { reason: "departments are numbered from 1".into() });
+        }
+        let shard = self.ownership.shard_of(conversation.slot());
+        let request = AdminRequest::Issue { conversation, notice };
+        let reply = match self.ask([shard], &request)?.remove(0) {
+            AdminReply::Issued { seq, time_ms } => Reply::Issued { seq, time_ms },
+            AdminReply::Refused { reason } => Reply::Refused { reason },
+            other => return Err(unexpected(&other)),
+        };
+        tracing::info!(target: "audit", act = "notice", to = ?conversation, id, ?reply, "admin socket");
         Ok(reply)
     }
 
@@ -186,6 +215,7 @@ fn audit_line(request: &AdminRequest) -> &'static str {
         AdminRequest::AddUser { .. } => "user add",
         AdminRequest::ResetUser { .. } => "user reset",
         AdminRequest::ListUsers { .. } => "user list",
+        AdminRequest::Issue { .. } | AdminRequest::IssueTo { .. } => "notice",
         AdminRequest::CreateToken { .. } => "token create",
         AdminRequest::ListTokens { .. } => "token list",
         AdminRequest::RevokeToken { .. } => "token revoke",

@@ -33,7 +33,27 @@ pub enum Request {
         name: String,
         number: u32,
     },
+    /// Writes a notice. `id` is any number but 0; the same one again with the same text is the same notice.
+    Issue {
+        to: Recipients,
+        id: u64,
+        online_now: bool,
+        text: String,
+    },
     Stats,
+}
+
+/// Whom a notice is for, such as `"all"` or `{"department":7}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Recipients {
+    All,
+    /// All who have not switched adverts off.
+    Adverts,
+    /// The members of this department, and of those below it.
+    Department(u32),
+    /// The user with this name.
+    User(String),
 }
 
 /// One answer, such as `{"reply":"added","user":1024}`.
@@ -47,6 +67,11 @@ pub enum Reply {
     Reset {
         user: u64,
         sessions_ended: u32,
+    },
+    /// On disk as this entry of its log; 0 where it was told to those who are online only.
+    Issued {
+        seq: u64,
+        time_ms: u64,
     },
     /// By rising comparable form of the name.
     Users {

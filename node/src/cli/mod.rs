@@ -13,6 +13,7 @@
 
 mod chat;
 mod check;
+mod notice;
 mod stats;
 mod token;
 mod user;
@@ -53,6 +54,8 @@ enum Act {
     Serve(Box<ServeArgs>),
     /// Add, list or reset users of a running node
     User(user::UserArgs),
+    /// Tell something to all, to a department or to some users of a running node
+    Notice(notice::NoticeArgs),
     /// Make, list or revoke tokens of service accounts of a running node
     Token(token::TokenArgs),
     /// Show the figures of a running node, summed over its shards
@@ -118,6 +121,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => serve(cli.serve),
         Some(Act::Serve(serve_args)) => serve(*serve_args),
         Some(Act::User(args)) => user::run(args),
+        Some(Act::Notice(args)) => notice::run(args),
         Some(Act::Token(args)) => token::run(args),
         Some(Act::Stats(args)) => stats::run(&args),
         Some(Act::Check(args)) => check::check(&args),

@@ -35,12 +35,14 @@ pub enum Table {
     Contact = 15,
     /// user, conversation -> [`crate::ContactOutboxEntry`]: a relation that the user's home may not know yet
     ContactOutbox = 16,
+    /// user -> [`crate::Following`]: which notices he wants
+    Following = 18,
     /// user -> [`crate::Tokens`]: of a service account
     Tokens = 26,
 }
 
 impl Table {
-    pub const ALL: [Table; 15] = [
+    pub const ALL: [Table; 16] = [
         Table::SlotState,
         Table::Name,
         Table::Account,
@@ -55,6 +57,7 @@ impl Table {
         Table::Relation,
         Table::Contact,
         Table::ContactOutbox,
+        Table::Following,
         Table::Tokens,
     ];
 
@@ -89,6 +92,7 @@ pub enum Key {
     Contact(UserId, UserId),
     /// In the slot of the conversation, since it commits with its relation.
     ContactOutbox(UserId, ConversationId),
+    Following(UserId),
     Tokens(UserId),
 }
 
@@ -109,6 +113,7 @@ impl Key {
             Key::Relation(_) => Table::Relation,
             Key::Contact(..) => Table::Contact,
             Key::ContactOutbox(..) => Table::ContactOutbox,
+            Key::Following(_) => Table::Following,
             Key::Tokens(_) => Table::Tokens,
         }
     }
@@ -121,6 +126,7 @@ impl Key {
             | Key::List(user, _)
             | Key::Profile(user)
             | Key::Contact(user, _)
+            | Key::Following(user)
             | Key::Tokens(user) => user.slot(),
             Key::Checkpoint(conversation)
             | Key::Remembered(conversation, ..)
@@ -145,7 +151,9 @@ impl Key {
         match self {
             Key::SlotState(_) => {}
             Key::Name(name) => out.put_slice(name.as_bytes()),
-            Key::Account(user) | Key::Profile(user) | Key::Tokens(user) => out.put_u64(user.0),
+            Key::Account(user) | Key::Profile(user) | Key::Following(user) | Key::Tokens(user) => {
+                out.put_u64(user.0)
+            }
             Key::List(user, conversation)
             | Key::Outbox(user, conversation)
             | Key::ContactOutbox(user, conversation) => {
@@ -186,7 +194,7 @@ impl Key {
         let ids = match self {
             Key::SlotState(_) => 0,
             Key::Name(name) => name.len(),
-            Key::Account(_) | Key::Profile(_) | Key::Tokens(_) => 8,
+            Key::Account(_) | Key::Profile(_) | Key::Following(_) | Key::Tokens(_) => 8,
             Key::List(..) | Key::Outbox(..) | Key::ContactOutbox(..) | Key::Marks(..) | Key::Entry(..) => 24,
             Key::Checkpoint(_) | Key::Relation(_) | Key::Contact(..) => 16,
             Key::Remembered(..) => 28,
@@ -209,6 +217,7 @@ impl Key {
             Table::Relation => Key::Relation(input.conversation()?),
             Table::Contact => Key::Contact(input.user()?, input.user()?),
             Table::ContactOutbox => Key::ContactOutbox(input.user()?, input.conversation()?),
+            Table::Following => Key::Following(input.user()?),
             Table::Tokens => Key::Tokens(input.user()?),
             Table::Checkpoint => Key::Checkpoint(input.conversation()?),
             Table::Remembered => {
@@ -367,6 +376,7 @@ mod tests {
             Key::Relation(chat),
             Key::Contact(user, UserId(6 << 10 | 3)),
             Key::ContactOutbox(user, chat),
+            Key::Following(user),
             Key::Tokens(user),
         ];
         for key in keys {

@@ -1,6 +1,7 @@
 //! Durable records and their keys. Pure: no I/O, no store engine. The only package that knows the record encoding.
 
 mod body;
+mod following;
 pub mod keys;
 pub mod kv;
 pub mod ops;
@@ -11,6 +12,7 @@ pub mod service;
 pub mod verify;
 
 pub use body::body_hash;
+pub use following::Following;
 pub use keys::{Key, Table};
 pub use kv::{Batch, CommitOutcome, Query, Row, Rows, StoreShardId};
 pub use ops::{Op, Ops};

@@ -15,6 +15,7 @@ use wire::{ConversationId, Slot, UserId};
 
 use self::across::Across;
 use self::slot::SlotCheck;
+use crate::following::Following;
 use crate::keys::Key;
 use crate::kv::StoreShardId;
 use crate::profile::Profile;
@@ -96,7 +97,7 @@ impl Verifier {
             Key::Entry(conversation, seq) => {
                 self.totals.entries += 1;
                 let entry = read::<Entry>(value)?;
-                check_member(UserId(entry.sender), conversation)?;
+                check_sender(UserId(entry.sender), conversation)?;
                 current.add_entry(conversation, seq, &entry, findings, across)
             }
             Key::Chunk(conversation, seq, index) => {
@@ -110,6 +111,10 @@ impl Verifier {
                 check_digest(&digest)
             }
             Key::Profile(user) => current.add_profile(user, &read::<Profile>(value)?),
+            Key::Following(user) => {
+                let _ = read::<Following>(value)?;
+                if user.is_valid() { Ok(()) } else { Err(format!("{user:?} cannot be")) }
+            }
             Key::Relation(_) | Key::Contact(..) | Key::ContactOutbox(..) => {
                 handle_contact_row(current, across, key, value)
             }
@@ -205,10 +210,19 @@ fn check_member(user: UserId, conversation: ConversationId) -> Result<(), String
     if !conversation.is_valid() {
         return Err(format!("{conversation:?} cannot be"));
     }
-    if !conversation.has(user) {
+    if !conversation.is_of(user) {
         return Err(format!("{user:?} is not in {conversation:?}"));
     }
     Ok(())
+}
+
+/// Notices are written by the system, chats by their users.
+fn check_sender(user: UserId, conversation: ConversationId) -> Result<(), String> {
+    check_member(user, conversation)?;
+    if conversation.is_private() || user == UserId::SYSTEM {
+        return Ok(());
+    }
+    Err(format!("{user:?} has written into {conversation:?}"))
 }
 
 fn check_digest(digest: &Digest) -> Result<(), String> {

@@ -286,7 +286,7 @@ impl World {
     }
 
     fn note_mark(&mut self, conversation: ConversationId, identity: Identity, kind: MarkKind, seq: u64) {
-        if conversation.has(identity.user) {
+        if conversation.is_of(identity.user) {
             let bounds = self.model.mark_bounds(conversation, identity.user, kind);
             bounds.asked = bounds.asked.max(seq);
         }

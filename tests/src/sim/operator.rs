@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use record::{Account, Credential, Key, Tokens};
 use shard::Input;
-use shard::admin::{AdminReply, AdminRequest};
+use shard::admin::{AdminReply, AdminRequest, Notice, Reach};
 use shard::login::NewToken;
-use wire::{Scopes, Slot, UserId};
+use wire::message::BodyKind;
+use wire::{ConversationId, Notices, Scopes, Slot, UserId};
 
 use super::faults::Fault;
 use super::model::disk;
+use super::model::notices::Issued;
 use super::scram;
 use super::world::World;
 
@@ -22,6 +25,22 @@ enum Asked {
     CreateToken { name: String, hash: [u8; 32], scopes: Scopes },
     RevokeToken { name: String, number: u32 },
     Stats,
+    Issue(Issue),
+}
+
+/// A notice of the operator.
+#[derive(Clone, Debug)]
+struct Issue {
+    conversation: ConversationId,
+    /// Where it goes to one user.
+    name: Option<String>,
+    notice: Notice,
+}
+
+impl Issue {
+    fn key(&self) -> (ConversationId, u64) {
+        (self.conversation, self.notice.id)
+    }
 }
 
 /// What the operator has asked for.
@@ -31,6 +50,9 @@ pub struct Operator {
     asked: BTreeMap<u64, Asked>,
     /// Passwords to be set that nobody has confirmed: asked for again until they are.
     resets: BTreeMap<String, String>,
+    /// Notices that nobody has confirmed: asked for again until they are.
+    issues: BTreeMap<u64, Issue>,
+    last_issue: u64,
     /// Names whose password was ever to be changed.
     ever_reset: BTreeSet<String>,
     added: u32,
@@ -48,14 +70,15 @@ impl Operator {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.resets.is_empty()
+        self.asked.is_empty() && self.resets.is_empty() && self.issues.is_empty()
     }
 }
 
 impl World {
     /// One act of the operator.
     pub fn operator_acts(&mut self) {
-        match self.fault_stream.below(10) {
+        match self.fault_stream.below(18) {
+            10.. => self.operator_issues(),
             0..3 => self.ask_operator(None, Asked::Stats),
             3..6 => self.ask_operator(None, Asked::List),
             6..8 => {
@@ -85,8 +108,60 @@ impl World {
         self.ask_operator(Some(name.clone()), Asked::RevokeToken { name, number });
     }
 
+    /// A notice to all, to those who want adverts, or to one user; now and then one for those who are online.
+    fn operator_issues(&mut self) {
+        let names: Vec<_> = self.model.users.iter().map(|(user, name)| (*user, name.clone())).collect();
+        let (conversation, name) = match self.fault_stream.below(5) {
+            0..2 => (ConversationId::of_notices(Notices::All), None),
+            2..4 => (ConversationId::of_notices(Notices::Adverts), None),
+            _ if names.is_empty() => return,
+            _ => {
+                let (user, name) = self.fault_stream.pick(&names).clone();
+                (ConversationId::system(user), Some(name))
+            }
+        };
+        self.operator.last_issue += 1;
+        let number = self.operator.last_issue;
+        // Not rising: whoever asks makes them up.
+        let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let long = if self.fault_stream.chance(100) { 5_000 } else { 0 };
+        let body = Bytes::from(format!("notice {number}{}", "!".repeat(long)));
+        let online_now = self.fault_stream.chance(200);
+        let reach = if online_now { Reach::OnlineNow } else { Reach::Everybody };
+        let notice = Notice { id, reach, body_kind: BodyKind::Text, body: body.clone() };
+        let issue = Issue { conversation, name, notice };
+        if online_now {
+            self.model.notices.announced.push((conversation, body));
+            return self.ask_operator(issue.name.clone(), Asked::Issue(issue));
+        }
+        self.model.notices.stored.insert(issue.key(), Issued { body, ..Issued::default() });
+        self.operator.issues.insert(number, issue);
+        self.repeat_issues();
+    }
+
+    fn repeat_issues(&mut self) {
+        for issue in self.operator.issues.values().cloned().collect::<Vec<_>>() {
+            let waits = |asked: &Asked| matches!(asked, Asked::Issue(other) if other.key() == issue.key());
+            if !self.operator.asked.values().any(waits) {
+                self.ask_operator(issue.name.clone(), Asked::Issue(issue));
+            }
+        }
+    }
+
+    fn on_issued(&mut self, issue: &Issue, seq: u64) {
+        if issue.notice.reach == Reach::OnlineNow {
+            return;
+        }
+        self.model.on_issue_acked(&self.store, issue.key(), seq);
+        // Sometimes the answer is lost on the way to the operator, who asks once more.
+        if !self.fault_stream.chance(300) {
+            self.operator.issues.retain(|_, other| other.key() != issue.key());
+        }
+    }
+
     /// Asks again for what was not confirmed.
     pub fn repeat_resets(&mut self) {
+        self.repeat_issues();
         for (name, password) in self.operator.resets.clone() {
             let waits = |asked: &Asked| matches!(asked, Asked::Reset { name: other, .. } if *other == name);
             if !self.operator.asked.values().any(waits) {
@@ -99,6 +174,7 @@ impl World {
     fn ask_operator(&mut self, name: Option<String>, asked: Asked) {
         let Some(node) = self.node.as_ref().filter(|node| !node.stopping) else { return };
         let shard = match &name {
+            None if let Asked::Issue(issue) = &asked => node.ownership.shard_of(issue.conversation.slot()),
             Some(name) => node.ownership.shard_of(Slot::of_name(name)),
             None => self.fault_stream.below(node.hosts.len() as u64) as u16,
         };
@@ -116,6 +192,12 @@ impl World {
                 AdminRequest::RevokeToken { name: name.clone(), number: *number }
             }
             Asked::Stats => AdminRequest::Stats,
+            Asked::Issue(Issue { name: Some(name), notice, .. }) => {
+                AdminRequest::IssueTo { name: name.clone(), notice: notice.clone() }
+            }
+            Asked::Issue(Issue { conversation, notice, .. }) => {
+                AdminRequest::Issue { conversation: *conversation, notice: notice.clone() }
+            }
         };
         self.operator.last_token += 1;
         let token = self.operator.last_token;
@@ -157,6 +239,7 @@ impl World {
                 });
                 self.violation_if(!sorted || !known, || format!("the operator is told {users:?}"));
             }
+            (Asked::Issue(issue), AdminReply::Issued { seq, .. }) => self.on_issued(&issue, seq),
             (Asked::CreateToken { name, hash, scopes }, AdminReply::TokenCreated { user, number }) => {
                 let user = UserId(user);
                 let tokens = disk::record::<Tokens>(&self.store, &Key::Tokens(user));

@@ -74,6 +74,7 @@ impl Session {
     /// A session began: what was missed is fetched.
     pub(super) fn start_chat(&mut self) {
         self.told_caught_up = false;
+        self.adverts_off = None;
         self.sync.need();
         let known: Vec<ConversationId> = self.feeds.keys().copied().collect();
         for conversation in known {
@@ -180,6 +181,9 @@ impl Session {
             );
             self.on_advances(now_ms, conversation, advances);
         }
+        if !synced.more {
+            self.tell_adverts(synced.adverts_off);
+        }
         self.uver = synced.to;
         self.journal.write(PersistOp::Uver(self.uver));
         self.sync.in_flight = false;
@@ -214,6 +218,13 @@ impl Session {
             self.end_search(now_ms, conversation);
         }
         Ok(())
+    }
+
+    /// Told when it is not what was told before.
+    pub(super) fn tell_adverts(&mut self, off: bool) {
+        if self.adverts_off.replace(off) != Some(off) {
+            self.journal.then(After::Tell(ClientEvent::AdvertsSet { query: None, off }));
+        }
     }
 
     fn take_own(&mut self, now_ms: u64, conversation: ConversationId, entry: &Entry) {
@@ -369,7 +380,7 @@ impl Session {
     /// too many.
     pub(super) fn know(&mut self, conversation: ConversationId, head_seq: u64, epoch: u32) -> bool {
         if !self.feeds.contains_key(&conversation) {
-            if self.feeds.len() >= CONVERSATIONS_MAX || !conversation.has(self.me()) {
+            if self.feeds.len() >= CONVERSATIONS_MAX || !conversation.is_of(self.me()) {
                 return false;
             }
             let feed = Feed::begin(conversation, head_seq, epoch, self.config.catch_up_max);

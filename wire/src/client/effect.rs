@@ -7,6 +7,7 @@ use crate::account::AccountAnswer;
 use crate::contact::{Contact, ContactsSynced, Related};
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::{Entry, MarkKind, Place, Pulled, Range, Refused, Summary, Welcome};
+use crate::notice::Announced;
 use crate::profile::ProfileChanged;
 use crate::refusal::Refusal;
 
@@ -183,6 +184,14 @@ pub enum ClientEvent {
         query: QueryId,
         synced: ContactsSynced,
     },
+    /// Whether the user wants adverts, told after each login and when it changes; `query` is what changed it, if it was this
+    /// device.
+    AdvertsSet {
+        query: Option<QueryId>,
+        off: bool,
+    },
+    /// A notice for those who are online now. It is in no log, and is not told again.
+    Announced(Announced),
     /// Changes of contacts may not have come: ask for what changed since the last version.
     ContactsMissed,
     /// To [`Session::ask_account`](super::Session::ask_account).

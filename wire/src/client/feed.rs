@@ -193,6 +193,8 @@ impl Feed {
         if read > state.read.seq.max(self.read_asked) {
             return Some((MarkKind::Read, read));
         }
+        // Nobody asks how far a notice for many has come.
+        let delivered_wanted = delivered_wanted && !state.conversation.is_followed();
         let known = state.delivered.seq.max(state.read.seq).max(self.delivered_asked).max(self.read_asked);
         (delivered_wanted && self.durable_seq > known).then_some((MarkKind::Delivered, self.durable_seq))
     }

@@ -27,6 +27,7 @@ pub(super) enum Pending {
     Find { query: QueryId },
     Contact { query: QueryId, is_long: bool },
     Account { query: QueryId },
+    Adverts { query: QueryId },
 }
 
 impl Pending {
@@ -44,6 +45,7 @@ pub(super) enum Query {
     History { conversation: ConversationId, from: u64, to: u64 },
     Contact(ContactQuery),
     Account(AccountQuery),
+    SetAdverts { off: bool },
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +78,8 @@ impl Requests {
                 Pending::Find { query }
                 | Pending::History { query }
                 | Pending::Contact { query, .. }
-                | Pending::Account { query } => Some(query),
+                | Pending::Account { query }
+                | Pending::Adverts { query } => Some(query),
                 _ => None,
             })
             .collect()
@@ -90,6 +93,7 @@ impl Requests {
                     | Pending::History { .. }
                     | Pending::Contact { .. }
                     | Pending::Account { .. }
+                    | Pending::Adverts { .. }
             )
         };
         self.pending.values().filter(|(pending, _)| is_query(pending)).count()
@@ -131,7 +135,7 @@ impl Queries {
         let may_go = |query: &Query| match query {
             Query::History { .. } => pull_allowed,
             Query::Contact(query) => sync_allowed || !query.is_long(),
-            Query::Find { .. } | Query::Name { .. } | Query::Account(_) => true,
+            Query::Find { .. } | Query::Name { .. } | Query::Account(_) | Query::SetAdverts { .. } => true,
         };
         let at = self.waiting.iter().position(|(_, query)| may_go(query))?;
         Some(self.waiting.remove(at))

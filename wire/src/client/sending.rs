@@ -26,7 +26,7 @@ impl Session {
         body: Bytes,
     ) -> Result<u64, SendError> {
         let account = self.account.as_ref().ok_or(SendError::NotLoggedIn)?;
-        if !conversation.is_valid() || !conversation.has(account.user) {
+        if !conversation.is_valid() || !conversation.is_private() || !conversation.has(account.user) {
             return Err(SendError::NotMember);
         }
         if body.len() > MESSAGE_BODY_LEN_MAX {

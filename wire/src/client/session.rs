@@ -116,6 +116,8 @@ pub struct Session {
     pub(super) sync: SyncState,
     pub(super) queries: Queries,
     pub(super) told_caught_up: bool,
+    /// As the application was told since the session began.
+    pub(super) adverts_off: Option<bool>,
 }
 
 /// The node asked to connect elsewhere.
@@ -169,6 +171,7 @@ impl Session {
             sync: SyncState::default(),
             queries: Queries::default(),
             told_caught_up: false,
+            adverts_off: None,
         }
     }
 
@@ -317,6 +320,11 @@ impl Session {
         self.ask(now_ms, Query::Account(query))
     }
 
+    /// Switches adverts off or on, for all devices of the user. `ClientEvent::AdvertsSet` answers.
+    pub fn set_adverts(&mut self, now_ms: u64, off: bool) -> Result<QueryId, QueryError> {
+        self.ask(now_ms, Query::SetAdverts { off })
+    }
+
     fn ask(&mut self, now_ms: u64, query: Query) -> Result<QueryId, QueryError> {
         if !self.is_ready() {
             return Err(QueryError::NotReady);
@@ -413,6 +421,8 @@ impl Session {
             EventBody::ProfileChanged(changed) => {
                 self.tell(ClientEvent::ProfileChanged(changed));
             }
+            EventBody::AdvertsSet { off } => self.tell_adverts(off),
+            EventBody::Announced(announced) => self.tell(ClientEvent::Announced(announced)),
             EventBody::Move(to) => {
                 let delay_ms = u64::from(to.reconnect_ms.min(to.deadline_ms));
                 let addresses = to.addresses.clone();
@@ -486,6 +496,7 @@ impl Session {
             (Pending::Contact { query, .. }, event) if !matches!(event, EventBody::Refused(_)) => {
                 self.on_contact_answer(query, event)
             }
+            (Pending::Adverts { query }, event) => self.on_adverts_answer(query, event),
             (
                 Pending::Find { query } | Pending::Contact { query, .. } | Pending::Account { query },
                 EventBody::Refused(refused),
@@ -501,6 +512,19 @@ impl Session {
             }
             (pending, event) => self.on_login_reply(now_ms, pending, event),
         }
+    }
+
+    fn on_adverts_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
+        let told = match event {
+            EventBody::AdvertsSet { off } => {
+                self.adverts_off = Some(off);
+                ClientEvent::AdvertsSet { query: Some(query), off }
+            }
+            EventBody::Refused(refused) => ClientEvent::QueryRefused { query, refused },
+            _ => return Err(Reason::Misbehaved("another answer to a question about adverts")),
+        };
+        self.tell(told);
+        Ok(())
     }
 
     fn on_contact_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
@@ -632,7 +656,7 @@ impl Session {
         assert!(self.marks_in_flight.len() <= super::MARKS_IN_FLIGHT_MAX);
         assert!(self.requests.queries() <= QUERIES_IN_FLIGHT_MAX);
         for (conversation, feed) in &self.feeds {
-            assert!(conversation.has(self.me()), "{conversation:?} is of others");
+            assert!(conversation.is_of(self.me()), "{conversation:?} is of others");
             feed.check_invariants();
         }
     }
@@ -649,6 +673,10 @@ impl Session {
                 Query::Name { user } => {
                     let pending = Pending::Find { query: id };
                     self.transmit(now_ms, pending, |encoder, request| encoder.name_user(request, user));
+                }
+                Query::SetAdverts { off } => {
+                    let pending = Pending::Adverts { query: id };
+                    self.transmit(now_ms, pending, |encoder, request| encoder.set_adverts(request, off));
                 }
                 Query::Contact(query) => {
                     let pending = Pending::Contact { query: id, is_long: query.is_long() };

@@ -5753,6 +5753,7 @@ impl<'a> Synced<'a> {
   pub const VT_TO: ::flatbuffers::VOffsetT = 6;
   pub const VT_MORE: ::flatbuffers::VOffsetT = 8;
   pub const VT_CHANGES: ::flatbuffers::VOffsetT = 10;
+  pub const VT_ADVERTS_OFF: ::flatbuffers::VOffsetT = 12;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -5767,6 +5768,7 @@ impl<'a> Synced<'a> {
     builder.add_to(args.to);
     builder.add_from(args.from);
     if let Some(x) = args.changes { builder.add_changes(x); }
+    builder.add_adverts_off(args.adverts_off);
     builder.add_more(args.more);
     builder.finish()
   }
@@ -5800,6 +5802,13 @@ impl<'a> Synced<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Summary>>>>(Synced::VT_CHANGES, None)}
   }
+  #[inline]
+  pub fn adverts_off(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Synced::VT_ADVERTS_OFF, Some(false)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Synced<'_> {
@@ -5812,6 +5821,7 @@ impl ::flatbuffers::Verifiable for Synced<'_> {
      .visit_field::<u64>("to", Self::VT_TO, false)?
      .visit_field::<bool>("more", Self::VT_MORE, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Summary>>>>("changes", Self::VT_CHANGES, false)?
+     .visit_field::<bool>("adverts_off", Self::VT_ADVERTS_OFF, false)?
      .finish();
     Ok(())
   }
@@ -5821,6 +5831,7 @@ pub struct SyncedArgs<'a> {
     pub to: u64,
     pub more: bool,
     pub changes: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Summary<'a>>>>>,
+    pub adverts_off: bool,
 }
 impl<'a> Default for SyncedArgs<'a> {
   #[inline]
@@ -5830,6 +5841,7 @@ impl<'a> Default for SyncedArgs<'a> {
       to: 0,
       more: false,
       changes: None,
+      adverts_off: false,
     }
   }
 }
@@ -5856,6 +5868,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SyncedBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Synced::VT_CHANGES, changes);
   }
   #[inline]
+  pub fn add_adverts_off(&mut self, adverts_off: bool) {
+    self.fbb_.push_slot::<bool>(Synced::VT_ADVERTS_OFF, adverts_off, false);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SyncedBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     SyncedBuilder {
@@ -5877,6 +5893,7 @@ impl ::core::fmt::Debug for Synced<'_> {
       ds.field("to", &self.to());
       ds.field("more", &self.more());
       ds.field("changes", &self.changes());
+      ds.field("adverts_off", &self.adverts_off());
       ds.finish()
   }
 }
@@ -7657,6 +7674,345 @@ impl ::core::fmt::Debug for ContactsSynced<'_> {
       ds.field("to", &self.to());
       ds.field("more", &self.more());
       ds.field("contacts", &self.contacts());
+      ds.finish()
+  }
+}
+pub enum SetAdvertsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct SetAdverts<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SetAdverts<'a> {
+  type Inner = SetAdverts<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SetAdverts<'a> {
+  pub const VT_OFF: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SetAdverts { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SetAdvertsArgs
+  ) -> ::flatbuffers::WIPOffset<SetAdverts<'bldr>> {
+    let mut builder = SetAdvertsBuilder::new(_fbb);
+    builder.add_off(args.off);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn off(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(SetAdverts::VT_OFF, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SetAdverts<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("off", Self::VT_OFF, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SetAdvertsArgs {
+    pub off: bool,
+}
+impl<'a> Default for SetAdvertsArgs {
+  #[inline]
+  fn default() -> Self {
+    SetAdvertsArgs {
+      off: false,
+    }
+  }
+}
+
+pub struct SetAdvertsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SetAdvertsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_off(&mut self, off: bool) {
+    self.fbb_.push_slot::<bool>(SetAdverts::VT_OFF, off, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SetAdvertsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SetAdvertsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SetAdverts<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SetAdverts<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SetAdverts");
+      ds.field("off", &self.off());
+      ds.finish()
+  }
+}
+pub enum AdvertsSetOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct AdvertsSet<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for AdvertsSet<'a> {
+  type Inner = AdvertsSet<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> AdvertsSet<'a> {
+  pub const VT_OFF: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    AdvertsSet { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args AdvertsSetArgs
+  ) -> ::flatbuffers::WIPOffset<AdvertsSet<'bldr>> {
+    let mut builder = AdvertsSetBuilder::new(_fbb);
+    builder.add_off(args.off);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn off(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(AdvertsSet::VT_OFF, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for AdvertsSet<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("off", Self::VT_OFF, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct AdvertsSetArgs {
+    pub off: bool,
+}
+impl<'a> Default for AdvertsSetArgs {
+  #[inline]
+  fn default() -> Self {
+    AdvertsSetArgs {
+      off: false,
+    }
+  }
+}
+
+pub struct AdvertsSetBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AdvertsSetBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_off(&mut self, off: bool) {
+    self.fbb_.push_slot::<bool>(AdvertsSet::VT_OFF, off, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AdvertsSetBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    AdvertsSetBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<AdvertsSet<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for AdvertsSet<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("AdvertsSet");
+      ds.field("off", &self.off());
+      ds.finish()
+  }
+}
+pub enum AnnouncedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Announced<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Announced<'a> {
+  type Inner = Announced<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Announced<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TIME_MS: ::flatbuffers::VOffsetT = 6;
+  pub const VT_BODY_KIND: ::flatbuffers::VOffsetT = 8;
+  pub const VT_BODY: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Announced { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args AnnouncedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Announced<'bldr>> {
+    let mut builder = AnnouncedBuilder::new(_fbb);
+    builder.add_time_ms(args.time_ms);
+    if let Some(x) = args.body { builder.add_body(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_body_kind(args.body_kind);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<&'a Conversation> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Conversation>(Announced::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn time_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Announced::VT_TIME_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn body_kind(&self) -> BodyKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<BodyKind>(Announced::VT_BODY_KIND, Some(BodyKind::Text)).unwrap()}
+  }
+  #[inline]
+  pub fn body(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Announced::VT_BODY, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Announced<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<Conversation>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<u64>("time_ms", Self::VT_TIME_MS, false)?
+     .visit_field::<BodyKind>("body_kind", Self::VT_BODY_KIND, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("body", Self::VT_BODY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct AnnouncedArgs<'a> {
+    pub conversation: Option<&'a Conversation>,
+    pub time_ms: u64,
+    pub body_kind: BodyKind,
+    pub body: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+}
+impl<'a> Default for AnnouncedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    AnnouncedArgs {
+      conversation: None,
+      time_ms: 0,
+      body_kind: BodyKind::Text,
+      body: None,
+    }
+  }
+}
+
+pub struct AnnouncedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AnnouncedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: &Conversation) {
+    self.fbb_.push_slot_always::<&Conversation>(Announced::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_time_ms(&mut self, time_ms: u64) {
+    self.fbb_.push_slot::<u64>(Announced::VT_TIME_MS, time_ms, 0);
+  }
+  #[inline]
+  pub fn add_body_kind(&mut self, body_kind: BodyKind) {
+    self.fbb_.push_slot::<BodyKind>(Announced::VT_BODY_KIND, body_kind, BodyKind::Text);
+  }
+  #[inline]
+  pub fn add_body(&mut self, body: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Announced::VT_BODY, body);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AnnouncedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    AnnouncedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Announced<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Announced<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Announced");
+      ds.field("conversation", &self.conversation());
+      ds.field("time_ms", &self.time_ms());
+      ds.field("body_kind", &self.body_kind());
+      ds.field("body", &self.body());
       ds.finish()
   }
 }

@@ -464,7 +464,9 @@ impl Unit {
             core.lanes.on_received(from, frame.credits());
         }
         match frame {
-            MeshFrame::Answer { caller, frame } => people.told.push((caller.place.session, frame)),
+            MeshFrame::Answer { caller, frame } | MeshFrame::AnswerFollowing { caller, frame, .. } => {
+                people.told.push((caller.place.session, frame));
+            }
             MeshFrame::Sent { caller, frames, .. } => people.told.push((caller.place.session, frames)),
             MeshFrame::Push { connection, session, frames, .. } => {
                 assert_eq!(connection.shard, core.address.shard);

@@ -47,6 +47,9 @@ impl Connections {
             }
             State::LoggedIn(session) => {
                 self.sessions -= 1;
+                for conversation in session.follows.iter().flat_map(|follows| &follows.conversations) {
+                    self.follows.remove(core, *conversation, id.index);
+                }
                 let place = SessionPlace {
                     shard: core.address,
                     connection: id,

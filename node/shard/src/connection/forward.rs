@@ -6,12 +6,15 @@ use wire::command::Rate;
 use wire::frame;
 use wire::limits::WINDOW_MAX;
 use wire::message::Send;
-use wire::{Command, ConnectionId, ConversationId, Event, Incoming, Refusal, ShardAddress};
+use wire::{
+    Command, ConnectionId, ConversationId, Event, Incoming, Notices, OwnerKey, Refusal, ShardAddress,
+};
 
 use super::home_command::{conversation_of, home_command, send};
 use super::state::{Session, State};
 use super::{Connections, Costs, No};
 use crate::core::Core;
+use crate::follow::Following;
 use crate::input::{CloseReason, SendClass};
 use crate::limits::{BUSY_RETRY_MS, COMMANDS_IN_FLIGHT_MAX, LONG_READS_IN_FLIGHT_MAX};
 use crate::mesh::{Caller, MeshFrame, SessionPlace};
@@ -40,6 +43,11 @@ impl Connections {
         }
         session.charge(core.now.mono_ms, &self.costs, incoming.command)?;
         session.check_room(incoming.command)?;
+        if let OwnerKey::Conversation(conversation) = incoming.owner
+            && !conversation.is_private()
+        {
+            session.check_notices(conversation, incoming.command)?;
+        }
         let place = SessionPlace {
             shard: core.address,
             connection: id,
@@ -56,7 +64,7 @@ impl Connections {
                 return Ok(Some(LocalSend { caller, conversation, send }));
             }
         }
-        let (slot, command) = home_command(incoming, session)?;
+        let (slot, command) = home_command(incoming, session, &self.follows)?;
         let to = core.home(slot);
         if !begin(core, to) {
             return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS));
@@ -95,16 +103,37 @@ impl Connections {
         }
     }
 
-    /// The answer of a command. It is for a session that may be gone.
-    pub(crate) fn handle_answer(&mut self, core: &mut Core, caller: Caller, answer: Bytes) {
+    /// The answer of a command, with what the session follows from now on.
+    pub(crate) fn handle_answer_following(
+        &mut self,
+        core: &mut Core,
+        caller: Caller,
+        answer: Bytes,
+        following: Following,
+    ) {
+        let Some(is_last) = self.end_command(core, caller) else { return };
         let id = caller.place.connection;
-        let session = self.table.find(id).and_then(|found| found.session(caller.place.session));
-        let Some(session) = session else {
+        self.answer_following(core, id, answer, following);
+        if core.stopping && is_last {
+            self.close(core, id, CloseReason::Stopping, None);
+        }
+    }
+
+    /// A command has its answer. Says whether it was the last one without; `None` when the session is gone.
+    fn end_command(&mut self, core: &mut Core, caller: Caller) -> Option<bool> {
+        let found = self.table.find(caller.place.connection);
+        let Some(session) = found.and_then(|found| found.session(caller.place.session)) else {
             core.counters.late_answers += 1;
-            return;
+            return None;
         };
         session.end(caller.command);
-        let is_last = session.in_flight == 0;
+        Some(session.in_flight == 0)
+    }
+
+    /// The answer of a command. It is for a session that may be gone.
+    pub(crate) fn handle_answer(&mut self, core: &mut Core, caller: Caller, answer: Bytes) {
+        let Some(is_last) = self.end_command(core, caller) else { return };
+        let id = caller.place.connection;
         let is_over = caller.command == Command::Logout && event_of(&answer) == Some(Event::LoggedOut);
         core.send(id, answer, SendClass::Reply);
         if is_over {
@@ -141,6 +170,20 @@ impl Session {
             Rate::Light | Rate::Login => self.light.take(now_ms, costs.light),
         };
         taken.map_err(|retry_ms| No::after_ms(Refusal::TooManyRequests, retry_ms))
+    }
+
+    /// Notices are read by those who follow them, and by the one they are for; clients do nothing else with them.
+    fn check_notices(&self, conversation: ConversationId, command: Command) -> Result<(), No> {
+        let allowed = match conversation.notice() {
+            Some(Notices::All | Notices::Adverts) => true,
+            Some(Notices::Department(_)) => {
+                let follows = self.follows.as_ref();
+                follows.is_some_and(|follows| follows.conversations.contains(&conversation))
+            }
+            None => conversation.has(self.user),
+        };
+        let reads = matches!(command, Command::Pull | Command::Mark);
+        if allowed && reads { Ok(()) } else { Err(Refusal::NotMember.into()) }
     }
 
     fn check_room(&self, command: Command) -> Result<(), No> {

@@ -6,19 +6,29 @@ use wire::limits::{
     CONTACT_GROUP_LEN_MAX, CONTACT_REMARK_LEN_MAX, CONTACT_TEXT_LEN_MAX, MESSAGE_BODY_LEN_MAX,
 };
 use wire::message::{BodyKind, MarkKind, Send};
-use wire::{Command, ConversationId, Incoming, OwnerKey, Refusal, Slot, UserId, Verified, body, verified};
+use wire::{
+    Command, ConversationId, Incoming, Notices, OwnerKey, Refusal, Slot, UserId, Verified, body, verified,
+};
 
 use super::No;
 use super::register::name_of;
 use super::state::Session;
 use super::token;
+use crate::follow::Follows;
 use crate::mesh::HomeCommand;
 use crate::profile::to_store;
 
 /// The command as its home gets it, and the slot of that home.
-pub(super) fn home_command(incoming: &Incoming<'_>, session: &Session) -> Result<(Slot, HomeCommand), No> {
+pub(super) fn home_command(
+    incoming: &Incoming<'_>,
+    session: &Session,
+    follows: &Follows,
+) -> Result<(Slot, HomeCommand), No> {
     let caller = session.user;
     match incoming.command {
+        Command::Mark if conversation_of(incoming).is_followed() => {
+            Ok((caller.slot(), mark_notice(incoming, follows)?))
+        }
         Command::Send
         | Command::Pull
         | Command::Mark
@@ -42,6 +52,11 @@ pub(super) fn home_command(incoming: &Incoming<'_>, session: &Session) -> Result
             let view = verified::view::<body::SyncContacts>(incoming.body)?;
             let (cver, changes_max) = (view.cver(), view.changes_max());
             Ok((caller.slot(), HomeCommand::SyncContacts { cver, changes_max }))
+        }
+        Command::SetAdverts => {
+            let off = verified::view::<body::SetAdverts>(incoming.body)?.off();
+            let adverts = follows.head(ConversationId::of_notices(Notices::Adverts));
+            Ok((caller.slot(), HomeCommand::SetAdverts { off, adverts }))
         }
         Command::Sync => {
             let body = Verified::new(Bytes::copy_from_slice(incoming.body))?;
@@ -132,6 +147,21 @@ fn profile(body: &[u8]) -> Result<Box<Profile>, No> {
     let profile = to_store(told).ok_or(Refusal::BadField)?;
     profile.check().map_err(|limit| No::with_detail(Refusal::BadField, limit as u64))?;
     Ok(Box::new(profile))
+}
+
+/// The user's mark in notices stands in his own list; how far they have come is known here.
+fn mark_notice(incoming: &Incoming<'_>, follows: &Follows) -> Result<HomeCommand, No> {
+    let conversation = conversation_of(incoming);
+    let mark = verified::view::<body::Mark>(incoming.body)?;
+    let (seq, at) = (mark.seq(), follows.head(conversation).unwrap_or_default());
+    // Nobody asks how far notices were delivered: that would be a write for each follower.
+    if mark.kind() != MarkKind::Read || seq == 0 {
+        return Err(Refusal::BadField.into());
+    }
+    if seq > at.head.seq {
+        return Err(No::with_detail(Refusal::BadField, at.head.seq));
+    }
+    Ok(HomeCommand::MarkNotice { conversation, at, seq })
 }
 
 /// What the caller wants of a relation.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use wire::scram::{ClientFirst, Exchange};
 use wire::ticket::Contents;
-use wire::{ConnectionPhase, DeviceId, Scopes, SessionId, UserId, UserName};
+use wire::{ConnectionPhase, ConversationId, DeviceId, Scopes, SessionId, UserId, UserName};
 
 use super::allowance::Allowance;
 use crate::input::Security;
@@ -112,9 +112,20 @@ pub(super) struct Session {
     pub syncs: u8,
     /// It reads too slowly: pushes are dropped until it has caught up.
     pub slow: bool,
+    /// Whether it wants adverts. Not known before its first `Sync`.
+    pub adverts: Option<bool>,
+    /// What it follows beside the notices for everybody. Most follow nothing.
+    pub follows: Option<Box<SessionFollows>>,
     pub messages: Allowance,
     pub queries: Allowance,
     pub light: Allowance,
+}
+
+/// What one session follows.
+#[derive(Debug, Default)]
+pub(super) struct SessionFollows {
+    /// Each once.
+    pub conversations: Vec<ConversationId>,
 }
 
 impl Connection {
@@ -206,6 +217,8 @@ impl Session {
             pulls: 0,
             syncs: 0,
             slow: false,
+            adverts: None,
+            follows: None,
             messages: Allowance::default(),
             queries: Allowance::default(),
             light: Allowance::default(),

@@ -53,6 +53,11 @@ impl Table {
         Some(ConnectionId { shard, index, generation: place.generation })
     }
 
+    /// Indexes that were ever used are below this.
+    pub fn end(&self) -> u32 {
+        self.places.len() as u32
+    }
+
     pub fn ids(&self, shard: u16) -> Vec<ConnectionId> {
         (0..self.places.len() as u32).filter_map(|index| self.id_of(shard, index)).collect()
     }

@@ -11,11 +11,13 @@ use crate::limits::INTRODUCTIONS_MAX;
 use crate::mesh::{Acquaintance, MeshFrame};
 
 use super::state::Conversation;
-use super::{Conversations, LoadKey, Phase, Refused};
+use super::{Conversations, LoadKey, Phase, Refused, Waiting};
 
 /// True when the peer of `sender` is not known to exist. Once there is an entry, both do.
 pub(super) fn is_needed(conversation: &Conversation, sender: UserId) -> bool {
-    conversation.head.seq == 0 && !conversation.known[1 - conversation.side(sender)]
+    conversation.id.is_private()
+        && conversation.head.seq == 0
+        && !conversation.known[1 - conversation.side(sender)]
 }
 
 /// Asks the peer's home.
@@ -79,7 +81,8 @@ impl Conversations {
         };
         if let Some(refusal) = refusal {
             let asking = held.queue.pop_front().expect("the send that asked waits in front");
-            Refused::new(refusal).tell(core, asking.caller);
+            let Waiting::Asked { caller, .. } = asking else { unreachable!("a client writes to somebody") };
+            Refused::new(refusal).tell(core, caller);
         }
         self.run(core, id, None);
     }

@@ -27,7 +27,8 @@ pub(super) struct Rebuild {
 /// What is needed of an entry.
 #[derive(Debug)]
 struct Behind {
-    sender: Sender,
+    /// `None`: the system's.
+    sender: Option<Sender>,
     send: RememberedSend,
 }
 
@@ -145,7 +146,8 @@ impl Rebuild {
 
     fn take_entry(&mut self, conversation: &mut Conversation, seq: u64, entry: &Entry) -> Result<(), String> {
         let user = UserId(entry.sender);
-        if !conversation.id.has(user) {
+        let of_system = user == UserId::SYSTEM && !conversation.id.is_private();
+        if !of_system && !conversation.id.has(user) {
             return Err(format!("entry {seq} is of somebody else"));
         }
         let place = record::Place { seq, ord: entry.ord };
@@ -153,7 +155,8 @@ impl Rebuild {
         if self.behind.is_empty() {
             (conversation.head, conversation.time_ms) = (place, time_ms);
         }
-        let sender = Sender { side: conversation.side(user), device: DeviceId(entry.device) };
+        let sender =
+            (!of_system).then(|| Sender { side: conversation.side(user), device: DeviceId(entry.device) });
         let send = RememberedSend { counter: entry.counter, hash: entry.hash, place, time_ms };
         self.behind.push(Behind { sender, send });
         Ok(())
@@ -161,6 +164,10 @@ impl Rebuild {
 
     fn finish(&mut self, conversation: &mut Conversation) -> Result<(), String> {
         for Behind { sender, send } in self.behind.drain(..).rev() {
+            let Some(sender) = sender else {
+                conversation.on_issued(send);
+                continue;
+            };
             let moved = Marks { delivered: send.place, read: send.place };
             conversation.marks[sender.side] = conversation.marks[sender.side].max(moved);
             if !conversation.sends.is_next(sender, send.counter) {
@@ -197,6 +204,10 @@ fn restore_records(
             return Err("a key among remembered sends is not that of one".to_owned());
         };
         let record: Remembered = decode(row)?;
+        if user == UserId::SYSTEM {
+            conversation.issues().restore(record);
+            continue;
+        }
         conversation.sends.restore(Sender { side: conversation.side(user), device }, record);
     }
     for row in &marks.rows {

@@ -41,6 +41,10 @@ pub(super) fn restore(
     conversation: &mut Conversation,
     row: Option<&Row>,
 ) -> Result<(), String> {
+    if !conversation.id.is_private() {
+        conversation.known = [true; 2];
+        return Ok(()); // nobody but the system writes
+    }
     if let Some(row) = row {
         conversation.relation = Some(Box::new(decode(row)?));
         conversation.known = [true; 2];

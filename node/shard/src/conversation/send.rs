@@ -3,7 +3,7 @@
 use record::{Key, RememberedSend};
 use wire::frame::LENGTH_LEN;
 use wire::message::{BodyKind, EntryKind, EntryView, Send, Sent};
-use wire::{Refusal, limits};
+use wire::{DeviceId, Refusal, SessionId, UserId, limits};
 
 use crate::bugs::Bug;
 use crate::core::{After, Core};
@@ -61,7 +61,9 @@ pub(super) fn run(
     if let Some(refused) = common.write_refusal(core, conversation) {
         return Err(refused);
     }
-    let send = append(core, common, conversation, caller, asked, hash);
+    let author =
+        Author { user: caller.user, device: caller.place.device, session: Some(caller.place.session) };
+    let send = append(core, common, conversation, author, asked, hash);
     // A repeat that gets here was let through by a planted bug.
     let gone = if repeated { None } else { conversation.sends.remember(sender, send) };
     if let Some(gone) = gone {
@@ -83,12 +85,21 @@ pub(super) fn run(
     Ok(())
 }
 
-/// The entry: into the turn's batch, and for the sessions of both users.
-fn append(
+/// Who writes an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Author {
+    pub user: UserId,
+    pub device: DeviceId,
+    /// It has the entry already.
+    pub session: Option<SessionId>,
+}
+
+/// The entry: into the turn's batch, and for the sessions of all who see it.
+pub(super) fn append(
     core: &mut Core,
     common: &mut Common,
     conversation: &mut Conversation,
-    caller: Caller,
+    author: Author,
     asked: Send<'_>,
     hash: u64,
 ) -> RememberedSend {
@@ -101,8 +112,8 @@ fn append(
     let entry = EntryView {
         place: place.into(),
         time_ms,
-        sender: caller.user,
-        device: caller.place.device,
+        sender: author.user,
+        device: author.device,
         counter: asked.counter,
         kind: EntryKind::Message,
         body_kind: asked.body_kind,
@@ -111,7 +122,7 @@ fn append(
     common.writer.put(core, id, &entry, hash);
     let turn = conversation.turn();
     turn.entries += 1;
-    turn.add_event(Some(caller.place.session), 1, |out| core.encoder.message_into(out, id, epoch, &entry));
+    turn.add_event(author.session, 1, |out| core.encoder.message_into(out, id, epoch, &entry));
     RememberedSend { counter: asked.counter, hash, place, time_ms }
 }
 

@@ -6,6 +6,7 @@ use wire::{ConversationId, UserId};
 use crate::commits::Stamp;
 
 use super::dedupe::SendMemory;
+use super::issue::Issues;
 use super::tail::Tail;
 use super::turn::Turn;
 
@@ -35,6 +36,8 @@ pub(super) struct Conversation {
     pub turn: Option<Box<Turn>>,
     /// What the two are to each other; `None` when nothing is written of it.
     pub relation: Option<Box<Relation>>,
+    /// What the system has written; only where it does.
+    pub issues: Option<Box<Issues>>,
     /// Messages are taken; follows from the relation and the node's policy.
     pub may_write: bool,
 }
@@ -54,6 +57,7 @@ impl Conversation {
             known: [false; 2],
             turn: None,
             relation: None,
+            issues: None,
             may_write: false,
         }
     }
@@ -87,6 +91,9 @@ impl Conversation {
             assert!(marks.delivered <= self.head, "a mark is of an entry that exists");
         }
         self.sends.check_invariants(self.head);
+        if let Some(issues) = &self.issues {
+            issues.check_invariants(self.head);
+        }
         let entries = self.turn.as_ref().map_or(0, |turn| turn.entries);
         self.tail.check_invariants(self.head.seq - u64::from(entries));
     }

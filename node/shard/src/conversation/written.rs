@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use record::{Key, Marks, Place};
-use wire::ConversationId;
+use wire::{ConversationId, UserId};
 
 use crate::bugs::Bug;
 use crate::core::{After, Core};
+use crate::follow::NoticeHead;
 use crate::list::Lists;
 use crate::mesh::{Changed, PushEvent};
 
-use super::outbox::Outbox;
 use super::state::{Conversation, digest};
 use super::{Common, Conversations};
 
@@ -34,10 +34,11 @@ impl Conversations {
             let held = self.held.get_mut(&id).expect("a touched conversation is held");
             let written = close_turn(core, &mut self.common, lists, &mut held.conversation);
             if core.bug(Bug::PushBeforeCommit) {
-                tell(core, &mut self.common.outbox, &written);
+                tell(core, &mut self.common, &written);
             }
             core.after(id.slot(), held.conversation.stamp, After::Conversation(written));
         }
+        self.follow_postponed(core);
         self.common.outbox.end_turn(core);
         self.common.contacts.end_turn(core);
         core.counters.conversations = self.held.len() as u64;
@@ -56,7 +57,7 @@ impl Conversations {
         assert!(held.conversation.committed <= written.head);
         core.counters.messages += written.head.ord - held.conversation.committed.ord;
         held.conversation.committed = written.head;
-        tell(core, &mut self.common.outbox, &written);
+        tell(core, &mut self.common, &written);
     }
 }
 
@@ -77,7 +78,7 @@ fn close_turn(
         common.tails.push(&mut conversation.tail, id, first, turn.entries, all);
     }
     let mut changes = [0; 2];
-    for (side, user) in id.users().into_iter().enumerate() {
+    for (side, user) in told(id) {
         if turn.marked[side] {
             core.put(&Key::Marks(id, user), &conversation.marks[side]);
         }
@@ -99,9 +100,21 @@ fn close_turn(
     }
 }
 
-fn tell(core: &mut Core, outbox: &mut Outbox, written: &Written) {
+/// Whose lists it stands in: the users with their sides. Nobody's where it is followed.
+fn told(id: ConversationId) -> impl Iterator<Item = (usize, UserId)> {
+    let stands = move |(_, user): &(usize, UserId)| !id.is_followed() && *user != UserId::SYSTEM;
+    id.users().into_iter().enumerate().filter(stands)
+}
+
+fn tell(core: &mut Core, common: &mut Common, written: &Written) {
     let conversation = written.conversation;
-    for (side, user) in conversation.users().into_iter().enumerate() {
+    if conversation.is_followed() {
+        let Written { epoch, head, time_ms, .. } = *written;
+        let at = NoticeHead { epoch, head, time_ms };
+        return common.hub.tell(core, conversation, at, &written.events);
+    }
+    let outbox = &mut common.outbox;
+    for (side, user) in told(conversation) {
         let digest = digest(written.epoch, written.head, written.time_ms, written.marks, side);
         let (change, events) = (written.changes[side], written.events.clone());
         outbox.send(core, Changed { user, conversation, change, digest, events });

@@ -15,7 +15,11 @@ pub(super) fn begin(core: &mut Core, user: UserId, behind: Option<&Bytes>) -> bo
     let (first, to) = keys::list_range(user);
     let from = behind.map_or(first, recovery::behind);
     let query = Query::Range { from, to, reverse: false, rows_max: LIST_ROWS, bytes_max: u32::MAX };
-    core.load(user.slot(), vec![query], LoadFor::List(LoadKey(user)))
+    let mut queries = vec![query];
+    if behind.is_none() {
+        queries.push(Query::Get(Key::Following(user).bytes()));
+    }
+    core.load(user.slot(), queries, LoadFor::List(LoadKey(user)))
 }
 
 impl Lists {
@@ -32,6 +36,14 @@ impl Lists {
                 return core.damaged(user.slot(), &format!("{user:?}'s list: {reason}"));
             }
         }
+        if let Some(row) = rows.get(1).and_then(|following| following.rows.first()) {
+            match record::Following::decode(&row.value) {
+                Ok(following) => held.wishes.following = following,
+                Err(_) => {
+                    return core.damaged(user.slot(), &format!("what {user:?} follows cannot be read"));
+                }
+            }
+        }
         self.entries += rows[0].rows.len();
         if let Some(last) = rows[0].rows.last().filter(|_| rows[0].more) {
             let loads = begin(core, user, Some(&last.key));
@@ -39,8 +51,8 @@ impl Lists {
             return;
         }
         held.phase = Phase::Ready;
-        for sync in std::mem::take(&mut held.syncs) {
-            sync.run(core, user, held, &mut self.entries);
+        for (caller, command) in std::mem::take(&mut held.waiting) {
+            command.run(core, caller, held, &mut self.entries);
         }
         if !held.arrived.is_empty() {
             self.touch(user);

@@ -89,7 +89,7 @@ pub(super) fn merge_arrived(core: &mut Core, user: UserId, held: &mut Held, entr
     true
 }
 
-fn merge_one(
+pub(super) fn merge_one(
     core: &mut Core,
     user: UserId,
     list: &mut List,

@@ -147,7 +147,7 @@ impl Waiting {
 impl Missed {
     /// Tells the head and the four marks, one event each; false when the room ended before that.
     fn tell(&mut self, core: &mut Core, to: ShardAddress, (connection, conversation): MissedKey) -> bool {
-        let peer = conversation.peer_of(self.user).expect("a user of the conversation");
+        let peer = conversation.peer_of(self.user).unwrap_or_default(); // nobody has marks there then
         let Digest { epoch, head, own, peer: others, .. } = self.digest;
         let marks = [
             (self.user, MarkKind::Delivered, own.delivered),
@@ -173,6 +173,11 @@ impl Missed {
         }
         true
     }
+}
+
+/// Sends a frame, if there is room for it.
+pub(super) fn push_or_drop(core: &mut Core, place: &SessionPlace, frame: &Bytes) {
+    push(core, place, &PushEvent { frames: frame.clone(), messages: 0, except: None });
 }
 
 fn push(core: &mut Core, place: &SessionPlace, event: &PushEvent) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ahash::AHashMap;
-use record::{Digest, ListEntry};
+use record::{Digest, ListEntry, Place};
 use wire::ConversationId;
 
 use crate::commits::Stamp;
@@ -39,6 +39,11 @@ impl List {
         self.uver
     }
 
+    /// What the user has read of a conversation.
+    pub fn read_mark(&self, conversation: ConversationId) -> Place {
+        self.entries.get(&conversation).map_or(Place::default(), |entry| entry.digest.own.read)
+    }
+
     /// Takes in what the store has.
     pub fn restore(&mut self, conversation: ConversationId, entry: ListEntry) -> Result<(), String> {
         self.uver = self.uver.max(entry.uver);
@@ -64,7 +69,11 @@ impl List {
         if self.entries.len() <= LIST_ENTRIES_MAX {
             return Merged::Changed(entry);
         }
-        let (_, oldest) = self.by_uver.pop_first().expect("a list over its bound is not empty");
+        // A row of notices holds a mark that stands nowhere else: those few stay.
+        let mut rows = self.by_uver.iter();
+        let oldest = rows.find(|(_, conversation)| !conversation.is_followed());
+        let (uver, oldest) = oldest.map(|(uver, id)| (*uver, *id)).expect("chats are most of a full list");
+        self.by_uver.remove(&uver);
         self.entries.remove(&oldest);
         Merged::Replaced(entry, oldest)
     }
@@ -86,7 +95,7 @@ impl List {
 
 #[cfg(test)]
 mod tests {
-    use record::{Marks, Place};
+    use record::Marks;
     use wire::UserId;
 
     use super::*;

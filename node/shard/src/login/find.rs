@@ -5,8 +5,9 @@ use wire::message::UserFound;
 use wire::{Refusal, Slot, UserId};
 
 use super::Logins;
+use crate::admin::{AdminReply, Notice};
 use crate::core::{After, Core};
-use crate::mesh::Caller;
+use crate::mesh::{Caller, MeshFrame};
 
 impl Logins {
     pub(super) fn find_user(&mut self, core: &mut Core, caller: Caller, name: &str) {
@@ -17,6 +18,18 @@ impl Logins {
                 core.counters.refused(Refusal::UnknownUser);
                 let frame = core.encoder.refused(caller.request, Refusal::UnknownUser, 0, 0);
                 core.after(Slot::of_name(name), stamp, After::Answer { caller, frame });
+            }
+        }
+    }
+
+    /// Hands a notice on to the log of the user with this name.
+    pub(super) fn issue(&mut self, core: &mut Core, token: u64, name: &str, notice: Box<Notice>) {
+        let (user, _) = self.names.find(name).expect("the name was read");
+        match *user {
+            Some(user) => core.control(core.address, MeshFrame::Issue { token, user, notice }),
+            None => {
+                let reason = Refusal::UnknownUser.reason().into();
+                core.reply(token, AdminReply::Refused { reason });
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::admin::AdminReply;
 use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS};
 use crate::limits::BUSY_RETRY_MS;
+use crate::list;
 
 impl Logins {
     pub(super) fn register(&mut self, core: &mut Core, register: Register) -> (Slot, Stamp, LoginReply) {
@@ -57,6 +58,7 @@ impl Logins {
         let state = SlotState { users: number };
         core.put(&Key::SlotState(slot), &state);
         core.put(&Key::Name(name.as_str().to_owned()), &NameEntry { user: user.0 });
+        list::begin_list(core, user);
         let account = Account {
             name: written,
             created_ms: core.now.wall_ms,

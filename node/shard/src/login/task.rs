@@ -4,7 +4,7 @@ use record::Credential;
 use wire::{ConnectionId, Refusal, ShardAddress, Slot, UserId, UserName};
 
 use super::{LoginCommand, LoginReply, NewToken};
-use crate::admin::AdminReply;
+use crate::admin::{AdminReply, Notice};
 use crate::asker::Asker;
 use crate::core::Core;
 use crate::mesh::{Caller, MeshFrame};
@@ -75,6 +75,12 @@ pub(super) enum Task {
         name: UserName,
         number: u32,
     },
+    /// A notice of the operator to this name.
+    Issue {
+        token: u64,
+        name: String,
+        notice: Box<Notice>,
+    },
 }
 
 /// How a task comes to its account.
@@ -108,6 +114,7 @@ impl Task {
             Task::Logout { caller } => Subject::User(caller.user),
             Task::Add { name, .. } => Subject::NewName(name.as_str()),
             Task::Reset { name, .. } => Subject::Name(name.as_str()),
+            Task::Issue { name, .. } => Subject::Name(name),
             Task::CreateToken { name, .. } => Subject::NewService(name.as_str()),
             Task::ListTokens { name, .. } | Task::RevokeToken { name, .. } => Subject::Service(name.as_str()),
         }
@@ -122,7 +129,7 @@ impl Task {
             Task::FindUser { caller, .. } | Task::NameUser { caller, .. } | Task::Logout { caller } => {
                 core.refuse_caller(caller, refusal, 0, retry_ms);
             }
-            Task::Add { token, .. } | Task::Reset { token, .. } => {
+            Task::Add { token, .. } | Task::Reset { token, .. } | Task::Issue { token, .. } => {
                 core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
             }
             Task::CreateToken { asker, .. }

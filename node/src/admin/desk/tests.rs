@@ -38,6 +38,9 @@ impl Shards for Fake {
                 let users: Vec<_> = names.iter().take(users_max as usize).map(line).collect();
                 AdminReply::Users { more: names.len() > users.len(), users }
             }
+            AdminRequest::Issue { notice, .. } | AdminRequest::IssueTo { notice, .. } => {
+                AdminReply::Issued { seq: notice.id, time_ms: 1 }
+            }
             AdminRequest::CreateToken { .. } => AdminReply::TokenCreated { user: 7, number: 1 },
             AdminRequest::ListTokens { .. } => AdminReply::Tokens { user: 7, tokens: Vec::new() },
             AdminRequest::RevokeToken { .. } => AdminReply::Refused { reason: "no such token".into() },

@@ -18,6 +18,8 @@ pub(super) struct Across {
     /// Devices numbered so far, by account.
     accounts: HashMap<UserId, u32>,
     conversations: HashMap<ConversationId, Chat>,
+    /// Followed conversations: the heads of their logs, and the highest that stand in lists.
+    followed: HashMap<ConversationId, (Place, Place)>,
     /// Users whose lists are full.
     full_lists: Vec<UserId>,
     contacts: Contacts,
@@ -89,7 +91,12 @@ impl Across {
         digest: &Digest,
         list_full: bool,
     ) {
-        self.side(user, conversation).listed = Some(Known::of(digest));
+        if conversation.is_followed() {
+            let (_, listed) = self.followed.entry(conversation).or_default();
+            *listed = (*listed).max(digest.head);
+        } else {
+            self.side(user, conversation).listed = Some(Known::of(digest));
+        }
         if list_full && self.full_lists.last() != Some(&user) {
             self.full_lists.push(user);
         }
@@ -104,7 +111,11 @@ impl Across {
     }
 
     pub fn add_log(&mut self, conversation: ConversationId, head: Place) {
-        self.conversations.entry(conversation).or_default().head = head;
+        if conversation.is_followed() {
+            self.followed.entry(conversation).or_default().0 = head;
+        } else {
+            self.conversations.entry(conversation).or_default().head = head;
+        }
     }
 
     pub fn add_device(&mut self, user: UserId, conversation: ConversationId, device: u32) {
@@ -131,7 +142,8 @@ impl Across {
 
     /// Conversations with a log.
     pub fn conversations(&self) -> u64 {
-        self.conversations.values().filter(|chat| chat.head.seq > 0).count() as u64
+        let chats = self.conversations.values().filter(|chat| chat.head.seq > 0).count();
+        (chats + self.followed.values().filter(|(head, _)| head.seq > 0).count()) as u64
     }
 
     fn side(&mut self, user: UserId, conversation: ConversationId) -> &mut Side {
@@ -153,11 +165,23 @@ impl Across {
                     .add(format!("slot {number} is in store shard {}, not in {}", store_shard.0, right.0));
             }
         }
+        let mut followed: Vec<_> = self.followed.iter().collect();
+        followed.sort_unstable();
+        for (conversation, (head, listed)) in followed {
+            if listed > head {
+                let (listed, head) = (listed.seq, head.seq);
+                findings
+                    .add(format!("{conversation:?}: a list says head {listed}, and the log ends at {head}"));
+            }
+        }
         let mut conversations: Vec<_> = self.conversations.keys().copied().collect();
         conversations.sort_unstable();
         for conversation in conversations {
             let chat = &self.conversations[&conversation];
             for (index, user) in conversation.users().into_iter().enumerate() {
+                if user == UserId::SYSTEM {
+                    continue;
+                }
                 if let Err(what) =
                     self.check_side(user, chat.head, &chat.sides[index], &chat.sides[1 - index])
                 {

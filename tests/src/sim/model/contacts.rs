@@ -101,8 +101,8 @@ impl Model {
         }
         for (key, value) in keys() {
             let Key::Entry(conversation, seq) = key else { continue };
-            if changed.contains(&conversation) {
-                continue; // before or behind it: nobody can say
+            if changed.contains(&conversation) || !conversation.is_private() {
+                continue; // the system needs no leave; or it is before or behind it: nobody can say
             }
             let relation = disk::record::<Relation>(store, &Key::Relation(conversation)).unwrap_or_default();
             let sender = record::Entry::decode(value).map(|entry| entry.sender);

@@ -46,6 +46,10 @@ fn chunks(store: &MemoryStore, conversation: ConversationId, seq: u64) -> Vec<u8
 
 /// The marks of a user: those that were written, and what his own entries say, whichever is higher.
 pub fn marks(store: &MemoryStore, conversation: ConversationId, user: UserId) -> Marks {
+    if conversation.is_followed() {
+        let row: Option<record::ListEntry> = record(store, &Key::List(user, conversation));
+        return row.map(|row| row.digest.own).unwrap_or_default();
+    }
     let written: Marks = record(store, &Key::Marks(conversation, user)).unwrap_or_default();
     let store_shard = StoreShardId::of_slot(conversation.slot(), store.store_shards());
     let mut last = u64::MAX;

@@ -2,6 +2,7 @@
 
 mod contacts;
 pub mod disk;
+pub mod notices;
 mod order;
 mod profiles;
 mod settled;
@@ -84,6 +85,7 @@ pub struct Model {
     profiles: BTreeMap<(UserId, u64), Vec<record::Profile>>,
     /// Who was in whose list as a contact at some time: the second one in that of the first.
     ever_contacts: BTreeSet<(UserId, UserId)>,
+    pub notices: notices::IssuedNotices,
     pub violations: Vec<String>,
 }
 
@@ -166,6 +168,10 @@ impl Model {
                 self.violate(what);
             }
             return;
+        }
+        if entry.sender == UserId::SYSTEM && !conversation.is_private() {
+            log.insert(entry.place.seq, entry.clone());
+            return self.on_issued_entry(conversation, entry);
         }
         let sender = Identity { user: entry.sender, device: entry.device };
         let of_device = |other: &&Entry| other.sender == entry.sender && other.device == entry.device;

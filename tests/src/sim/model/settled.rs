@@ -6,9 +6,9 @@ use record::{Key, Table};
 use store::MemoryStore;
 use wire::client::{Account, StoredSend};
 use wire::message::{Entry, MarkKind, Place};
-use wire::{ConversationId, UserId};
+use wire::{ConversationId, Notices, UserId};
 
-use super::{Identity, Model, SendKey, disk, shown};
+use super::{Identity, Model, SendKey, disk, notices, shown};
 use crate::sim::world::World;
 
 fn same_place(place: Place, stored: record::Place) -> bool {
@@ -39,6 +39,7 @@ impl Model {
             }
         }
         self.violations.append(&mut broken);
+        self.check_issues(store);
     }
 
     /// The log on disk is dense, holds each send once and in order, and is what was shown.
@@ -72,6 +73,9 @@ impl Model {
     fn check_list(&mut self, store: &MemoryStore, conversation: ConversationId, head: Place) {
         let marks = |user| disk::marks(store, conversation, user);
         for user in conversation.users() {
+            if user == UserId::SYSTEM || conversation.is_followed() {
+                continue;
+            }
             let peer = conversation.peer_of(user).expect("one of two");
             let Some(entry) = disk::record::<record::ListEntry>(store, &Key::List(user, conversation)) else {
                 self.violate(format!("{conversation:?} is not in the list of {user:?}"));
@@ -155,7 +159,13 @@ impl World {
     fn unsettled_device(&self, number: usize) -> Option<String> {
         let device = &self.devices[number];
         let user = device.user_id()?;
+        if let Some(what) = self.unsettled_notices(number) {
+            return Some(what);
+        }
         for (conversation, entry) in disk::list(&self.store, user) {
+            if conversation.is_followed() {
+                continue; // their heads stand in their logs only
+            }
             let digest = entry.digest;
             let stored = &device.disk.stored.conversations;
             let Some(state) = stored.iter().find(|state| state.conversation == conversation) else {
@@ -217,7 +227,7 @@ impl World {
             let log = self.model.check_log(&self.store, conversation);
             let head = log.last().map(|entry| entry.place).unwrap_or_default();
             self.model.check_list(&self.store, conversation, head);
-            for user in conversation.users() {
+            for user in conversation.users().into_iter().filter(|_| conversation.is_private()) {
                 self.check_marks(conversation, user);
             }
             self.check_device_logs(conversation, &log);
@@ -241,10 +251,16 @@ impl World {
     /// Every device of both users holds the log as it is.
     fn check_device_logs(&mut self, conversation: ConversationId, log: &[Entry]) {
         for (number, device) in self.devices.iter().enumerate() {
-            if !device.user_id().is_some_and(|user| conversation.has(user)) {
+            let Some(user) = device.user_id().filter(|user| conversation.is_of(*user)) else { continue };
+            let skips = conversation.notice() == Some(Notices::Adverts)
+                && notices::wants_no_adverts(&self.store, user);
+            let held = device.disk.logs.get(&conversation).map(Vec::as_slice).unwrap_or_default();
+            if skips {
+                self.model.violation_if(!log.starts_with(held), || {
+                    format!("device {number} holds other adverts than there are")
+                });
                 continue;
             }
-            let held = device.disk.logs.get(&conversation).map(Vec::as_slice).unwrap_or_default();
             if held != log {
                 let at = held.iter().zip(log).position(|(held, entry)| held != entry);
                 let what = format!("{} entries, the log has {}, differing at {at:?}", held.len(), log.len());
@@ -252,7 +268,6 @@ impl World {
             }
             let stored = &device.disk.stored.conversations;
             let state = stored.iter().find(|state| state.conversation == conversation);
-            let user = device.user_id().expect("checked above");
             let read = disk::marks(&self.store, conversation, user).read;
             let unread = log.iter().filter(|entry| entry.place.seq > read.seq).count() as u64;
             let shown = state.map(|state| state.unread());

@@ -34,10 +34,16 @@ impl Model {
             EventBody::Message(message) => {
                 let member = self.check_member(link, message.conversation);
                 member.inspect(|_| self.check_entry(store, message.conversation, &message.entry));
+                self.check_wanted(link, message.conversation);
             }
             EventBody::Pulled(pulled) => self.check_pulled(store, link, frame.request, pulled),
             EventBody::Marked(marked) => self.check_marked(store, link, marked),
-            EventBody::Synced(synced) => self.check_synced(store, link, frame.request, synced),
+            EventBody::Synced(synced) => {
+                self.on_adverts_told(link, synced.adverts_off);
+                self.check_synced(store, link, frame.request, synced);
+            }
+            EventBody::AdvertsSet { off } => self.on_adverts_told(link, *off),
+            EventBody::Announced(announced) => self.check_announced(link, announced),
             EventBody::Related(related) => self.check_related(store, link, related),
             EventBody::ContactChanged(contact) => self.check_contact(store, link, contact),
             EventBody::ContactsSynced(synced) => self.check_contacts_synced(store, link, synced),
@@ -47,6 +53,7 @@ impl Model {
             EventBody::HeadMoved(moved) => {
                 let member = self.check_member(link, moved.conversation);
                 member.inspect(|_| self.check_head(store, moved.conversation, moved.head));
+                self.check_wanted(link, moved.conversation);
             }
             EventBody::UserFound(found) => {
                 let asked = self.names_asked.entry((link, frame.request)).or_default();
@@ -97,9 +104,9 @@ impl Model {
     }
 
     /// Whoever is shown something of a conversation is one of its two people.
-    fn check_member(&mut self, link: LinkId, conversation: ConversationId) -> Option<Identity> {
+    pub fn check_member(&mut self, link: LinkId, conversation: ConversationId) -> Option<Identity> {
         let identity = self.identities.get(&link).copied();
-        if identity.is_none_or(|identity| !conversation.has(identity.user)) {
+        if identity.is_none_or(|identity| !conversation.is_of(identity.user)) {
             self.violate(format!("{conversation:?} is shown to {identity:?}"));
             return None;
         }
@@ -205,7 +212,11 @@ impl Model {
         if stored < marked.place {
             self.violate(format!("{marked:?} is shown, on disk is {stored:?}"));
         }
-        if marked.place.seq > asked && !sent_by(store, marked.conversation, marked.place, marked.user) {
+        // A new user, and one who wants adverts again, has read what was told before.
+        if marked.place.seq > asked
+            && !marked.conversation.is_followed()
+            && !sent_by(store, marked.conversation, marked.place, marked.user)
+        {
             self.violate(format!("{marked:?} is shown, nobody marked beyond {asked}"));
         }
         let bounds = self.mark_bounds(marked.conversation, marked.user, marked.kind);
@@ -320,6 +331,8 @@ pub(super) fn event_name(event: &EventBody) -> &'static str {
         EventBody::Related(_) => "Related",
         EventBody::ContactChanged(_) => "ContactChanged",
         EventBody::ContactsSynced(_) => "ContactsSynced",
+        EventBody::AdvertsSet { .. } => "AdvertsSet",
+        EventBody::Announced(_) => "Announced",
         EventBody::TokenCreated(_) => "TokenCreated",
         EventBody::TokensListed(_) => "TokensListed",
         EventBody::TokenRevoked(_) => "TokenRevoked",

@@ -1,5 +1,6 @@
 //! The workload: one file per command. A command without an operation does not compile.
 
+mod adverts;
 mod contacts;
 mod find_user;
 mod hello;
@@ -56,6 +57,7 @@ fn operation_of(command: Command) -> Operation {
         Command::Unblock => (8, contacts::unblock),
         Command::SetContact => (8, contacts::set),
         Command::SyncContacts => (12, contacts::sync),
+        Command::SetAdverts => (14, adverts::run),
         Command::TokenLogin => (14, tokens::log_in),
         Command::CreateToken => (8, tokens::create),
         Command::ListTokens => (4, tokens::list),
@@ -89,11 +91,12 @@ impl World {
 
     /// Something that a logged-in hostile client does with conversations, its own and those of others.
     pub fn harass(&mut self, probe: usize) {
-        match self.workload.below(13) {
+        match self.workload.below(15) {
             0..5 => send::hostile(self, probe),
             5..7 => pull::hostile(self, probe),
             7..9 => mark::hostile(self, probe),
             9..12 => contacts::hostile(self, probe),
+            12..14 => adverts::hostile(self, probe),
             _ => sync::hostile(self, probe),
         }
     }

@@ -11,7 +11,7 @@ use crate::frame::LENGTH_LEN;
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::{
     BodyKind, Entry, EntryKind, HeadMoved, MarkKind, Marked, Move, Place, PulledRange, Range, RangeKind,
-    Sent, Summary,
+    Sent, Summary, Synced,
 };
 use crate::refusal::Refusal;
 
@@ -154,7 +154,7 @@ fn frame(encoder: &mut Encoder, request: u32, say: Say) -> Bytes {
         }
         Say::Synced { from, to, more, heads } => {
             let changes: Vec<Summary> = heads.into_iter().map(summary).collect();
-            encoder.synced(request, from, to, more, &changes)
+            encoder.synced(request, &Synced { from, to, more, changes, adverts_off: false })
         }
         Say::Sent { conversation, counter, epoch, seq } => {
             encoder.sent(request, &Sent { conversation, counter, place: place(seq), time_ms: 1, epoch })

@@ -8,7 +8,7 @@ use crate::frame::LENGTH_LEN;
 use crate::ids::{ConversationId, DeviceId, SessionId, UserId};
 use crate::message::{
     Challenge, Entry, EntryKind, HeadMoved, LoggedIn, MarkKind, Marked, Move, Place, PulledRange, Range,
-    RangeKind, RegisterTerms, Resumed, Sent, Summary, UserFound, Welcome,
+    RangeKind, RegisterTerms, Resumed, Sent, Summary, Synced, UserFound, Welcome,
 };
 use crate::scram::{self, ClientFirst, Credentials, Exchange, Mechanism};
 use crate::{
@@ -390,7 +390,7 @@ impl Node {
         newer.truncate(2);
         let to = newer.last().map_or(sync.uver(), |(uver, _)| *uver);
         let changes: Vec<Summary> = newer.iter().map(|(uver, id)| self.summary(user, *id, *uver)).collect();
-        self.encoder.synced(request, sync.uver(), to, more, &changes)
+        self.encoder.synced(request, &Synced { from: sync.uver(), to, more, changes, adverts_off: false })
     }
 
     pub fn summary(&self, user: UserId, id: ConversationId, uver: u64) -> Summary {

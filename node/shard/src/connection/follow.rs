@@ -1,0 +1,216 @@
+//! What sessions of this shard follow, and the events of it.
+//!
+//! One frame of a home becomes one event for each session that follows, a bounded number in each turn, in the order in
+//! which the frames came.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wire::message::HeadMoved;
+use wire::{ConnectionId, ConversationId, Notices, SessionId};
+
+use super::Connections;
+use super::state::{SessionFollows, State};
+use crate::bugs::Bug;
+use crate::core::Core;
+use crate::follow::{Followed, Following, Update};
+use crate::input::SendClass;
+use crate::limits::{FAN_OUT_PER_TURN, FAN_OUTS_MAX, FOLLOWED_PER_SESSION_MAX};
+use crate::mesh::PushEvent;
+
+/// Events on their way to the sessions that follow a conversation.
+#[derive(Debug)]
+struct FanOut {
+    conversation: ConversationId,
+    events: Arc<[PushEvent]>,
+    /// The place in the table that is looked at next.
+    next: u32,
+}
+
+/// What waits until all sessions are told.
+#[derive(Debug, Default)]
+pub(super) struct FanOuts {
+    queue: VecDeque<FanOut>,
+    /// Told as a head when the queue is empty, since it was full. Each is followed here.
+    late: BTreeSet<ConversationId>,
+}
+
+impl FanOuts {
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.late.is_empty()
+    }
+
+    fn push(&mut self, conversation: ConversationId, events: Arc<[PushEvent]>) {
+        if self.queue.len() < FAN_OUTS_MAX && self.late.is_empty() {
+            self.queue.push_back(FanOut { conversation, events, next: 0 });
+        } else {
+            self.late.insert(conversation);
+        }
+    }
+
+    pub fn check_invariants(&self) {
+        assert!(self.queue.len() <= FAN_OUTS_MAX);
+    }
+}
+
+impl Connections {
+    /// From the home of a conversation that sessions here follow.
+    pub(crate) fn handle_followed(&mut self, core: &mut Core, followed: Followed) {
+        match self.follows.handle_followed(core, &followed) {
+            Update::Events => self.fan_outs.push(followed.conversation, followed.events),
+            Update::Head => {
+                let events = self.head_event(core, followed.conversation);
+                self.fan_outs.push(followed.conversation, events);
+            }
+            Update::Nothing => {}
+        }
+    }
+
+    /// What a session follows has changed.
+    pub(crate) fn handle_refollow(
+        &mut self,
+        core: &mut Core,
+        id: ConnectionId,
+        session: SessionId,
+        following: Following,
+        frame: Bytes,
+    ) {
+        if self.table.find(id).is_some_and(|found| found.session(session).is_some()) {
+            let before = self.followed_by(id);
+            self.follow(core, id, following);
+            self.handle_push(core, id, session, frame, 0);
+            let news = self.followed_by(id).into_iter().filter(|conversation| !before.contains(conversation));
+            let news: Vec<_> = news.collect();
+            self.send_heads_of(core, id, &news);
+        }
+    }
+
+    /// A session follows this from now on.
+    pub(super) fn follow(&mut self, core: &mut Core, id: ConnectionId, following: Following) {
+        let Following { adverts_off, mut departments } = following;
+        departments.truncate(FOLLOWED_PER_SESSION_MAX);
+        let wanted: Vec<_> = departments
+            .iter()
+            .map(|department| ConversationId::of_notices(Notices::Department(*department)))
+            .collect();
+        let Some(State::LoggedIn(session)) = self.table.find(id).map(|found| &mut found.state) else {
+            return;
+        };
+        session.adverts = Some(!adverts_off || core.bug(Bug::AdvertsToAll));
+        let before = session.follows.take().map(|follows| follows.conversations).unwrap_or_default();
+        for gone in before.iter().filter(|conversation| !wanted.contains(conversation)) {
+            self.follows.remove(core, *gone, id.index);
+        }
+        let mut conversations = Vec::with_capacity(wanted.len());
+        for conversation in wanted {
+            let has = before.contains(&conversation) || self.follows.add(core, conversation, id.index);
+            if has && !conversations.contains(&conversation) {
+                conversations.push(conversation);
+            }
+        }
+        if !conversations.is_empty() {
+            session.follows = Some(Box::new(SessionFollows { conversations }));
+        }
+    }
+
+    /// Everything that a session follows.
+    fn followed_by(&mut self, id: ConnectionId) -> Vec<ConversationId> {
+        let Some(State::LoggedIn(session)) = self.table.find(id).map(|found| &found.state) else {
+            return Vec::new();
+        };
+        let adverts = (session.adverts == Some(true)).then_some(Notices::Adverts);
+        let own = session.follows.iter().flat_map(|follows| follows.conversations.iter().copied());
+        let pinned = [Some(Notices::All), adverts].into_iter().flatten().map(ConversationId::of_notices);
+        pinned.chain(own).collect()
+    }
+
+    /// The answer of a command, with what the session follows: it is told how far that has come. Before the answer, so that a
+    /// client knows all there is; but not before it is told that it gets adverts again.
+    pub(super) fn answer_following(
+        &mut self,
+        core: &mut Core,
+        id: ConnectionId,
+        answer: Bytes,
+        following: Following,
+    ) {
+        let had_none = matches!(
+            self.table.find(id).map(|found| &found.state),
+            Some(State::LoggedIn(session)) if session.adverts == Some(false)
+        );
+        self.follow(core, id, following);
+        let is_late =
+            |conversation: &ConversationId| had_none && conversation.notice() == Some(Notices::Adverts);
+        let (late, early): (Vec<_>, Vec<_>) = self.followed_by(id).into_iter().partition(is_late);
+        self.send_heads_of(core, id, &early);
+        core.send(id, answer, SendClass::Reply);
+        self.send_heads_of(core, id, &late);
+    }
+
+    fn send_heads_of(&mut self, core: &mut Core, id: ConnectionId, followed: &[ConversationId]) {
+        let mut frames = Vec::new();
+        for conversation in followed {
+            let at = self.follows.head(*conversation).unwrap_or_default();
+            if at.head.seq > 0 {
+                frames.extend_from_slice(&head_moved(core, *conversation, at));
+            }
+        }
+        if !frames.is_empty() {
+            core.send(id, frames.into(), SendClass::Reply);
+        }
+    }
+
+    fn head_event(&self, core: &mut Core, conversation: ConversationId) -> Arc<[PushEvent]> {
+        let at = self.follows.head(conversation).unwrap_or_default();
+        Arc::new([PushEvent { frames: head_moved(core, conversation, at), messages: 0, except: None }])
+    }
+
+    /// Tells as many sessions as one turn may.
+    pub(super) fn fan_out(&mut self, core: &mut Core) {
+        let mut looks = FAN_OUT_PER_TURN;
+        while looks > 0 {
+            let Some(mut fan_out) = self.fan_outs.queue.pop_front() else {
+                let Some(conversation) = self.fan_outs.late.pop_first() else { return };
+                let events = self.head_event(core, conversation);
+                self.fan_outs.queue.push_back(FanOut { conversation, events, next: 0 });
+                continue;
+            };
+            while looks > 0
+                && let Some(index) = self.next_place(&fan_out)
+            {
+                looks -= 1;
+                fan_out.next = index + 1;
+                self.push_followed(core, index, &fan_out);
+            }
+            if self.next_place(&fan_out).is_some() {
+                return self.fan_outs.queue.push_front(fan_out);
+            }
+        }
+    }
+
+    /// The next connection that may follow the conversation.
+    fn next_place(&self, fan_out: &FanOut) -> Option<u32> {
+        match fan_out.conversation.notice() {
+            Some(Notices::All | Notices::Adverts) => {
+                (fan_out.next < self.table.end()).then_some(fan_out.next)
+            }
+            _ => self.follows.next_follower(fan_out.conversation, fan_out.next),
+        }
+    }
+
+    fn push_followed(&mut self, core: &mut Core, index: u32, fan_out: &FanOut) {
+        let Some(id) = self.table.id_of(core.address.shard, index) else { return };
+        let Some(State::LoggedIn(session)) = self.table.find(id).map(|found| &found.state) else { return };
+        if fan_out.conversation.notice() == Some(Notices::Adverts) && session.adverts != Some(true) {
+            return;
+        }
+        let session = session.session;
+        for event in fan_out.events.iter().filter(|event| event.except != Some(session)) {
+            self.handle_push(core, id, session, event.frames.clone(), event.messages);
+        }
+    }
+}
+
+fn head_moved(core: &mut Core, conversation: ConversationId, at: crate::follow::NoticeHead) -> Bytes {
+    core.encoder.head_moved(&HeadMoved { conversation, epoch: at.epoch, head: at.head.into() })
+}
