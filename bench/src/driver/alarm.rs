@@ -15,6 +15,15 @@ pub(super) const ALARM: Token = Token(usize::MAX);
 /// Waits from this length on are left to the poll, which rounds them up to the next millisecond.
 const WAIT_MAX: Duration = Duration::from_millis(5);
 
+/// How long a wait may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Precision {
+    /// To the next millisecond.
+    Coarse,
+    /// As long as it is, or it is over already.
+    Fine,
+}
+
 #[derive(Debug)]
 pub(super) struct Alarm(OwnedFd);
 
@@ -29,15 +38,18 @@ impl Alarm {
 
     /// Rings once after `wait`, if the poll itself is too coarse for it. An earlier one is forgotten. Nobody reads what rang:
     /// setting it again does that, and each ring is an edge of its own.
-    pub(super) fn set(&self, wait: Duration) -> Result<()> {
-        if wait.is_zero() || wait >= WAIT_MAX {
-            return Ok(());
+    pub(super) fn set(&self, wait: Duration) -> Result<Precision> {
+        if wait >= WAIT_MAX {
+            return Ok(Precision::Coarse);
+        }
+        if wait.is_zero() {
+            return Ok(Precision::Fine);
         }
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let value = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
         let once = Itimerspec { it_interval: zero, it_value: value };
         timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once).context("setting the timer")?;
-        Ok(())
+        Ok(Precision::Fine)
     }
 }
 
@@ -52,8 +64,9 @@ mod tests {
         let mut poll = Poll::new().unwrap();
         let alarm = Alarm::new(&poll).unwrap();
         let mut events = Events::with_capacity(4);
+        assert_eq!(alarm.set(WAIT_MAX).unwrap(), Precision::Coarse);
         for _ in 0..3 {
-            alarm.set(Duration::from_micros(50)).unwrap();
+            assert_eq!(alarm.set(Duration::from_micros(50)).unwrap(), Precision::Fine);
             poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
             assert!(events.iter().any(|event| event.token() == ALARM));
         }

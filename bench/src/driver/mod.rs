@@ -18,7 +18,7 @@ pub use arrivals::{Arrivals, Pace};
 pub use entrance::{Account, Entrance};
 pub use peer::{Peer, PeerEvent, STAMP_LEN};
 
-use alarm::{ALARM, Alarm};
+use alarm::{ALARM, Alarm, Precision};
 use link::{Buffers, Link};
 
 /// Clients per local address: each address has its own ports, of which a connection that was closed may hold one for a minute.
@@ -26,6 +26,8 @@ const PER_ADDRESS: usize = 2_000;
 /// Local addresses are 127.0.1.1 and up, and so many of them.
 const ADDRESSES_MAX: usize = 250;
 const EVENTS_PER_TURN_MAX: usize = 1_024;
+/// The same in a turn that must end soon: what is due next does not wait until all that has come is read.
+const EVENTS_PER_SHORT_TURN_MAX: usize = 32;
 
 /// All clients of a run.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub struct Driver {
     poll: Poll,
     alarm: Alarm,
     events: Events,
+    few_events: Events,
     buffers: Buffers,
     encoder: wire::Encoder,
     pub peers: Vec<Peer>,
@@ -53,6 +56,7 @@ impl Driver {
             alarm: Alarm::new(&poll)?,
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN_MAX),
+            few_events: Events::with_capacity(EVENTS_PER_SHORT_TURN_MAX),
             buffers: Buffers::default(),
             encoder: wire::Encoder::new(),
             peers: accounts.into_iter().map(Peer::new).collect(),
@@ -109,13 +113,16 @@ impl Driver {
         mut handle: impl FnMut(usize, PeerEvent) -> Result<()>,
     ) -> Result<()> {
         self.flush()?;
-        self.alarm.set(wait)?;
-        if let Err(error) = self.poll.poll(&mut self.events, Some(wait))
+        let events = match self.alarm.set(wait)? {
+            Precision::Coarse => &mut self.events,
+            Precision::Fine => &mut self.few_events,
+        };
+        if let Err(error) = self.poll.poll(events, Some(wait))
             && error.kind() != std::io::ErrorKind::Interrupted
         {
             return Err(error.into());
         }
-        for event in self.events.iter().filter(|event| event.token() != ALARM) {
+        for event in events.iter().filter(|event| event.token() != ALARM) {
             let index = event.token().0;
             let peer = &mut self.peers[index];
             peer.read(&mut self.buffers, &mut self.encoder, |event| handle(index, event))

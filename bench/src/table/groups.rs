@@ -12,6 +12,7 @@ use crate::limit::sync::{FileKind, Sync, SyncOptions};
 use crate::limit::{aeads, games, relay_pairs};
 use crate::options::RoundOptions;
 use crate::pairs::{Crowd, Mode, Span};
+use crate::relations::CONTACTS;
 use crate::report::model::{Round, Run};
 use crate::scenario::direct::{Direct, SharedPairs, node_pairs};
 use crate::scenario::login_storm::LoginStorm;
@@ -24,6 +25,9 @@ use crate::sweep::{self, Search};
 const TEXT_BYTES: u32 = 128;
 /// Bytes of an append where the node does not tell how large its commits are.
 const COMMIT_BYTES_UNKNOWN: f64 = 16.0 * 1_024.0;
+/// The scenario of idle sessions with contacts, and of as many without, and how many they are at most.
+pub(super) const IDLE_CONTACTS: &str = "idle-contacts";
+const CONTACT_SESSIONS_MAX: u32 = 4_000;
 /// Rounds at each rate of the sweep, at most.
 const SWEEP_ROUNDS_MAX: u32 = 3;
 /// The scenario of the round at half the top rate.
@@ -129,10 +133,20 @@ impl Scenario for HalfRate {
 }
 
 /// One round: memory does not vary from one to the next.
-pub(super) fn idle(options: &Options, tls: bool, contacts: u32) -> Result<Run> {
-    let protection = if tls { "TLS" } else { "plain" };
-    eprintln!("idle: {} sessions, {protection}, {contacts} contacts each", options.sessions);
-    scenario::idle::measure(&options.node.with_tls(tls), options.sessions, contacts)
+pub(super) fn idle(options: &Options, tls: bool) -> Result<Run> {
+    eprintln!("idle: {} sessions, {}", options.sessions, if tls { "TLS" } else { "plain" });
+    scenario::idle::measure(&options.node.with_tls(tls), options.sessions, 0)
+}
+
+/// Fewer sessions without contacts and with them: a hundred contacts of each have to be made first.
+pub(super) fn idle_contacts(options: &Options) -> Result<Vec<Run>> {
+    let sessions = options.sessions.min(CONTACT_SESSIONS_MAX);
+    let measure = |contacts: u32| {
+        eprintln!("idle: {sessions} sessions, plain, {contacts} contacts each");
+        let run = scenario::idle::measure(&options.node.with_tls(false), sessions, contacts)?;
+        Ok(Run { name: format!("contacts: {}", run.name), scenario: IDLE_CONTACTS.to_owned(), ..run })
+    };
+    [0, CONTACTS].into_iter().map(measure).collect()
 }
 
 pub(super) fn logins(options: &Options) -> Result<Vec<Run>> {

@@ -14,10 +14,10 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use crate::machine;
 use crate::options::NodeOptions;
 use crate::report::model::{Report, Run};
 use crate::report::{Outputs, Table};
-use crate::{machine, relations};
 
 /// A row, as it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -110,14 +110,14 @@ fn measure(options: &Options) -> Result<Vec<Run>> {
     if options.wants(&groups::MESSAGES) {
         runs.extend(groups::messages(options)?);
     }
-    if options.wants(&[Row::IdlePlain, Row::IdleContacts]) {
-        runs.push(groups::idle(options, false, 0)?);
+    if options.wants(&[Row::IdlePlain]) {
+        runs.push(groups::idle(options, false)?);
     }
     if options.wants(&[Row::IdleTls]) {
-        runs.push(groups::idle(options, true, 0)?);
+        runs.push(groups::idle(options, true)?);
     }
     if options.wants(&[Row::IdleContacts]) {
-        runs.push(groups::idle(options, false, relations::CONTACTS)?);
+        runs.extend(groups::idle_contacts(options)?);
     }
     if options.wants(&[Row::LoginTickets, Row::LoginWhole]) {
         runs.extend(groups::logins(options)?);
