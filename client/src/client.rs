@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use wire::client::{ConversationState, StoredSend};
 use wire::contact::{Contact, ContactQuery, Related};
 use wire::limits::{LABEL_LEN_MAX, PULL_ENTRIES_MAX};
@@ -30,6 +30,8 @@ pub struct Client {
     store: Store,
     board: Arc<Board>,
     requests: mpsc::Sender<Request>,
+    /// One page of the directory at a time.
+    org: Arc<Mutex<()>>,
 }
 
 /// Whom a message goes to.
@@ -107,7 +109,7 @@ impl Client {
         let board = Arc::new(Board::new(me, names));
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         tokio::spawn(Engine::new(options, store.clone(), stored, board.clone(), receiver).run());
-        Ok(Client { store, board, requests })
+        Ok(Client { store, board, requests, org: Arc::default() })
     }
 
     /// Creates an account and logs in to it. The folder is this account's from then on.
@@ -375,6 +377,14 @@ impl Client {
                 ConversationId::private(me.user, user).ok_or(Error::Misuse("nobody chats with himself"))
             }
         }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn org_lock(&self) -> &Mutex<()> {
+        &self.org
     }
 
     pub(crate) async fn ask<T>(

@@ -53,6 +53,8 @@ pub enum Event {
     ProfileChanged(Box<ProfileChanged>),
     /// Changes of contacts, or of the own profile, may not have come: read them again.
     ContactsMissed,
+    /// The directory of the organisation has a new version: [`Client::sync_org`](crate::Client::sync_org), if it is shown.
+    OrgChanged { version: u64 },
     /// The certificate met at this address is remembered from now on.
     CertificateRemembered { address: Address, fingerprint: Fingerprint },
     /// This subscriber was too slow: read what it shows from the store again.

@@ -33,6 +33,7 @@ mod engine;
 pub mod error;
 pub mod event;
 pub mod options;
+mod org;
 mod send;
 pub mod store;
 #[cfg(test)]
@@ -44,5 +45,6 @@ pub use client::{Adverts, Body, Client, ConversationInfo, History, To};
 pub use error::{Error, RefusedByNode};
 pub use event::{Connection, Event, Events, StopCause};
 pub use options::{ClientOptions, DeliveredMarks, Remember};
+pub use org::OrgCopy;
 pub use send::{Ack, SendHandle, SendState};
 pub use store::HistoryItem;

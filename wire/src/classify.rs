@@ -143,7 +143,7 @@ fn request_of(frame: &[u8]) -> u32 {
 
 fn split_owner(owner: Owner, rest: &[u8]) -> Option<(OwnerKey, &[u8])> {
     match owner {
-        Owner::Connection | Owner::Caller | Owner::Name => Some((OwnerKey::None, rest)),
+        Owner::Connection | Owner::Caller | Owner::Name | Owner::Org => Some((OwnerKey::None, rest)),
         Owner::User => {
             let (key, body) = rest.split_first_chunk::<8>()?;
             Some((OwnerKey::User(UserId(u64::from_le_bytes(*key))), body))
@@ -204,6 +204,7 @@ mod tests {
         (Command::SetContact, "L"),
         (Command::SyncContacts, "L"),
         (Command::SetAdverts, "L"),
+        (Command::SyncOrg, "L"),
         (Command::TokenLogin, "B"),
         (Command::CreateToken, "T"),
         (Command::ListTokens, "T"),

@@ -40,13 +40,15 @@ pub enum Owner {
     User,
     /// The home of the conversation whose id is the 16 bytes in front of the body.
     Conversation,
+    /// The home of the directory of the organisation: a fixed slot.
+    Org,
 }
 
 impl Owner {
     /// Bytes of owner key in front of the body.
     pub const fn key_len(self) -> usize {
         match self {
-            Owner::Connection | Owner::Caller | Owner::Name => 0,
+            Owner::Connection | Owner::Caller | Owner::Name | Owner::Org => 0,
             Owner::User => 8,
             Owner::Conversation => crate::ids::CONVERSATION_ID_LEN,
         }
@@ -162,6 +164,7 @@ commands! {
     57 SetContact, AfterLogin, Caller, Committed, CONTACT, Query, ContactChanged, "The caller's own remark on a contact, and the group he is in.";
     58 SyncContacts, AfterLogin, Caller, None, SMALL, Query, ContactsSynced, "What changed in the caller's contacts since a cver.";
     72 SetAdverts, AfterLogin, Caller, Committed, SMALL, Query, AdvertsSet, "Switches adverts off or on, for all devices of the caller.";
+    80 SyncOrg, AfterLogin, Org, None, SMALL, Query, OrgSynced, "What changed in the directory of the organisation, a page at a time.";
     108 TokenLogin, BeforeLogin, User, Committed, SMALL, Login, LoggedIn, "Logs in as a service account with one of its tokens.";
     109 CreateToken, Operator(Tokens), Name, Committed, SMALL, Query, TokenCreated, "Makes a token of a service account; the account too, when the name is free.";
     110 ListTokens, Operator(Tokens), Name, None, SMALL, Query, TokensListed, "The tokens of a service account, without their secrets.";
@@ -221,6 +224,8 @@ events! {
     314 ContactsSynced, "Changed contacts in rising cver.";
     328 AdvertsSet, "Whether the user wants adverts: the answer to SetAdverts, and an event to every device.";
     329 Announced, "A notice for those who are online now; it is not stored.";
+    336 OrgSynced, "Changed departments and members in rising versions; what is gone comes as such.";
+    337 OrgChanged, "The directory has a new version: SyncOrg, if it is wanted here. A hint, and not told of each change.";
     365 TokenCreated, "The token exists, on disk.";
     366 TokensListed, "The tokens of a service account, the oldest first.";
     367 TokenRevoked, "The token serves no more, and its sessions are over.";

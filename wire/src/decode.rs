@@ -13,6 +13,7 @@ use crate::message::{
     RegisterTerms, Resumed, Sent, Summary, Synced, UserFound, Welcome,
 };
 use crate::notice::{self, Announced};
+use crate::org::{self, OrgSynced};
 use crate::profile::{self, ProfileChanged, ProfileFound};
 use crate::service::{self, TokenCreated, TokenRevoked, TokensListed};
 use crate::verified::{self, Unverifiable};
@@ -62,6 +63,10 @@ pub enum EventBody {
         off: bool,
     },
     Announced(Announced),
+    OrgSynced(OrgSynced),
+    OrgChanged {
+        version: u64,
+    },
     TokenCreated(TokenCreated),
     TokensListed(TokensListed),
     TokenRevoked(TokenRevoked),
@@ -118,14 +123,7 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
             view!(LoggedOut);
             EventBody::LoggedOut
         }
-        Event::Move => {
-            let view = view!(Move);
-            EventBody::Move(Move {
-                addresses: texts(view.addresses()),
-                reconnect_ms: view.reconnect_ms(),
-                deadline_ms: view.deadline_ms(),
-            })
-        }
+        Event::Move => EventBody::Move(move_away(view!(Move))),
         Event::UserFound => {
             let view = view!(UserFound);
             let (user, deleted) = (UserId(view.user()), view.deleted());
@@ -150,6 +148,8 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::ContactsSynced => EventBody::ContactsSynced(contact::contacts_synced(view!(ContactsSynced))),
         Event::AdvertsSet => EventBody::AdvertsSet { off: view!(AdvertsSet).off() },
         Event::Announced => EventBody::Announced(notice::announced(view!(Announced))?),
+        Event::OrgSynced => EventBody::OrgSynced(org::org_synced(view!(OrgSynced))),
+        Event::OrgChanged => EventBody::OrgChanged { version: view!(OrgChanged).version() },
         Event::TokenCreated => EventBody::TokenCreated(service::token_created(view!(TokenCreated))),
         Event::TokensListed => EventBody::TokensListed(service::tokens_listed(view!(TokensListed))),
         Event::TokenRevoked => EventBody::TokenRevoked(service::token_revoked(view!(TokenRevoked))),
@@ -172,6 +172,14 @@ fn welcome(view: fb::Welcome<'_>) -> Welcome {
 
 fn register_terms(view: fb::RegisterTerms<'_>) -> RegisterTerms {
     RegisterTerms { salt: octets(view.salt()), iterations: view.iterations() }
+}
+
+fn move_away(view: fb::Move<'_>) -> Move {
+    Move {
+        addresses: texts(view.addresses()),
+        reconnect_ms: view.reconnect_ms(),
+        deadline_ms: view.deadline_ms(),
+    }
 }
 
 fn refused(view: fb::Refused<'_>) -> Refused {

@@ -53,7 +53,7 @@ fn commands() -> String {
             Phase::Any => "any but first",
         };
         let owner = match row.owner {
-            Owner::Connection | Owner::Caller | Owner::Name => "",
+            Owner::Connection | Owner::Caller | Owner::Name | Owner::Org => "",
             Owner::User => "user, 8 bytes",
             Owner::Conversation => "conversation, 16 bytes",
         };
@@ -115,6 +115,9 @@ fn limits_table() -> String {
         ("remark on a contact, bytes of UTF-8", limits::CONTACT_REMARK_LEN_MAX as u64),
         ("group of a contact, bytes of UTF-8", limits::CONTACT_GROUP_LEN_MAX as u64),
         ("rows in one `ContactsSynced`", u64::from(limits::CONTACTS_SYNCED_MAX)),
+        ("name of a department, bytes of UTF-8", limits::ORG_NAME_LEN_MAX as u64),
+        ("title of a member, bytes of UTF-8", limits::ORG_TITLE_LEN_MAX as u64),
+        ("rows in one `OrgSynced`", u64::from(limits::ORG_ROWS_MAX)),
         ("nickname in a profile, bytes of UTF-8", limits::PROFILE_NICKNAME_LEN_MAX as u64),
         ("avatar or signature in a profile, bytes of UTF-8", limits::PROFILE_TEXT_LEN_MAX as u64),
         ("e-mail or phone in a profile, bytes of UTF-8", limits::PROFILE_CONTACT_LEN_MAX as u64),

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod message;
 pub mod name;
 pub mod notice;
+pub mod org;
 pub mod profile;
 pub mod refusal;
 pub mod scram;

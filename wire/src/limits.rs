@@ -34,6 +34,12 @@ pub const CONTACT_REMARK_LEN_MAX: usize = 128;
 pub const CONTACT_GROUP_LEN_MAX: usize = 64;
 /// Rows in one `ContactsSynced`.
 pub const CONTACTS_SYNCED_MAX: u32 = 256;
+/// Name of a department, in bytes of UTF-8.
+pub const ORG_NAME_LEN_MAX: usize = 128;
+/// Title of a member of a department, in bytes of UTF-8.
+pub const ORG_TITLE_LEN_MAX: usize = 128;
+/// Rows in one `OrgSynced`.
+pub const ORG_ROWS_MAX: u32 = 512;
 /// Tokens of one service account.
 pub const TOKENS_MAX: usize = 16;
 /// What a token is for, in the operator's words, in bytes of UTF-8.
@@ -62,5 +68,9 @@ const _: () = assert!(
     CONTACTS_SYNCED_MAX as usize
         * (CONTACT_TEXT_LEN_MAX + CONTACT_REMARK_LEN_MAX + CONTACT_GROUP_LEN_MAX + 128)
         < FRAME_LEN_MAX
+);
+const _: () = assert!(
+    ORG_ROWS_MAX as usize * (ORG_NAME_LEN_MAX + ORG_TITLE_LEN_MAX + 128) < FRAME_LEN_MAX
+        && NAME_LEN_MAX <= ORG_NAME_LEN_MAX
 );
 const _: () = assert!(BODY_TABLES_MAX > PULL_ENTRIES_MAX as usize * 2);

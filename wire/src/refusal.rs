@@ -114,6 +114,9 @@ refusals! {
     61 BlockedByYou "blocked_by_you";
     /// Only contacts may write to each other here.
     62 NotContact "not_contact";
+
+    /// The directory was changed meanwhile: read it again, and edit what it is now.
+    90 OrgMoved "org_moved";
 }
 
 impl Refusal {

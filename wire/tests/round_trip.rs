@@ -9,6 +9,7 @@ use wire::message::{
     Sent, Summary, Synced, UserFound, Welcome,
 };
 use wire::notice::Announced;
+use wire::org::{Department, Member, OrgItem, OrgPosition, OrgRow, OrgSynced};
 use wire::profile::{Audience, Gender, Profile, ProfileChanged, ProfileField, ProfileFound, Shown};
 use wire::service::{NewToken, TokenCreated, TokenLine, TokenRevoked, TokensListed};
 use wire::token::{SECRET_LEN, Secret, Token};
@@ -157,10 +158,24 @@ fn chat_events() -> Vec<EventBody> {
             more: true,
             contacts: vec![contact(4), contact(9)],
         }),
+        EventBody::OrgSynced(OrgSynced { over: 9, to: 7, more: true, afresh: true, rows: org_rows() }),
+        EventBody::OrgChanged { version: 7 },
         EventBody::TokenCreated(TokenCreated { user: ANNA, number: 3 }),
         EventBody::TokensListed(TokensListed { user: ANNA, tokens: vec![token_line(1), token_line(3)] }),
         EventBody::TokenRevoked(TokenRevoked { user: ANNA, number: 3, sessions_ended: 2 }),
     ]
+}
+
+fn org_rows() -> Vec<OrgRow> {
+    let department = Department { id: 3, parent: 1, order: 2, name: "Research".into() };
+    let (name, title) = ("bert".to_owned(), "Head".to_owned());
+    let items = [
+        OrgItem::Department(department),
+        OrgItem::Member(Member { department: 3, user: BERT, order: 1, name, title }),
+        OrgItem::DepartmentGone(4),
+        OrgItem::MemberGone { department: 3, user: BERT },
+    ];
+    (4..).zip(items).map(|(version, item)| OrgRow { version, item }).collect()
 }
 
 fn contact(cver: u64) -> Contact {
@@ -232,6 +247,8 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         EventBody::ContactsSynced(synced) => {
             (Event::ContactsSynced, encoder.contacts_synced(request, synced))
         }
+        EventBody::OrgSynced(synced) => (Event::OrgSynced, encoder.org_synced(request, synced)),
+        EventBody::OrgChanged { version } => (Event::OrgChanged, encoder.org_changed(*version)),
         EventBody::TokenCreated(created) => (Event::TokenCreated, encoder.token_created(request, created)),
         EventBody::TokensListed(listed) => (Event::TokensListed, encoder.tokens_listed(request, listed)),
         EventBody::TokenRevoked(revoked) => (Event::TokenRevoked, encoder.token_revoked(request, revoked)),
@@ -252,7 +269,12 @@ fn every_event_comes_back() {
         assert_eq!(&decoded.event, event);
         let pushed = matches!(
             id,
-            Event::Move | Event::Message | Event::HeadMoved | Event::SyncNeeded | Event::Announced
+            Event::Move
+                | Event::Message
+                | Event::HeadMoved
+                | Event::SyncNeeded
+                | Event::Announced
+                | Event::OrgChanged
         );
         assert_eq!(decoded.request, if pushed { 0 } else { 42 });
     }
@@ -366,6 +388,7 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         (Command::SetContact, LoggedIn, encoder.set_contact(1, BERT, &"r".repeat(128), &"g".repeat(64))),
         (Command::SyncContacts, LoggedIn, encoder.sync_contacts(1, 9, 100)),
         (Command::SetAdverts, LoggedIn, encoder.set_adverts(1, true)),
+        (Command::SyncOrg, LoggedIn, encoder.sync_org(1, OrgPosition { over: 9, page: 7 }, 100)),
         (Command::TokenLogin, BeforeLogin, encoder.token_login(1, &token, DeviceId(0), &label)),
         (Command::CreateToken, WithToken(Scopes::ALL), encoder.create_token(1, &new)),
         (Command::ListTokens, WithToken(Scopes::ALL), encoder.list_tokens(1, &name)),
@@ -435,4 +458,10 @@ fn the_longest_message_and_the_fullest_answers_fit() {
     let contacts = vec![long; wire::limits::CONTACTS_SYNCED_MAX as usize];
     let frame = encoder.contacts_synced(1, &ContactsSynced { from: 0, to: 3, more: false, contacts });
     assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many contacts as allowed");
+    let (name, title) = ("n".repeat(wire::limits::NAME_LEN_MAX), "t".repeat(wire::limits::ORG_TITLE_LEN_MAX));
+    let member = Member { department: 3, user: BERT, order: 1, name, title };
+    let row = OrgRow { version: u64::MAX, item: OrgItem::Member(member) };
+    let rows = vec![row; wire::limits::ORG_ROWS_MAX as usize];
+    let frame = encoder.org_synced(1, &OrgSynced { rows, ..OrgSynced::default() });
+    assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many rows of the directory as allowed");
 }

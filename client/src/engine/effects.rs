@@ -142,7 +142,9 @@ impl Engine {
                 self.board.tell(Event::Announced { conversation, time_ms, body_kind, body });
             }
             ClientEvent::ContactsMissed => self.board.tell(Event::ContactsMissed),
+            ClientEvent::OrgChanged { version } => self.board.tell(Event::OrgChanged { version }),
             ClientEvent::UserFound { .. }
+            | ClientEvent::OrgSynced { .. }
             | ClientEvent::Account { .. }
             | ClientEvent::Related { .. }
             | ClientEvent::ContactChanged { .. }
@@ -289,6 +291,11 @@ impl Engine {
                 let unnamed: Vec<_> = users.filter_map(|user| self.unnamed(user)).collect();
                 self.names_wanted.extend(unnamed);
                 self.answer_contact(query, ContactAnswer::Page(synced));
+            }
+            ClientEvent::OrgSynced { query, synced } => {
+                if let Some(Query::Org(reply)) = self.queries.remove(&query) {
+                    answer(reply, Ok(synced));
+                }
             }
             ClientEvent::History { query, pulled } => {
                 if let Some(Query::Pull(reply)) = self.queries.remove(&query) {

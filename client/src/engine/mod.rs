@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use wire::client::{QueryError, QueryId, SendError, Session, SessionConfig, Stored};
+use wire::org::OrgSynced;
 use wire::scram::{ClientKeys, NONCE_LEN, ScramError};
 use wire::{ConversationId, UserId};
 use zeroize::Zeroizing;
@@ -72,6 +73,7 @@ pub(crate) struct Engine {
 /// What a question to the node is for.
 enum Query {
     Contact(Reply<ContactAnswer>),
+    Org(Reply<OrgSynced>),
     Account(Reply<wire::account::AccountAnswer>),
     Adverts(Reply<()>),
     Find(Reply<UserId>),
@@ -301,6 +303,10 @@ impl Engine {
                 let asked = self.session.ask_contact(now_ms, query);
                 self.wait_for(asked, Query::Contact(reply));
             }
+            Request::Org { position, rows_max, reply } => {
+                let asked = self.session.ask_org(now_ms, position, rows_max);
+                self.wait_for(asked, Query::Org(reply));
+            }
             Request::Account { query, reply } => {
                 let asked = self.session.ask_account(now_ms, query);
                 self.wait_for(asked, Query::Account(reply));
@@ -372,6 +378,7 @@ impl Engine {
         match query {
             Query::Find(reply) => answer(reply, Err(error)),
             Query::Contact(reply) => answer(reply, Err(error)),
+            Query::Org(reply) => answer(reply, Err(error)),
             Query::Account(reply) => answer(reply, Err(error)),
             Query::Adverts(reply) => answer(reply, Err(error)),
             Query::Pull(reply) => answer(reply, Err(error)),

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use wire::account::{AccountAnswer, AccountQuery};
 use wire::contact::{Contact, ContactQuery, ContactsSynced, Related};
 use wire::message::{BodyKind, Pulled};
+use wire::org::{OrgPosition, OrgSynced};
 use wire::{ConversationId, UserId};
 use zeroize::Zeroizing;
 
@@ -55,6 +56,12 @@ pub(crate) enum Request {
     Contact {
         query: ContactQuery,
         reply: Reply<ContactAnswer>,
+    },
+    /// A page of changes of the directory.
+    Org {
+        position: OrgPosition,
+        rows_max: u32,
+        reply: Reply<OrgSynced>,
     },
     Account {
         query: AccountQuery,

@@ -4,6 +4,7 @@
 mod change;
 #[cfg(test)]
 pub(crate) mod crash;
+mod org;
 mod read;
 mod tables;
 mod write;

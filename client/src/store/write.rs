@@ -34,7 +34,7 @@ impl Store {
         })
     }
 
-    fn in_transaction(
+    pub(super) fn in_transaction(
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<(), Failure>,
     ) -> Result<(), StoreError> {

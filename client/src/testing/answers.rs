@@ -106,6 +106,7 @@ impl Talk {
             | Command::SetContact
             | Command::SyncContacts
             | Command::SetAdverts
+            | Command::SyncOrg
             | Command::TokenLogin
             | Command::CreateToken
             | Command::ListTokens

@@ -1,6 +1,8 @@
 //! Requests of the operator, from the admin socket. Each is carried out at the home of the name it concerns, whichever
 //! shard the socket is on.
 
+use wire::org::{OrgItem, OrgPosition, OrgSynced};
+
 use wire::service::TokenLine;
 
 use crate::login::NewToken;
@@ -27,6 +29,12 @@ pub enum AdminRequest {
     IssueTo { name: String, notice: Notice },
     /// How this shard is.
     Stats,
+    /// Edits of the directory that are done together, at its home; `expected` is the version they were made for, 0 any.
+    EditOrg { expected: u64, edits: Vec<OrgItem> },
+    /// A page of changes of the directory, at its home.
+    OrgPage { position: OrgPosition, rows_max: u32 },
+    /// Which users have these names, all of slots of this shard.
+    FindUsers { names: Vec<String> },
 }
 
 /// What the system says.
@@ -82,6 +90,20 @@ pub enum AdminReply {
         time_ms: u64,
     },
     Stats(Box<ShardStats>),
+    /// The edits are on disk.
+    OrgEdited {
+        version: u64,
+    },
+    /// One of the edits does not fit, by its place among them: none was done.
+    OrgUnfit {
+        edit: u32,
+        reason: String,
+    },
+    OrgPage(Box<OrgSynced>),
+    /// In the order of the names.
+    Found {
+        users: Vec<Option<u64>>,
+    },
     /// Not done; a sentence for people.
     Refused {
         reason: String,

@@ -34,6 +34,8 @@ pub enum Bug {
     IssueTwice,
     /// Adverts go to those too who do not want them.
     AdvertsToAll,
+    /// What is gone from the directory is not told.
+    OrgForgetsGone,
     /// Costs an allocation more per send.
     CopyBody,
     /// Costs a thousand instructions more per send.
@@ -58,6 +60,7 @@ impl Bug {
         Bug::TakeFromBlocked,
         Bug::IssueTwice,
         Bug::AdvertsToAll,
+        Bug::OrgForgetsGone,
     ];
 }
 

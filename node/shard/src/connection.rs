@@ -10,6 +10,7 @@ mod hello;
 mod home_command;
 mod login;
 mod open;
+mod org;
 mod place;
 mod push;
 mod register;
@@ -58,6 +59,7 @@ pub struct Connections {
     sessions: u32,
     /// As the login shard knows it.
     reported: Load,
+    org_telling: Option<org::OrgTelling>,
 }
 
 /// What a command of each class costs.
@@ -118,6 +120,7 @@ impl Connections {
             before_login: 0,
             sessions: 0,
             reported: Load::default(),
+            org_telling: None,
         }
     }
 
@@ -214,6 +217,7 @@ impl Connections {
             | Command::SetContact
             | Command::SyncContacts
             | Command::SetAdverts
+            | Command::SyncOrg
             | Command::CreateToken
             | Command::ListTokens
             | Command::RevokeToken => return self.forward(core, id, incoming),
@@ -247,6 +251,7 @@ impl Connections {
     /// Tells sessions what they follow, and the login shard how many sessions there are, when that has changed.
     pub(crate) fn end_turn(&mut self, core: &mut Core) {
         self.fan_out(core);
+        self.tell_org(core);
         let load = Load { sessions: self.sessions };
         if self.reported != load {
             self.reported = load;

@@ -59,6 +59,10 @@ pub(crate) enum After {
     Relation(crate::conversation::RelationWritten),
     /// A row of a user's contacts is on disk.
     Contact(crate::contact::Written),
+    /// A piece of edits of the directory is on disk.
+    Org(Box<crate::org::Written>),
+    /// The departments of a user are on disk at his home.
+    OrgPlace(crate::org::Placed),
     /// A profile is on disk.
     Profile(crate::profile::Written),
 }
@@ -79,6 +83,7 @@ pub(crate) enum LoadFor {
     Contacts(UserId),
     /// Views of relations that other homes may not have, of these slots.
     ContactOutbox(Vec<Slot>),
+    Org(crate::org::LoadKey),
 }
 
 /// Shared by all concerns of one shard.
@@ -192,6 +197,13 @@ impl Core {
         self.answer(caller, frame);
     }
 
+    /// The answers of so many commands came back from this shard.
+    pub fn end_forwards(&mut self, from: ShardAddress, count: u32) {
+        if from != self.address {
+            self.lanes.end_forwards(from, count);
+        }
+    }
+
     // ---- to shards -------------------------------------------------------------------------------------------------
 
     /// Control lane: never full. What goes here is bounded by its own kind (see [`MeshFrame`]).
@@ -297,7 +309,9 @@ impl Core {
             | After::Followed(_)
             | After::Relation(_)
             | After::Contact(_)
-            | After::Profile(_) => return Some(after),
+            | After::Profile(_)
+            | After::Org(_)
+            | After::OrgPlace(_) => return Some(after),
         }
         None
     }
@@ -321,12 +335,14 @@ impl Core {
                 let reply = AdminReply::Refused { reason: refusal.reason().into() };
                 self.effects.push(Effect::Reply { token, reply });
             }
+            After::Org(written) => crate::org::Org::handle_refused(self, &written),
             After::Conversation(_)
             | After::List(_)
             | After::Followed(_)
             | After::Relation(_)
             | After::Contact(_)
-            | After::Profile(_) => {}
+            | After::Profile(_)
+            | After::OrgPlace(_) => {}
         }
     }
 

@@ -24,6 +24,7 @@ mod list;
 pub mod login;
 pub mod mesh;
 mod operator;
+mod org;
 pub mod ownership;
 pub mod placement;
 mod profile;
@@ -46,7 +47,7 @@ use crate::core::{After, Core, LoadFor};
 pub use crate::counters::{Counters, FIGURES, Figure, FigureKind};
 pub use crate::follow::{Followed, Following, NoticeHead};
 pub use crate::input::{CloseReason, Effect, Effects, Input, Now, Security, SendClass};
-use crate::mesh::{Lane, MeshFrame};
+use crate::mesh::{Lane, MeshFrame, OrgFrame};
 pub use crate::ownership::Ownership;
 use crate::rng::Rng;
 use crate::stats::{ShardStats, TableStats};
@@ -63,6 +64,7 @@ pub struct Shard {
     contacts: contact::Contacts,
     profiles: profile::Profiles,
     operator: operator::Operator,
+    org: org::Org,
 }
 
 impl Shard {
@@ -83,6 +85,7 @@ impl Shard {
             contacts: contact::Contacts::new(&mut core),
             profiles: profile::Profiles::new(&mut core),
             operator: operator::Operator::default(),
+            org: org::Org::new(&core),
             core,
         }
     }
@@ -92,6 +95,7 @@ impl Shard {
         self.within(now, effects, |shard| {
             shard.conversations.start(&mut shard.core);
             shard.connections.start(&mut shard.core);
+            shard.org.start(&mut shard.core);
         });
     }
 
@@ -107,6 +111,8 @@ impl Shard {
             self.core.full_deadline(),
             self.core.commits.next_deadline(),
             self.lists.next_deadline(),
+            self.org.next_deadline(&self.core),
+            self.connections.org_deadline(self.core.now.mono_ms),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -117,12 +123,13 @@ impl Shard {
 
     /// How it is now. Takes a moment: for whoever asks, not for every turn.
     pub fn stats(&self) -> ShardStats {
-        let tables: [&[TableStats]; 5] = [
+        let tables: [&[TableStats]; 6] = [
             &self.conversations.tables(),
             &self.lists.tables(),
             &self.contacts.tables(),
             &self.logins.tables(),
             &self.connections.tables(),
+            &self.org.tables(),
         ];
         ShardStats {
             counters: self.core.counters.clone(),
@@ -185,6 +192,7 @@ impl Shard {
                 LoadFor::ContactOutbox(slots) => {
                     self.conversations.handle_contact_outbox_loaded(core, &slots, &rows);
                 }
+                LoadFor::Org(key) => self.org.handle_loaded(core, key, rows),
             },
             Input::Committed { store_shard, number, outcome } => {
                 self.on_outcome(store_shard, number, outcome)
@@ -193,19 +201,28 @@ impl Shard {
                 self.connections.handle_tick(core);
                 self.login_shard.handle_tick(core);
             }
-            Input::Admin { token, request: AdminRequest::Stats } => {
-                let stats = AdminReply::Stats(Box::new(self.stats()));
-                self.core.reply(token, stats);
-            }
-            Input::Admin { token, request: AdminRequest::Issue { conversation, notice } } => {
-                self.conversations.handle_issue(core, token, conversation, notice);
-            }
-            Input::Admin { token, request } => self.operator.handle(core, &mut self.logins, token, request),
+            Input::Admin { token, request } => self.on_admin(token, request),
             Input::Stop => {
                 core.stopping = true;
                 self.connections.handle_stop(core);
             }
             Input::TurnEnd => self.end_turn(),
+        }
+    }
+
+    fn on_admin(&mut self, token: u64, request: AdminRequest) {
+        let core = &mut self.core;
+        match request {
+            AdminRequest::Stats => {
+                let stats = AdminReply::Stats(Box::new(self.stats()));
+                self.core.reply(token, stats);
+            }
+            AdminRequest::EditOrg { expected, edits } => self.org.handle_edit(core, token, expected, edits),
+            AdminRequest::OrgPage { position, rows_max } => {
+                self.org.handle_sync(core, org::Asker::Operator { token }, position, rows_max);
+            }
+            AdminRequest::FindUsers { names } => self.org.handle_find(core, token, names),
+            request => self.operator.handle(core, &mut self.logins, token, request),
         }
     }
 
@@ -220,21 +237,15 @@ impl Shard {
         match frame {
             MeshFrame::Forward { caller, command } => self.on_forward(caller, command),
             MeshFrame::Answer { caller, frame } => {
-                if from != core.address {
-                    core.lanes.end_forwards(from, 1);
-                }
+                core.end_forwards(from, 1);
                 self.connections.handle_answer(core, caller, frame);
             }
             MeshFrame::Sent { caller, sends, frames } => {
-                if from != core.address {
-                    core.lanes.end_forwards(from, u32::from(sends));
-                }
+                core.end_forwards(from, u32::from(sends));
                 self.connections.handle_sent(core, caller, sends, frames);
             }
             MeshFrame::Unanswered { caller } => {
-                if from != core.address {
-                    core.lanes.end_forwards(from, 1);
-                }
+                core.end_forwards(from, 1);
                 self.connections.handle_unanswered(core, caller);
             }
             MeshFrame::Login { connection, reply_to, command } => {
@@ -274,6 +285,7 @@ impl Shard {
             MeshFrame::ContactViewDone { user, conversation, version } => {
                 self.conversations.handle_contact_view_done(core, user, conversation, version);
             }
+            MeshFrame::Org(frame) => self.on_org_frame(from, frame),
             MeshFrame::Push { connection, session, frames, messages } => {
                 self.connections.handle_push(core, connection, session, frames, messages);
             }
@@ -284,12 +296,16 @@ impl Shard {
             | MeshFrame::Refollow { .. }
             | MeshFrame::Announce { .. }
             | MeshFrame::Issue { .. }) => self.on_follow(from, frame),
-            MeshFrame::Credit { taken } => {
-                core.lanes.handle_credit(from, taken);
-                self.conversations.handle_credit(core);
-                self.lists.handle_credit(core);
-            }
+            MeshFrame::Credit { taken } => self.on_credit(from, taken),
         }
+    }
+
+    /// A peer has taken what was sent to it: what found no room before may go.
+    fn on_credit(&mut self, from: ShardAddress, taken: u64) {
+        let core = &mut self.core;
+        core.lanes.handle_credit(from, taken);
+        self.conversations.handle_credit(core);
+        self.lists.handle_credit(core);
     }
 
     /// About conversations that are followed, and what the system writes.
@@ -304,9 +320,7 @@ impl Shard {
             }
             MeshFrame::Followed(followed) => self.connections.handle_followed(core, followed),
             MeshFrame::AnswerFollowing { caller, frame, following } => {
-                if from != core.address {
-                    core.lanes.end_forwards(from, 1);
-                }
+                core.end_forwards(from, 1);
                 self.connections.handle_answer_following(core, caller, frame, *following);
             }
             MeshFrame::Refollow { connection, session, following, frame } => {
@@ -319,6 +333,19 @@ impl Shard {
                 self.conversations.handle_issue(core, token, ConversationId::system(user), *notice);
             }
             other => unreachable!("{other:?} is about something else"),
+        }
+    }
+
+    /// About the directory of the organisation.
+    fn on_org_frame(&mut self, from: ShardAddress, frame: OrgFrame) {
+        let core = &mut self.core;
+        match frame {
+            OrgFrame::Version { version } => self.connections.handle_org_version(version),
+            OrgFrame::Tree { afresh, changes } => self.org.handle_tree(afresh, &changes),
+            OrgFrame::Place { user, version, departments } => {
+                self.org.handle_place(core, from, user, version, departments);
+            }
+            OrgFrame::PlaceDone { user, version } => self.org.handle_place_done(core, user, version),
         }
     }
 
@@ -358,6 +385,9 @@ impl Shard {
             H::FindUser(name) => self.logins.handle_find_user(core, caller, name),
             H::NameUser(user) => self.logins.handle_name_user(core, caller, user),
             H::Logout { forget_ticket } => self.logins.handle_logout(core, caller, forget_ticket),
+            H::SyncOrg { position, rows_max } => {
+                self.org.handle_sync(core, org::Asker::Caller(caller), position, rows_max);
+            }
         }
     }
 
@@ -384,6 +414,10 @@ impl Shard {
                             let sessions = self.logins.sessions(written.user);
                             self.contacts.handle_written(&mut self.core, sessions, &mut self.lists, written);
                         }
+                        Some(After::Org(written)) => self.org.handle_written(&mut self.core, *written),
+                        Some(After::OrgPlace(placed)) => {
+                            self.org.handle_place_written(&mut self.core, &placed);
+                        }
                         Some(After::Profile(written)) => {
                             let sessions = self.logins.sessions(written.user);
                             self.profiles.handle_written(&mut self.core, sessions, &mut self.lists, written);
@@ -400,10 +434,12 @@ impl Shard {
                 self.contacts.forget(&mut self.core, store_shard);
                 self.profiles.forget(&self.core, store_shard);
                 self.logins.forget(&mut self.core, store_shard);
+                self.org.forget(&mut self.core, store_shard);
                 for after in list {
                     match after {
                         After::List(written) => self.lists.handle_refused(&mut self.core, written),
                         After::Contact(written) => self.contacts.handle_refused(&mut self.core, written),
+                        After::OrgPlace(placed) => self.org.handle_place_refused(placed),
                         after => self.core.refuse_full(after),
                     }
                 }
@@ -419,6 +455,7 @@ impl Shard {
             self.lists.end_turn(&mut self.core);
             self.contacts.end_turn(&mut self.core);
             self.logins.end_turn(&mut self.core);
+            self.org.end_turn(&mut self.core);
             self.connections.end_turn(&mut self.core);
             if self.core.local.is_empty() {
                 break;
@@ -463,6 +500,7 @@ impl Shard {
         self.conversations.check_invariants(&self.core);
         self.lists.check_invariants(&self.core);
         self.contacts.check_invariants(&self.core);
+        self.org.check_invariants();
         self.profiles.check_invariants(&self.core);
     }
 }

@@ -4,6 +4,20 @@
 pub const UNAUTHENTICATED_MAX: usize = 12_000;
 /// Connections of one shard. The node's descriptors are the harder limit.
 pub const CONNECTIONS_MAX: usize = 1 << 20;
+/// Edits of the directory that are done together, and pieces of them that wait. More are refused.
+pub const ORG_EDITS_MAX: usize = 256;
+pub const ORG_PIECES_MAX: usize = 16;
+/// Pages of the directory that are being read. More are refused `busy`.
+pub const ORG_PAGES_MAX: usize = 64;
+/// Users whose homes have not confirmed their departments. A piece over it is refused `busy`.
+pub const ORG_OUTBOX_MAX: usize = 4_096;
+/// Rows of the directory that one load reads at a start, and departments in one frame about the tree.
+pub const ORG_ROWS_PER_LOAD: u32 = 1_024;
+pub const ORG_TREE_PART_MAX: usize = 1_024;
+/// Shards are told of new versions of the directory so often at most.
+pub const ORG_TOLD_MS: u64 = 2_000;
+/// Sessions that a shard tells of one in one turn.
+pub const ORG_TOLD_SESSIONS_MAX: usize = 512;
 /// Commands of one session without an answer. More are refused `busy`.
 pub const COMMANDS_IN_FLIGHT_MAX: u16 = 64;
 /// Commands on their way to one peer shard without an answer. More are refused `busy` before anything is stored.
@@ -143,6 +157,7 @@ pub const MERGE_MS_MAX: u64 = 50;
 /// Operations in one turn's batch to one store shard; more wait for the next.
 pub const BATCH_OPS_MAX: usize = 16_384;
 
+const _: () = assert!(ORG_EDITS_MAX <= ORG_OUTBOX_MAX && ORG_EDITS_MAX * 8 < BATCH_OPS_MAX);
 const _: () = assert!(SESSIONS_PER_USER_MAX < DEVICES_MAX);
 const _: () = assert!(LIST_ENTRIES_MAX <= LIST_ENTRIES_CACHED_MAX);
 const _: () = assert!(record::CONTACTS_MAX <= CONTACT_ROWS_CACHED_MAX);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use record::{Act, Digest, Profile, View};
 use wire::message::{BodyKind, MarkKind, Send};
+use wire::org::OrgPosition;
 use wire::{
     ConnectionId, ConversationId, DeviceId, Refusal, SessionId, ShardAddress, UserId, UserName, Verified,
     body,
@@ -97,6 +98,10 @@ pub enum HomeCommand {
     Logout {
         forget_ticket: bool,
     },
+    SyncOrg {
+        position: OrgPosition,
+        rows_max: u32,
+    },
 }
 
 /// A send that outlives the buffer it came in.
@@ -155,6 +160,21 @@ pub enum Acquaintance {
     Busy,
 }
 
+/// Between the home of the directory of the organisation and the others.
+#[derive(Debug)]
+pub enum OrgFrame {
+    /// From the home of the directory to each shard, at most one per `ORG_TOLD_MS`: it has this version, on disk.
+    Version { version: u64 },
+    /// From the home of the directory to each shard: where departments stand now. The whole tree once when
+    /// it was read (`ORG_DEPARTMENTS_MAX / ORG_TREE_PART_MAX` frames), then one per piece of edits, which go one by one.
+    Tree { afresh: bool, changes: crate::org::TreeChanges },
+    /// To the home of a user: the departments that he is in directly. At most one per user of the outbox, so
+    /// `ORG_OUTBOX_MAX`, and once more those of a store shard that was full.
+    Place { user: UserId, version: u64, departments: Vec<u32> },
+    /// They are on disk there. At most one per `Place`.
+    PlaceDone { user: UserId, version: u64 },
+}
+
 #[derive(Debug)]
 pub enum MeshFrame {
     /// Delivery lane. Its answer has room in the control lane: the forwards in flight are bounded.
@@ -201,6 +221,8 @@ pub enum MeshFrame {
     ContactView { user: UserId, conversation: ConversationId, version: u64, view: Box<View> },
     /// Control lane. The user's list shows it, on disk. At most one per `ContactView`.
     ContactViewDone { user: UserId, conversation: ConversationId, version: u64 },
+    /// Control lane: about the directory of the organisation.
+    Org(OrgFrame),
     /// Delivery lane, from a user's home to the shard of one of his sessions: whole frames to push, so many of them
     /// messages.
     Push { connection: ConnectionId, session: SessionId, frames: Bytes, messages: u32 },

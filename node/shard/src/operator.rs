@@ -71,7 +71,12 @@ impl Operator {
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::Issue { .. } => unreachable!("the home of its conversation carries this out"),
-            AdminRequest::Stats => unreachable!("the shard answers this itself, since it concerns all of it"),
+            AdminRequest::Stats
+            | AdminRequest::EditOrg { .. }
+            | AdminRequest::OrgPage { .. }
+            | AdminRequest::FindUsers { .. } => {
+                unreachable!("the shard answers this itself, or its directory")
+            }
         }
     }
 

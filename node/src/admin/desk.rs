@@ -1,5 +1,7 @@
 //! Carries a request to the shards it concerns and puts their answers together.
 
+mod org;
+
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -59,6 +61,9 @@ impl Desk {
             }
             Request::ListUsers { after, users_max } => self.list_users(after, users_max),
             Request::Issue { to, id, online_now, text } => self.issue(to, id, online_now, text),
+            Request::EditOrg { expected, edits } => self.edit_org(expected, edits),
+            Request::OrgPage { over, page, rows_max } => self.org_page(over, page, rows_max),
+            Request::FindUsers { names } => self.find_users(names),
             Request::Stats => Ok(figures::reply(&self.metrics.snapshot())),
         };
         done.unwrap_or_else(|reason| Reply::Failed { reason })
@@ -220,6 +225,9 @@ fn audit_line(request: &AdminRequest) -> &'static str {
         AdminRequest::ListTokens { .. } => "token list",
         AdminRequest::RevokeToken { .. } => "token revoke",
         AdminRequest::Stats => "stats",
+        AdminRequest::EditOrg { .. } => "org edit",
+        AdminRequest::OrgPage { .. } => "org page",
+        AdminRequest::FindUsers { .. } => "user find",
     }
 }
 

@@ -17,12 +17,13 @@ mod testing;
 
 pub use client::{AdminClient, AdminError};
 pub use desk::Desk;
-pub use protocol::{Credential, NewToken, Recipients, Reply, Request, Status, Token, User};
+pub use protocol::{Credential, NewToken, OrgEntry, Recipients, Reply, Request, Status, Token, User};
 pub use replies::{Replies, ShardAnswer, Shards};
 pub use server::{AdminListener, AdminServer, ListenError};
 
-/// Longest request in bytes. A longer one is answered with an error, and its connection closed.
-pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
+/// Longest request in bytes: a piece of 256 edits of the directory, each under 1,024 bytes. A longer one is answered with an
+/// error, and its connection closed.
+pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Longest answer in bytes: a page of users of [`USERS_PER_PAGE_MAX`], each under 512 bytes.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
 /// Connections at a time, each with a thread. One more is closed at once.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use wire::UserId;
+use wire::org::{Department, Member, OrgItem};
 
 /// One request, such as `{"op":"list_users","after":null,"users_max":100}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,21 @@ pub enum Request {
         text: String,
     },
     Stats,
+    /// Edits of the directory that are done together, at most 256; `expected` is the version they were made for, 0 any.
+    EditOrg {
+        expected: u64,
+        edits: Vec<OrgEntry>,
+    },
+    /// A page of changes of the directory, as `SyncOrg` of the protocol.
+    OrgPage {
+        over: u64,
+        page: u64,
+        rows_max: u32,
+    },
+    /// Which users have these names, at most 256.
+    FindUsers {
+        names: Vec<String>,
+    },
 }
 
 /// Whom a notice is for, such as `"all"` or `{"department":7}`.
@@ -98,6 +115,25 @@ pub enum Reply {
         /// Shards that did not answer in time: their figures are missing.
         silent: Vec<u16>,
     },
+    OrgEdited {
+        version: u64,
+    },
+    /// One of the edits does not fit, by its place among them: none was done.
+    OrgUnfit {
+        edit: u32,
+        reason: String,
+    },
+    OrgPage {
+        over: u64,
+        to: u64,
+        more: bool,
+        afresh: bool,
+        rows: Vec<OrgEntry>,
+    },
+    /// In the order of the names.
+    Found {
+        users: Vec<Option<u64>>,
+    },
     /// Understood and not done; a sentence for people.
     Refused {
         reason: String,
@@ -119,6 +155,48 @@ pub struct Credential {
     pub stored_key: [u8; 32],
     #[serde(with = "crate::hex")]
     pub server_key: [u8; 32],
+}
+
+/// Something in the directory of the organisation, or that it is to be gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum OrgEntry {
+    Department { id: u32, parent: u32, order: u32, name: String },
+    Member { department: u32, user: u64, order: u32, name: String, title: String },
+    DepartmentGone { id: u32 },
+    MemberGone { department: u32, user: u64 },
+}
+
+impl From<OrgEntry> for OrgItem {
+    fn from(entry: OrgEntry) -> Self {
+        match entry {
+            OrgEntry::Department { id, parent, order, name } => {
+                OrgItem::Department(Department { id, parent, order, name })
+            }
+            OrgEntry::Member { department, user, order, name, title } => {
+                OrgItem::Member(Member { department, user: UserId(user), order, name, title })
+            }
+            OrgEntry::DepartmentGone { id } => OrgItem::DepartmentGone(id),
+            OrgEntry::MemberGone { department, user } => {
+                OrgItem::MemberGone { department, user: UserId(user) }
+            }
+        }
+    }
+}
+
+impl From<OrgItem> for OrgEntry {
+    fn from(item: OrgItem) -> Self {
+        match item {
+            OrgItem::Department(Department { id, parent, order, name }) => {
+                OrgEntry::Department { id, parent, order, name }
+            }
+            OrgItem::Member(Member { department, user, order, name, title }) => {
+                OrgEntry::Member { department, user: user.0, order, name, title }
+            }
+            OrgItem::DepartmentGone(id) => OrgEntry::DepartmentGone { id },
+            OrgItem::MemberGone { department, user } => OrgEntry::MemberGone { department, user: user.0 },
+        }
+    }
 }
 
 /// What a running node says of itself.

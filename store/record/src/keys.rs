@@ -1,6 +1,7 @@
 //! Keys: bytes that sort as `slot, table, id, ...`, all integers big-endian.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use wire::org::org_slot;
 use wire::{ConversationId, DeviceId, Slot, UserId};
 
 /// What a key belongs to. Numbers are part of the disk format.
@@ -37,12 +38,26 @@ pub enum Table {
     ContactOutbox = 16,
     /// user -> [`crate::Following`]: which notices he wants
     Following = 18,
+    /// -> [`crate::OrgState`]: the directory of the organisation as a whole
+    OrgState = 22,
+    /// department -> [`crate::OrgDepartment`]
+    OrgDepartment = 23,
+    /// user, department -> [`crate::OrgMember`]
+    OrgMember = 24,
+    /// version -> [`crate::OrgChange`]: what a client is told of the directory
+    OrgChange = 25,
     /// user -> [`crate::Tokens`]: of a service account
     Tokens = 26,
+    /// version -> [`crate::OrgGone`]: which of these say that something is gone
+    OrgGone = 28,
+    /// user -> [`crate::OrgOutboxEntry`]: departments that the user's home may not know yet
+    OrgOutbox = 29,
+    /// user -> [`crate::OrgPlace`]: the departments that he is in
+    OrgPlace = 30,
 }
 
 impl Table {
-    pub const ALL: [Table; 16] = [
+    pub const ALL: [Table; 23] = [
         Table::SlotState,
         Table::Name,
         Table::Account,
@@ -58,6 +73,13 @@ impl Table {
         Table::Contact,
         Table::ContactOutbox,
         Table::Following,
+        Table::OrgState,
+        Table::OrgDepartment,
+        Table::OrgMember,
+        Table::OrgChange,
+        Table::OrgGone,
+        Table::OrgOutbox,
+        Table::OrgPlace,
         Table::Tokens,
     ];
 
@@ -93,6 +115,15 @@ pub enum Key {
     /// In the slot of the conversation, since it commits with its relation.
     ContactOutbox(UserId, ConversationId),
     Following(UserId),
+    /// This and the next ones stand in the slot of the directory.
+    OrgState,
+    OrgDepartment(u32),
+    OrgMember(UserId, u32),
+    OrgChange(u64),
+    OrgGone(u64),
+    OrgOutbox(UserId),
+    /// In the slot of the user.
+    OrgPlace(UserId),
     Tokens(UserId),
 }
 
@@ -114,6 +145,13 @@ impl Key {
             Key::Contact(..) => Table::Contact,
             Key::ContactOutbox(..) => Table::ContactOutbox,
             Key::Following(_) => Table::Following,
+            Key::OrgState => Table::OrgState,
+            Key::OrgDepartment(_) => Table::OrgDepartment,
+            Key::OrgMember(..) => Table::OrgMember,
+            Key::OrgChange(_) => Table::OrgChange,
+            Key::OrgGone(_) => Table::OrgGone,
+            Key::OrgOutbox(_) => Table::OrgOutbox,
+            Key::OrgPlace(_) => Table::OrgPlace,
             Key::Tokens(_) => Table::Tokens,
         }
     }
@@ -127,7 +165,8 @@ impl Key {
             | Key::Profile(user)
             | Key::Contact(user, _)
             | Key::Following(user)
-            | Key::Tokens(user) => user.slot(),
+            | Key::Tokens(user)
+            | Key::OrgPlace(user) => user.slot(),
             Key::Checkpoint(conversation)
             | Key::Remembered(conversation, ..)
             | Key::Marks(conversation, _)
@@ -136,6 +175,12 @@ impl Key {
             | Key::Outbox(_, conversation)
             | Key::Relation(conversation)
             | Key::ContactOutbox(_, conversation) => conversation.slot(),
+            Key::OrgState
+            | Key::OrgDepartment(_)
+            | Key::OrgMember(..)
+            | Key::OrgChange(_)
+            | Key::OrgGone(_)
+            | Key::OrgOutbox(_) => org_slot(),
         }
     }
 
@@ -149,11 +194,20 @@ impl Key {
     pub fn write(&self, out: &mut Vec<u8>) {
         put_prefix(out, self.slot(), self.table());
         match self {
-            Key::SlotState(_) => {}
-            Key::Name(name) => out.put_slice(name.as_bytes()),
-            Key::Account(user) | Key::Profile(user) | Key::Following(user) | Key::Tokens(user) => {
-                out.put_u64(user.0)
+            Key::SlotState(_) | Key::OrgState => {}
+            Key::OrgDepartment(department) => out.put_u32(*department),
+            Key::OrgMember(user, department) => {
+                out.put_u64(user.0);
+                out.put_u32(*department);
             }
+            Key::OrgChange(version) | Key::OrgGone(version) => out.put_u64(*version),
+            Key::Name(name) => out.put_slice(name.as_bytes()),
+            Key::Account(user)
+            | Key::Profile(user)
+            | Key::Following(user)
+            | Key::Tokens(user)
+            | Key::OrgOutbox(user)
+            | Key::OrgPlace(user) => out.put_u64(user.0),
             Key::List(user, conversation)
             | Key::Outbox(user, conversation)
             | Key::ContactOutbox(user, conversation) => {
@@ -192,9 +246,18 @@ impl Key {
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         let ids = match self {
-            Key::SlotState(_) => 0,
+            Key::SlotState(_) | Key::OrgState => 0,
+            Key::OrgDepartment(_) => 4,
             Key::Name(name) => name.len(),
-            Key::Account(_) | Key::Profile(_) | Key::Following(_) | Key::Tokens(_) => 8,
+            Key::Account(_)
+            | Key::Profile(_)
+            | Key::Following(_)
+            | Key::Tokens(_)
+            | Key::OrgChange(_)
+            | Key::OrgGone(_)
+            | Key::OrgOutbox(_)
+            | Key::OrgPlace(_) => 8,
+            Key::OrgMember(..) => 12,
             Key::List(..) | Key::Outbox(..) | Key::ContactOutbox(..) | Key::Marks(..) | Key::Entry(..) => 24,
             Key::Checkpoint(_) | Key::Relation(_) | Key::Contact(..) => 16,
             Key::Remembered(..) => 28,
@@ -218,6 +281,13 @@ impl Key {
             Table::Contact => Key::Contact(input.user()?, input.user()?),
             Table::ContactOutbox => Key::ContactOutbox(input.user()?, input.conversation()?),
             Table::Following => Key::Following(input.user()?),
+            Table::OrgState => Key::OrgState,
+            Table::OrgDepartment => Key::OrgDepartment(input.u32()?),
+            Table::OrgMember => Key::OrgMember(input.user()?, input.u32()?),
+            Table::OrgChange => Key::OrgChange(input.u64()?),
+            Table::OrgGone => Key::OrgGone(input.u64()?),
+            Table::OrgOutbox => Key::OrgOutbox(input.user()?),
+            Table::OrgPlace => Key::OrgPlace(input.user()?),
             Table::Tokens => Key::Tokens(input.user()?),
             Table::Checkpoint => Key::Checkpoint(input.conversation()?),
             Table::Remembered => {
@@ -255,6 +325,23 @@ pub fn list_range(user: UserId) -> (Bytes, Bytes) {
 /// All rows of a user's list of contacts.
 pub fn contact_range(user: UserId) -> (Bytes, Bytes) {
     user_range(user, Table::Contact)
+}
+
+/// The departments that a user is in directly.
+pub fn org_member_range(user: UserId) -> (Bytes, Bytes) {
+    let mut from = start(org_slot(), Table::OrgMember, 8);
+    from.put_u64(user.0);
+    let from = from.freeze();
+    let to = end_of(&from);
+    (from, to)
+}
+
+/// Changes of the directory behind a version.
+pub fn org_change_range(version: u64) -> (Bytes, Bytes) {
+    let (first, to) = table_range(org_slot(), Table::OrgChange);
+    let from = version.checked_add(1).map(|version| Key::OrgChange(version).bytes());
+    let from = if version == 0 { first } else { from.unwrap_or_else(|| to.clone()) };
+    (from, to)
 }
 
 fn user_range(user: UserId, table: Table) -> (Bytes, Bytes) {
@@ -377,6 +464,13 @@ mod tests {
             Key::Contact(user, UserId(6 << 10 | 3)),
             Key::ContactOutbox(user, chat),
             Key::Following(user),
+            Key::OrgState,
+            Key::OrgDepartment(u32::MAX),
+            Key::OrgMember(user, 7),
+            Key::OrgChange(u64::MAX),
+            Key::OrgGone(1),
+            Key::OrgOutbox(user),
+            Key::OrgPlace(user),
             Key::Tokens(user),
         ];
         for key in keys {
@@ -401,6 +495,14 @@ mod tests {
         };
         assert!(within(None, None) && within(Some("anm"), Some("anna")) && within(Some("an"), None));
         assert!(!within(Some("ann"), None) && !within(None, Some("ann")) && !within(Some("anna"), None));
+        let (from, to) = org_change_range(3);
+        let change = |version| (from..to.clone()).contains(&Key::OrgChange(version).bytes());
+        assert!(change.clone()(4) && !change.clone()(3) && change(u64::MAX));
+        let (from, to) = org_change_range(u64::MAX);
+        assert!(from >= to || from == to);
+        let (from, to) = org_member_range(user);
+        let member = Key::OrgMember(user, 0).bytes();
+        assert!(from <= member && member < to && Key::OrgMember(UserId(user.0 + 1024), 0).bytes() >= to);
         let (from, to) = list_range(user);
         let list = Key::List(user, chat).bytes();
         assert!(from <= list && list < to && Key::List(UserId(user.0 + 1024), chat).bytes() >= to);

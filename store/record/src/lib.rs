@@ -5,6 +5,7 @@ mod following;
 pub mod keys;
 pub mod kv;
 pub mod ops;
+pub mod org;
 pub mod profile;
 pub mod records;
 pub mod relation;
@@ -16,6 +17,10 @@ pub use following::Following;
 pub use keys::{Key, Table};
 pub use kv::{Batch, CommitOutcome, Query, Row, Rows, StoreShardId};
 pub use ops::{Op, Ops};
+pub use org::{
+    ORG_DEPARTMENTS_MAX, ORG_DEPTH_MAX, ORG_GONE_MAX, ORG_MEMBERS_MAX, ORG_PLACES_MAX, OrgChange,
+    OrgDepartment, OrgGone, OrgMember, OrgOutboxEntry, OrgPlace, OrgState,
+};
 pub use profile::{Audience, Gender, Profile, ProfileField, Shown};
 pub use records::*;
 pub use relation::{

@@ -7,6 +7,7 @@
 mod across;
 mod contacts;
 mod log;
+mod org;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -58,12 +59,7 @@ impl Verifier {
     /// What is wrong with this row by itself or after the rows before it.
     pub fn handle_row(&mut self, store_shard: StoreShardId, key: &[u8], value: &[u8]) -> Result<(), String> {
         let key = Key::parse(key).ok_or("its key cannot be understood")?;
-        let slot = key.slot();
-        if self.slot.as_ref().is_none_or(|current| current.slot() != slot) {
-            self.end_slot();
-            self.slot = Some(SlotCheck::new(slot));
-            self.across.add_slot(slot, store_shard)?;
-        }
+        self.begin_slot(key.slot(), store_shard)?;
         let current = self.slot.as_mut().expect("set above");
         let (findings, across) = (&mut self.findings, &mut self.across);
         if key.table() as u8 > crate::Table::Entry as u8 {
@@ -118,8 +114,24 @@ impl Verifier {
             Key::Relation(_) | Key::Contact(..) | Key::ContactOutbox(..) => {
                 handle_contact_row(current, across, key, value)
             }
+            Key::OrgState
+            | Key::OrgDepartment(_)
+            | Key::OrgMember(..)
+            | Key::OrgChange(_)
+            | Key::OrgGone(_)
+            | Key::OrgOutbox(_)
+            | Key::OrgPlace(_) => across.org.add(key, value),
             Key::Tokens(user) => current.add_tokens(user, &read(value)?),
         }
+    }
+
+    fn begin_slot(&mut self, slot: Slot, store_shard: StoreShardId) -> Result<(), String> {
+        if self.slot.as_ref().is_none_or(|current| current.slot() != slot) {
+            self.end_slot();
+            self.slot = Some(SlotCheck::new(slot));
+            self.across.add_slot(slot, store_shard)?;
+        }
+        Ok(())
     }
 
     /// All rows of this store shard were shown. Gives what is wrong within its slots.

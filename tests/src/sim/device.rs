@@ -9,6 +9,7 @@ use wire::client::{
 use wire::message::{DeviceClass, Entry};
 use wire::{ConversationId, Refusal, UserId};
 
+use super::directory::Directory;
 use super::faults::Fault;
 use super::model::NameAsked;
 use super::network::{Actor, LinkId, Side};
@@ -23,6 +24,8 @@ pub struct Disk {
     pub logs: BTreeMap<ConversationId, Vec<Entry>>,
     /// Every send that was ever on this disk, by counter.
     pub accepted: BTreeMap<u64, (ConversationId, Bytes)>,
+    /// The device's copy of the directory.
+    pub directory: Directory,
 }
 
 impl Disk {
@@ -139,6 +142,7 @@ impl World {
         device.told.clear();
         device.logged_out = false;
         device.queries.clear();
+        device.disk.directory.on_start();
         device.reading = true;
         device.planned_wake_us = None;
         device.session = Some(Session::new(Device::config(number), device.disk.stored.clone()));
@@ -318,7 +322,12 @@ impl World {
                     self.model.violate(format!("device {number} is logged in as {name}"));
                 }
                 self.model.users.insert(user, name);
+                self.device_directory_is_stale(number);
             }
+            ClientEvent::OrgChanged { .. } | ClientEvent::ContactsMissed => {
+                self.device_directory_is_stale(number);
+            }
+            ClientEvent::OrgSynced { query, synced } => self.on_directory_page(number, query, synced),
             ClientEvent::Disconnected(reason) => self.on_device_disconnected(number, &reason),
             ClientEvent::Message { conversation, entry } => {
                 self.on_device_message(number, conversation, &entry)
@@ -334,6 +343,7 @@ impl World {
             }
             ClientEvent::QueryRefused { query, .. } | ClientEvent::QueryLost { query } => {
                 self.devices[number].queries.remove(&query);
+                self.on_directory_lost(number, query);
             }
             _ => {}
         }

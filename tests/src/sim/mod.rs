@@ -5,6 +5,7 @@
 //! crash, and at everything at the end, when faults are over and all must have come to rest.
 
 mod device;
+mod directory;
 mod faults;
 mod links;
 mod lull;

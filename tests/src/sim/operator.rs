@@ -8,6 +8,7 @@ use shard::Input;
 use shard::admin::{AdminReply, AdminRequest, Notice, Reach};
 use shard::login::NewToken;
 use wire::message::BodyKind;
+use wire::org::{Department, Member, OrgItem, OrgPosition, org_slot};
 use wire::{ConversationId, Notices, Scopes, Slot, UserId};
 
 use super::faults::Fault;
@@ -26,6 +27,9 @@ enum Asked {
     RevokeToken { name: String, number: u32 },
     Stats,
     Issue(Issue),
+    EditOrg(Vec<OrgItem>),
+    OrgPage,
+    Find(Vec<String>),
 }
 
 /// A notice of the operator.
@@ -77,8 +81,11 @@ impl Operator {
 impl World {
     /// One act of the operator.
     pub fn operator_acts(&mut self) {
-        match self.fault_stream.below(18) {
-            10.. => self.operator_issues(),
+        match self.fault_stream.below(32) {
+            10..18 => self.operator_issues(),
+            18..28 => self.operator_edits(),
+            28..30 => self.ask_operator(None, Asked::OrgPage),
+            30.. => self.operator_finds(),
             0..3 => self.ask_operator(None, Asked::Stats),
             3..6 => self.ask_operator(None, Asked::List),
             6..8 => {
@@ -159,6 +166,55 @@ impl World {
         }
     }
 
+    /// A few edits of a small directory, of which some do not fit.
+    fn operator_edits(&mut self) {
+        let users: Vec<_> = self.model.users.keys().copied().collect();
+        let count = self.fault_stream.between(1, 5);
+        let edits = (0..count).map(|_| self.some_edit(&users)).collect();
+        self.ask_operator(None, Asked::EditOrg(edits));
+    }
+
+    fn some_edit(&mut self, users: &[UserId]) -> OrgItem {
+        let stream = &mut self.fault_stream;
+        let (department, order) = (stream.below(6) as u32 + 1, stream.below(3) as u32);
+        let user = if users.is_empty() { UserId(7 << 10 | 3) } else { *stream.pick(users) };
+        match stream.below(10) {
+            0..3 => {
+                let (parent, name) = (stream.below(7) as u32, format!("department {department}"));
+                OrgItem::Department(Department { id: department, parent, order, name })
+            }
+            3..7 => {
+                let (name, title) = (format!("{user:?}"), format!("title {}", stream.below(3)));
+                OrgItem::Member(Member { department, user, order, name, title })
+            }
+            7..9 => OrgItem::MemberGone { department, user },
+            _ => OrgItem::DepartmentGone(department),
+        }
+    }
+
+    /// Asks which users have some names of one shard.
+    fn operator_finds(&mut self) {
+        let names = self.model.users.values().cloned().chain(["nobody".to_owned()]);
+        let Some(node) = &self.node else { return };
+        let shard_of = |name: &String| node.ownership.shard_of(Slot::of_name(name));
+        let names: Vec<_> = names.collect();
+        let first = self.fault_stream.pick(&names).clone();
+        let of_shard = names.iter().filter(|name| shard_of(name) == shard_of(&first)).cloned().collect();
+        self.ask_operator(Some(first), Asked::Find(of_shard));
+    }
+
+    fn check_found(&mut self, names: &[String], users: &[Option<u64>]) {
+        for (name, found) in names.iter().zip(users) {
+            let known = self.model.users.iter().find(|(_, known)| *known == name).map(|(user, _)| user.0);
+            let right = match (found, known) {
+                (Some(found), Some(known)) => *found == known,
+                (None, Some(_)) => false,
+                (_, None) => true,
+            };
+            self.violation_if(!right, || format!("{name} is {known:?}, and the operator is told {found:?}"));
+        }
+    }
+
     /// Asks again for what was not confirmed.
     pub fn repeat_resets(&mut self) {
         self.repeat_issues();
@@ -175,6 +231,7 @@ impl World {
         let Some(node) = self.node.as_ref().filter(|node| !node.stopping) else { return };
         let shard = match &name {
             None if let Asked::Issue(issue) = &asked => node.ownership.shard_of(issue.conversation.slot()),
+            _ if matches!(asked, Asked::EditOrg(_) | Asked::OrgPage) => node.ownership.shard_of(org_slot()),
             Some(name) => node.ownership.shard_of(Slot::of_name(name)),
             None => self.fault_stream.below(node.hosts.len() as u64) as u16,
         };
@@ -198,6 +255,9 @@ impl World {
             Asked::Issue(Issue { conversation, notice, .. }) => {
                 AdminRequest::Issue { conversation: *conversation, notice: notice.clone() }
             }
+            Asked::EditOrg(edits) => AdminRequest::EditOrg { expected: 0, edits: edits.clone() },
+            Asked::OrgPage => AdminRequest::OrgPage { position: OrgPosition::default(), rows_max: 0 },
+            Asked::Find(names) => AdminRequest::FindUsers { names: names.clone() },
         };
         self.operator.last_token += 1;
         let token = self.operator.last_token;
@@ -260,7 +320,16 @@ impl World {
                 });
                 self.model.tokens.on_revoked(UserId(user), number, self.queue.now_us());
             }
-            (Asked::Stats, AdminReply::Stats(_)) | (_, AdminReply::Refused { .. }) => {}
+            (Asked::EditOrg(_), AdminReply::OrgEdited { version }) => {
+                self.model.check_org_version(&self.store, version);
+            }
+            (Asked::OrgPage, AdminReply::OrgPage(synced)) => {
+                self.model.check_org_page(&self.store, &synced);
+            }
+            (Asked::Find(names), AdminReply::Found { users }) => self.check_found(&names, &users),
+            (Asked::EditOrg(_), AdminReply::OrgUnfit { .. })
+            | (Asked::Stats, AdminReply::Stats(_))
+            | (_, AdminReply::Refused { .. }) => {}
             (asked, reply) => self.model.violate(format!("{asked:?} is answered {reply:?}")),
         }
     }

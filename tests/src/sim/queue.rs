@@ -83,6 +83,10 @@ pub enum Event {
     DeviceStarts {
         device: usize,
     },
+    DeviceSyncsOrg {
+        device: usize,
+        boot: u32,
+    },
     DeviceReconnects {
         device: usize,
         boot: u32,

@@ -207,6 +207,11 @@ impl World {
                     self.device_logs_in(device);
                 }
             }
+            Event::DeviceSyncsOrg { device, boot } => {
+                if self.devices[device].boot == boot {
+                    self.device_syncs_org(device);
+                }
+            }
             Event::ProbeWakes { probe } => self.on_probe_wakes(probe),
             Event::LullEnds => self.on_lull_ends(),
             Event::ProbesLeave => self.on_probes_leave(),

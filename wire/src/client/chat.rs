@@ -321,7 +321,7 @@ impl Session {
     pub(super) fn transmit_sync(&mut self, now_ms: u64) {
         if !self.sync.needed
             || self.sync.in_flight
-            || self.requests.reads_contacts()
+            || self.requests.reads_pages()
             || now_ms < self.sync.hold_until_ms
         {
             return;

@@ -8,6 +8,7 @@ use crate::contact::{Contact, ContactsSynced, Related};
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::{Entry, MarkKind, Place, Pulled, Range, Refused, Summary, Welcome};
 use crate::notice::Announced;
+use crate::org::OrgSynced;
 use crate::profile::ProfileChanged;
 use crate::refusal::Refusal;
 
@@ -192,6 +193,15 @@ pub enum ClientEvent {
     },
     /// A notice for those who are online now. It is in no log, and is not told again.
     Announced(Announced),
+    /// A page of the directory.
+    OrgSynced {
+        query: QueryId,
+        synced: OrgSynced,
+    },
+    /// The directory has a new version.
+    OrgChanged {
+        version: u64,
+    },
     /// Changes of contacts may not have come: ask for what changed since the last version.
     ContactsMissed,
     /// To [`Session::ask_account`](super::Session::ask_account).

@@ -7,6 +7,7 @@ use super::{ANSWER_MS_MAX, QUERIES_MAX};
 use crate::account::AccountQuery;
 use crate::contact::ContactQuery;
 use crate::ids::{ConversationId, UserId};
+use crate::org::OrgPosition;
 
 /// What an answer will be for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub(super) enum Pending {
     Sync,
     Find { query: QueryId },
     Contact { query: QueryId, is_long: bool },
+    Org { query: QueryId },
     Account { query: QueryId },
     Adverts { query: QueryId },
 }
@@ -44,6 +46,7 @@ pub(super) enum Query {
     Name { user: UserId },
     History { conversation: ConversationId, from: u64, to: u64 },
     Contact(ContactQuery),
+    Org { position: OrgPosition, rows_max: u32 },
     Account(AccountQuery),
     SetAdverts { off: bool },
 }
@@ -79,7 +82,8 @@ impl Requests {
                 | Pending::History { query }
                 | Pending::Contact { query, .. }
                 | Pending::Account { query }
-                | Pending::Adverts { query } => Some(query),
+                | Pending::Adverts { query }
+                | Pending::Org { query } => Some(query),
                 _ => None,
             })
             .collect()
@@ -92,6 +96,7 @@ impl Requests {
                 Pending::Find { .. }
                     | Pending::History { .. }
                     | Pending::Contact { .. }
+                    | Pending::Org { .. }
                     | Pending::Account { .. }
                     | Pending::Adverts { .. }
             )
@@ -99,9 +104,11 @@ impl Requests {
         self.pending.values().filter(|(pending, _)| is_query(pending)).count()
     }
 
-    /// Whether a page of the contacts is on its way.
-    pub fn reads_contacts(&self) -> bool {
-        let reads = |pending: &Pending| matches!(pending, Pending::Contact { is_long: true, .. });
+    /// Whether a page of the contacts or of the directory is on its way.
+    pub fn reads_pages(&self) -> bool {
+        let reads = |pending: &Pending| {
+            matches!(pending, Pending::Contact { is_long: true, .. } | Pending::Org { .. })
+        };
         self.pending.values().any(|(pending, _)| reads(pending))
     }
 
@@ -135,6 +142,7 @@ impl Queries {
         let may_go = |query: &Query| match query {
             Query::History { .. } => pull_allowed,
             Query::Contact(query) => sync_allowed || !query.is_long(),
+            Query::Org { .. } => sync_allowed,
             Query::Find { .. } | Query::Name { .. } | Query::Account(_) | Query::SetAdverts { .. } => true,
         };
         let at = self.waiting.iter().position(|(_, query)| may_go(query))?;

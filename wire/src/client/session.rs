@@ -24,6 +24,7 @@ use crate::frame::Splitter;
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::limits::{FRAME_LEN_MAX, PULL_BYTES_MAX, VERSION_MAX, VERSION_MIN, WINDOW_MAX};
 use crate::message::{DeviceClass, Hello, Marked, Pull, Refused, UserFound};
+use crate::org::OrgPosition;
 use crate::refusal::Refusal;
 use crate::scram::{ClientKeys, NONCE_LEN, SessionKey};
 
@@ -275,7 +276,7 @@ impl Session {
             if ready { self.marks_hold_until_ms() } else { None },
             if ready { self.pulls.hold_until_ms() } else { None },
             // While contacts are read, a list waits for their answer and for no time.
-            if ready && !self.requests.reads_contacts() { self.sync.hold_until_ms() } else { None },
+            if ready && !self.requests.reads_pages() { self.sync.hold_until_ms() } else { None },
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -313,6 +314,16 @@ impl Session {
     /// Something about a contact, or a part of their list. `ClientEvent::Related`, `ContactChanged` or `ContactsSynced` answers.
     pub fn ask_contact(&mut self, now_ms: u64, query: ContactQuery) -> Result<QueryId, QueryError> {
         self.ask(now_ms, Query::Contact(query))
+    }
+
+    /// The next page of changes of the directory behind this position, at most so many; `ClientEvent::OrgSynced` answers.
+    pub fn ask_org(
+        &mut self,
+        now_ms: u64,
+        position: OrgPosition,
+        rows_max: u32,
+    ) -> Result<QueryId, QueryError> {
+        self.ask(now_ms, Query::Org { position, rows_max })
     }
 
     /// Asks something about an account. `ClientEvent::Account` answers.
@@ -415,6 +426,7 @@ impl Session {
                 self.sync.need();
                 self.tell(ClientEvent::ContactsMissed);
             }
+            EventBody::OrgChanged { version } => self.tell(ClientEvent::OrgChanged { version }),
             EventBody::ContactChanged(contact) => {
                 self.tell(ClientEvent::ContactChanged { query: None, contact });
             }
@@ -497,6 +509,7 @@ impl Session {
                 self.on_contact_answer(query, event)
             }
             (Pending::Adverts { query }, event) => self.on_adverts_answer(query, event),
+            (Pending::Org { query }, event) => self.on_org_answer(query, event),
             (
                 Pending::Find { query } | Pending::Contact { query, .. } | Pending::Account { query },
                 EventBody::Refused(refused),
@@ -524,6 +537,15 @@ impl Session {
             _ => return Err(Reason::Misbehaved("another answer to a question about adverts")),
         };
         self.tell(told);
+        Ok(())
+    }
+
+    fn on_org_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
+        self.tell(match event {
+            EventBody::OrgSynced(synced) => ClientEvent::OrgSynced { query, synced },
+            EventBody::Refused(refused) => ClientEvent::QueryRefused { query, refused },
+            _ => return Err(Reason::Misbehaved("another answer to a question about the directory")),
+        });
         Ok(())
     }
 
@@ -663,7 +685,7 @@ impl Session {
 
     fn transmit_queries(&mut self, now_ms: u64) {
         while self.requests.queries() < QUERIES_IN_FLIGHT_MAX {
-            let sync_allowed = self.sync.is_idle() && !self.requests.reads_contacts();
+            let sync_allowed = self.sync.is_idle() && !self.requests.reads_pages();
             let Some((id, query)) = self.queries.next(self.pulls.is_idle(), sync_allowed) else { return };
             match query {
                 Query::Find { name } => {
@@ -681,6 +703,10 @@ impl Session {
                 Query::Contact(query) => {
                     let pending = Pending::Contact { query: id, is_long: query.is_long() };
                     self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
+                }
+                Query::Org { position, rows_max } => {
+                    let pending = Pending::Org { query: id };
+                    self.transmit(now_ms, pending, |e, request| e.sync_org(request, position, rows_max));
                 }
                 Query::Account(query) => {
                     let pending = Pending::Account { query: id };

@@ -540,6 +540,90 @@ impl<'a> ::flatbuffers::Verifiable for ContactState {
 
 impl ::flatbuffers::SimpleToVerifyInSlice for ContactState {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_ORG_KIND: u8 = 1;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_ORG_KIND: u8 = 2;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_ORG_KIND: [OrgKind; 2] = [
+  OrgKind::Department,
+  OrgKind::Member,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct OrgKind(pub u8);
+#[allow(non_upper_case_globals)]
+impl OrgKind {
+  pub const Department: Self = Self(1);
+  pub const Member: Self = Self(2);
+
+  pub const ENUM_MIN: u8 = 1;
+  pub const ENUM_MAX: u8 = 2;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Department,
+    Self::Member,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Department => Some("Department"),
+      Self::Member => Some("Member"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for OrgKind {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for OrgKind {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for OrgKind {
+    type Output = OrgKind;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for OrgKind {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for OrgKind {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for OrgKind {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_GENDER: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MAX_GENDER: u8 = 3;
@@ -8013,6 +8097,628 @@ impl ::core::fmt::Debug for Announced<'_> {
       ds.field("time_ms", &self.time_ms());
       ds.field("body_kind", &self.body_kind());
       ds.field("body", &self.body());
+      ds.finish()
+  }
+}
+pub enum OrgRowOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct OrgRow<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for OrgRow<'a> {
+  type Inner = OrgRow<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> OrgRow<'a> {
+  pub const VT_VERSION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_KIND: ::flatbuffers::VOffsetT = 6;
+  pub const VT_GONE: ::flatbuffers::VOffsetT = 8;
+  pub const VT_DEPARTMENT: ::flatbuffers::VOffsetT = 10;
+  pub const VT_USER: ::flatbuffers::VOffsetT = 12;
+  pub const VT_PARENT: ::flatbuffers::VOffsetT = 14;
+  pub const VT_ORDER: ::flatbuffers::VOffsetT = 16;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 18;
+  pub const VT_TITLE: ::flatbuffers::VOffsetT = 20;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    OrgRow { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args OrgRowArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<OrgRow<'bldr>> {
+    let mut builder = OrgRowBuilder::new(_fbb);
+    builder.add_user(args.user);
+    builder.add_version(args.version);
+    if let Some(x) = args.title { builder.add_title(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.add_order(args.order);
+    builder.add_parent(args.parent);
+    builder.add_department(args.department);
+    builder.add_gone(args.gone);
+    builder.add_kind(args.kind);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn version(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(OrgRow::VT_VERSION, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn kind(&self) -> OrgKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<OrgKind>(OrgRow::VT_KIND, Some(OrgKind::Department)).unwrap()}
+  }
+  #[inline]
+  pub fn gone(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(OrgRow::VT_GONE, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn department(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(OrgRow::VT_DEPARTMENT, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(OrgRow::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn parent(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(OrgRow::VT_PARENT, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn order(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(OrgRow::VT_ORDER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(OrgRow::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn title(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(OrgRow::VT_TITLE, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for OrgRow<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("version", Self::VT_VERSION, false)?
+     .visit_field::<OrgKind>("kind", Self::VT_KIND, false)?
+     .visit_field::<bool>("gone", Self::VT_GONE, false)?
+     .visit_field::<u32>("department", Self::VT_DEPARTMENT, false)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<u32>("parent", Self::VT_PARENT, false)?
+     .visit_field::<u32>("order", Self::VT_ORDER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("title", Self::VT_TITLE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct OrgRowArgs<'a> {
+    pub version: u64,
+    pub kind: OrgKind,
+    pub gone: bool,
+    pub department: u32,
+    pub user: u64,
+    pub parent: u32,
+    pub order: u32,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub title: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for OrgRowArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    OrgRowArgs {
+      version: 0,
+      kind: OrgKind::Department,
+      gone: false,
+      department: 0,
+      user: 0,
+      parent: 0,
+      order: 0,
+      name: None,
+      title: None,
+    }
+  }
+}
+
+pub struct OrgRowBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> OrgRowBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_version(&mut self, version: u64) {
+    self.fbb_.push_slot::<u64>(OrgRow::VT_VERSION, version, 0);
+  }
+  #[inline]
+  pub fn add_kind(&mut self, kind: OrgKind) {
+    self.fbb_.push_slot::<OrgKind>(OrgRow::VT_KIND, kind, OrgKind::Department);
+  }
+  #[inline]
+  pub fn add_gone(&mut self, gone: bool) {
+    self.fbb_.push_slot::<bool>(OrgRow::VT_GONE, gone, false);
+  }
+  #[inline]
+  pub fn add_department(&mut self, department: u32) {
+    self.fbb_.push_slot::<u32>(OrgRow::VT_DEPARTMENT, department, 0);
+  }
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(OrgRow::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_parent(&mut self, parent: u32) {
+    self.fbb_.push_slot::<u32>(OrgRow::VT_PARENT, parent, 0);
+  }
+  #[inline]
+  pub fn add_order(&mut self, order: u32) {
+    self.fbb_.push_slot::<u32>(OrgRow::VT_ORDER, order, 0);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(OrgRow::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_title(&mut self, title: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(OrgRow::VT_TITLE, title);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> OrgRowBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    OrgRowBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<OrgRow<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for OrgRow<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("OrgRow");
+      ds.field("version", &self.version());
+      ds.field("kind", &self.kind());
+      ds.field("gone", &self.gone());
+      ds.field("department", &self.department());
+      ds.field("user", &self.user());
+      ds.field("parent", &self.parent());
+      ds.field("order", &self.order());
+      ds.field("name", &self.name());
+      ds.field("title", &self.title());
+      ds.finish()
+  }
+}
+pub enum SyncOrgOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct SyncOrg<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SyncOrg<'a> {
+  type Inner = SyncOrg<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SyncOrg<'a> {
+  pub const VT_OVER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_PAGE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_ROWS_MAX: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SyncOrg { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SyncOrgArgs
+  ) -> ::flatbuffers::WIPOffset<SyncOrg<'bldr>> {
+    let mut builder = SyncOrgBuilder::new(_fbb);
+    builder.add_page(args.page);
+    builder.add_over(args.over);
+    builder.add_rows_max(args.rows_max);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn over(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(SyncOrg::VT_OVER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn page(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(SyncOrg::VT_PAGE, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn rows_max(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(SyncOrg::VT_ROWS_MAX, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SyncOrg<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("over", Self::VT_OVER, false)?
+     .visit_field::<u64>("page", Self::VT_PAGE, false)?
+     .visit_field::<u32>("rows_max", Self::VT_ROWS_MAX, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SyncOrgArgs {
+    pub over: u64,
+    pub page: u64,
+    pub rows_max: u32,
+}
+impl<'a> Default for SyncOrgArgs {
+  #[inline]
+  fn default() -> Self {
+    SyncOrgArgs {
+      over: 0,
+      page: 0,
+      rows_max: 0,
+    }
+  }
+}
+
+pub struct SyncOrgBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SyncOrgBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_over(&mut self, over: u64) {
+    self.fbb_.push_slot::<u64>(SyncOrg::VT_OVER, over, 0);
+  }
+  #[inline]
+  pub fn add_page(&mut self, page: u64) {
+    self.fbb_.push_slot::<u64>(SyncOrg::VT_PAGE, page, 0);
+  }
+  #[inline]
+  pub fn add_rows_max(&mut self, rows_max: u32) {
+    self.fbb_.push_slot::<u32>(SyncOrg::VT_ROWS_MAX, rows_max, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SyncOrgBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SyncOrgBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SyncOrg<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SyncOrg<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SyncOrg");
+      ds.field("over", &self.over());
+      ds.field("page", &self.page());
+      ds.field("rows_max", &self.rows_max());
+      ds.finish()
+  }
+}
+pub enum OrgSyncedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct OrgSynced<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for OrgSynced<'a> {
+  type Inner = OrgSynced<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> OrgSynced<'a> {
+  pub const VT_OVER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TO: ::flatbuffers::VOffsetT = 6;
+  pub const VT_MORE: ::flatbuffers::VOffsetT = 8;
+  pub const VT_AFRESH: ::flatbuffers::VOffsetT = 10;
+  pub const VT_ROWS: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    OrgSynced { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args OrgSyncedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<OrgSynced<'bldr>> {
+    let mut builder = OrgSyncedBuilder::new(_fbb);
+    builder.add_to(args.to);
+    builder.add_over(args.over);
+    if let Some(x) = args.rows { builder.add_rows(x); }
+    builder.add_afresh(args.afresh);
+    builder.add_more(args.more);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn over(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(OrgSynced::VT_OVER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn to(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(OrgSynced::VT_TO, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn more(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(OrgSynced::VT_MORE, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn afresh(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(OrgSynced::VT_AFRESH, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn rows(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<OrgRow<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<OrgRow>>>>(OrgSynced::VT_ROWS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for OrgSynced<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("over", Self::VT_OVER, false)?
+     .visit_field::<u64>("to", Self::VT_TO, false)?
+     .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .visit_field::<bool>("afresh", Self::VT_AFRESH, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<OrgRow>>>>("rows", Self::VT_ROWS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct OrgSyncedArgs<'a> {
+    pub over: u64,
+    pub to: u64,
+    pub more: bool,
+    pub afresh: bool,
+    pub rows: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<OrgRow<'a>>>>>,
+}
+impl<'a> Default for OrgSyncedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    OrgSyncedArgs {
+      over: 0,
+      to: 0,
+      more: false,
+      afresh: false,
+      rows: None,
+    }
+  }
+}
+
+pub struct OrgSyncedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> OrgSyncedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_over(&mut self, over: u64) {
+    self.fbb_.push_slot::<u64>(OrgSynced::VT_OVER, over, 0);
+  }
+  #[inline]
+  pub fn add_to(&mut self, to: u64) {
+    self.fbb_.push_slot::<u64>(OrgSynced::VT_TO, to, 0);
+  }
+  #[inline]
+  pub fn add_more(&mut self, more: bool) {
+    self.fbb_.push_slot::<bool>(OrgSynced::VT_MORE, more, false);
+  }
+  #[inline]
+  pub fn add_afresh(&mut self, afresh: bool) {
+    self.fbb_.push_slot::<bool>(OrgSynced::VT_AFRESH, afresh, false);
+  }
+  #[inline]
+  pub fn add_rows(&mut self, rows: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<OrgRow<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(OrgSynced::VT_ROWS, rows);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> OrgSyncedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    OrgSyncedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<OrgSynced<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for OrgSynced<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("OrgSynced");
+      ds.field("over", &self.over());
+      ds.field("to", &self.to());
+      ds.field("more", &self.more());
+      ds.field("afresh", &self.afresh());
+      ds.field("rows", &self.rows());
+      ds.finish()
+  }
+}
+pub enum OrgChangedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct OrgChanged<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for OrgChanged<'a> {
+  type Inner = OrgChanged<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> OrgChanged<'a> {
+  pub const VT_VERSION: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    OrgChanged { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args OrgChangedArgs
+  ) -> ::flatbuffers::WIPOffset<OrgChanged<'bldr>> {
+    let mut builder = OrgChangedBuilder::new(_fbb);
+    builder.add_version(args.version);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn version(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(OrgChanged::VT_VERSION, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for OrgChanged<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("version", Self::VT_VERSION, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct OrgChangedArgs {
+    pub version: u64,
+}
+impl<'a> Default for OrgChangedArgs {
+  #[inline]
+  fn default() -> Self {
+    OrgChangedArgs {
+      version: 0,
+    }
+  }
+}
+
+pub struct OrgChangedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> OrgChangedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_version(&mut self, version: u64) {
+    self.fbb_.push_slot::<u64>(OrgChanged::VT_VERSION, version, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> OrgChangedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    OrgChangedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<OrgChanged<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for OrgChanged<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("OrgChanged");
+      ds.field("version", &self.version());
       ds.finish()
   }
 }

@@ -192,7 +192,7 @@ impl Session {
         }
         let is_full = self.in_flight >= COMMANDS_IN_FLIGHT_MAX
             || (command == Command::Pull && self.pulls >= LONG_READS_IN_FLIGHT_MAX)
-            || (matches!(command, Command::Sync | Command::SyncContacts)
+            || (matches!(command, Command::Sync | Command::SyncContacts | Command::SyncOrg)
                 && self.syncs >= LONG_READS_IN_FLIGHT_MAX);
         if is_full { Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS)) } else { Ok(()) }
     }
@@ -202,7 +202,7 @@ impl Session {
         match command {
             Command::Send => self.sends += 1,
             Command::Pull => self.pulls += 1,
-            Command::Sync | Command::SyncContacts => self.syncs += 1,
+            Command::Sync | Command::SyncContacts | Command::SyncOrg => self.syncs += 1,
             _ => {}
         }
     }
@@ -212,7 +212,7 @@ impl Session {
         match command {
             Command::Send => self.sends -= 1,
             Command::Pull => self.pulls -= 1,
-            Command::Sync | Command::SyncContacts => self.syncs -= 1,
+            Command::Sync | Command::SyncContacts | Command::SyncOrg => self.syncs -= 1,
             _ => {}
         }
     }

@@ -6,6 +6,7 @@ use wire::limits::{
     CONTACT_GROUP_LEN_MAX, CONTACT_REMARK_LEN_MAX, CONTACT_TEXT_LEN_MAX, MESSAGE_BODY_LEN_MAX,
 };
 use wire::message::{BodyKind, MarkKind, Send};
+use wire::org::{OrgPosition, org_slot};
 use wire::{
     Command, ConversationId, Incoming, Notices, OwnerKey, Refusal, Slot, UserId, Verified, body, verified,
 };
@@ -41,13 +42,7 @@ pub(super) fn home_command(
             let conversation = conversation_of(incoming);
             Ok((conversation.slot(), conversation_command(incoming, conversation)?))
         }
-        Command::SetContact => {
-            let view = verified::view::<body::SetContact>(incoming.body)?;
-            let contact = UserId(view.user());
-            let remark = text(view.remark(), CONTACT_REMARK_LEN_MAX)?;
-            let group = text(view.group(), CONTACT_GROUP_LEN_MAX)?;
-            Ok((caller.slot(), HomeCommand::SetContact { contact, remark, group }))
-        }
+        Command::SetContact => Ok((caller.slot(), set_contact(incoming.body)?)),
         Command::SyncContacts => {
             let view = verified::view::<body::SyncContacts>(incoming.body)?;
             let (cver, changes_max) = (view.cver(), view.changes_max());
@@ -61,6 +56,11 @@ pub(super) fn home_command(
         Command::Sync => {
             let body = Verified::new(Bytes::copy_from_slice(incoming.body))?;
             Ok((caller.slot(), HomeCommand::Sync(body)))
+        }
+        Command::SyncOrg => {
+            let view = verified::view::<body::SyncOrg>(incoming.body)?;
+            let position = OrgPosition { over: view.over(), page: view.page() };
+            Ok((org_slot(), HomeCommand::SyncOrg { position, rows_max: view.rows_max() }))
         }
         Command::CreateToken | Command::ListTokens | Command::RevokeToken => {
             token::home_command(incoming, session.scopes())
@@ -80,6 +80,14 @@ pub(super) fn home_command(
         | Command::WhereToConnect
         | Command::Ping => unreachable!("{:?} is carried out where it comes in", incoming.command),
     }
+}
+
+fn set_contact(body: &[u8]) -> Result<HomeCommand, No> {
+    let view = verified::view::<body::SetContact>(body)?;
+    let contact = UserId(view.user());
+    let remark = text(view.remark(), CONTACT_REMARK_LEN_MAX)?;
+    let group = text(view.group(), CONTACT_GROUP_LEN_MAX)?;
+    Ok(HomeCommand::SetContact { contact, remark, group })
 }
 
 /// A command on one conversation.

@@ -8,6 +8,7 @@ use wire::encode::Encoder;
 use wire::frame::{Header, LENGTH_LEN, build};
 use wire::limits::WINDOW_MAX;
 use wire::message::{BodyKind, DeviceClass, Hello, LoginProof, MarkKind, Pull, Send};
+use wire::org::OrgPosition;
 use wire::profile::Profile;
 use wire::service::NewToken;
 use wire::token::{SECRET_LEN, Secret, Token};
@@ -68,6 +69,7 @@ fn frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
         Command::SetContact => encoder.set_contact(request, UserId(1 << 10), "", ""),
         Command::SyncContacts => encoder.sync_contacts(request, 0, 1),
         Command::SetAdverts => encoder.set_adverts(request, true),
+        Command::SyncOrg => encoder.sync_org(request, OrgPosition::default(), 1),
         Command::TokenLogin => {
             let token = Token { user: UserId(1 << 10), number: 1, secret: Secret([1; SECRET_LEN]) };
             encoder.token_login(request, &token, DeviceId(0), "test")

@@ -41,6 +41,12 @@ impl Shards for Fake {
             AdminRequest::Issue { notice, .. } | AdminRequest::IssueTo { notice, .. } => {
                 AdminReply::Issued { seq: notice.id, time_ms: 1 }
             }
+            AdminRequest::EditOrg { edits, .. } => AdminReply::OrgEdited { version: edits.len() as u64 },
+            AdminRequest::OrgPage { .. } => AdminReply::OrgPage(Box::default()),
+            AdminRequest::FindUsers { names } => {
+                let users = names.iter().map(|name| Some(name.len() as u64)).collect();
+                AdminReply::Found { users }
+            }
             AdminRequest::CreateToken { .. } => AdminReply::TokenCreated { user: 7, number: 1 },
             AdminRequest::ListTokens { .. } => AdminReply::Tokens { user: 7, tokens: Vec::new() },
             AdminRequest::RevokeToken { .. } => AdminReply::Refused { reason: "no such token".into() },

@@ -7,6 +7,7 @@ use wire::{ConversationId, Slot, UserId};
 
 use super::Findings;
 use super::contacts::Contacts;
+use super::org::Org;
 use crate::kv::StoreShardId;
 use crate::records::{Digest, Marks, Place};
 use crate::relation::{Contact, ContactOutboxEntry, Relation};
@@ -23,6 +24,7 @@ pub(super) struct Across {
     /// Users whose lists are full.
     full_lists: Vec<UserId>,
     contacts: Contacts,
+    pub org: Org,
 }
 
 /// One conversation: its log's head, and what is known at its two users.
@@ -155,6 +157,7 @@ impl Across {
         assert!(store_shards.is_power_of_two() && store_shards <= SLOTS, "{store_shards} store shards");
         self.full_lists.sort_unstable();
         self.contacts.finish(&self.accounts, findings);
+        std::mem::take(&mut self.org).finish(findings);
         let mut slots: Vec<_> = self.slots.iter().collect();
         slots.sort();
         for (slot, store_shard) in slots {

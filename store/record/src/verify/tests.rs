@@ -3,6 +3,7 @@ use wire::DeviceId;
 
 use super::*;
 use crate::kv::Row;
+use crate::org::{OrgChange, OrgDepartment, OrgGone, OrgMember, OrgOutboxEntry, OrgPlace, OrgState};
 use crate::relation::{ContactState, Tie, View};
 
 const STORE_SHARDS: u16 = 4;
@@ -239,6 +240,66 @@ fn each_inconsistency_of_contacts_is_found() {
         ("a row without a version", |w| w.contact(w.ann, w.bob, |row| row.cver = 0)),
     ];
     assert_found(&cases);
+}
+
+/// A directory with a department in another, and a member who was in two.
+impl World {
+    fn organised() -> Self {
+        let mut world = Self::new();
+        let (ann, bob) = (world.ann, world.bob);
+        let state = OrgState { version: 8, dropped: 1, gone: 1, departments: 2, members: 2 };
+        world.put(Key::OrgState, &state);
+        for (id, parent, version, members) in [(1, 0, 2, 0), (5, 1, 3, 2)] {
+            let name = "Research".to_owned();
+            let department = OrgDepartment { version, parent, order: 0, members, name: name.clone() };
+            world.put(Key::OrgDepartment(id), &department);
+            world.put(Key::OrgChange(version), &OrgChange::Department { id, parent, order: 0, name });
+        }
+        for (user, version) in [(ann, 6), (bob, 8)] {
+            let (name, title) = ("x".to_owned(), String::new());
+            let member = OrgMember { version, order: 0, name: name.clone(), title: title.clone() };
+            world.put(Key::OrgMember(user, 5), &member);
+            let change = OrgChange::Member { department: 5, user: user.0, order: 0, name, title };
+            world.put(Key::OrgChange(version), &change);
+            world.put(Key::OrgPlace(user), &OrgPlace { version, departments: vec![5] });
+        }
+        world.put(Key::OrgChange(7), &OrgChange::MemberGone { department: 1, user: bob.0 });
+        world.put(Key::OrgGone(7), &OrgGone { department: 1, user: bob.0 });
+        world
+    }
+}
+
+#[test]
+fn a_directory_that_does_not_fit_is_found() {
+    let mut world = World::organised();
+    assert_eq!(world.check().0, [""; 0]);
+    world.remove(&Key::OrgPlace(world.bob));
+    let told = OrgOutboxEntry { version: 8, departments: vec![5] };
+    world.put(Key::OrgOutbox(world.bob), &told);
+    assert_eq!(world.check().0, [""; 0], "it is on its way");
+    let cases: &[(&str, Damage)] = &[
+        ("which is not so", |world| world.remove(&Key::OrgMember(world.bob, 5))),
+        ("no row tells", |world| world.remove(&Key::OrgChange(8))),
+        ("what is gone", |world| world.remove(&Key::OrgGone(7))),
+        ("is not there", |world| world.remove(&Key::OrgDepartment(1))),
+        ("does not know", |world| world.remove(&Key::OrgPlace(world.ann))),
+        ("the directory does not", |world| {
+            let carl = UserId::from_parts(Slot::of_name("carl"), 1).unwrap();
+            world.put(Key::OrgPlace(carl), &OrgPlace { version: 9, departments: vec![5] });
+        }),
+        ("counts", |world| world.put(Key::OrgState, &OrgState::default())),
+        ("under itself", |world| {
+            let name = String::new();
+            let itself = OrgDepartment { version: 2, parent: 5, order: 0, members: 0, name };
+            world.put(Key::OrgDepartment(1), &itself);
+        }),
+    ];
+    for (expected, damage) in cases {
+        let mut world = World::organised();
+        damage(&mut world);
+        let (found, _) = world.check();
+        assert!(found.iter().any(|line| line.contains(expected)), "{expected:?} is not in {found:#?}");
+    }
 }
 
 type Damage = fn(&mut World);

@@ -4,6 +4,7 @@ mod contacts;
 pub mod disk;
 pub mod notices;
 mod order;
+mod org;
 mod profiles;
 mod settled;
 mod shown;

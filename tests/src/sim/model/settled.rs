@@ -119,6 +119,13 @@ impl World {
         if !outbox.is_empty() {
             return Some(format!("the outbox of contacts holds {outbox:?}"));
         }
+        let outbox = disk::keys(&self.store, Table::OrgOutbox);
+        if !outbox.is_empty() {
+            return Some(format!("the outbox of the directory holds {outbox:?}"));
+        }
+        if let Some(what) = self.unsettled_directory() {
+            return Some(what);
+        }
         for (number, device) in self.devices.iter().enumerate() {
             let Some(session) = &device.session else { return Some(format!("device {number} is down")) };
             if !session.is_ready() {
@@ -233,6 +240,7 @@ impl World {
             self.check_device_logs(conversation, &log);
         }
         self.model.check_relations(&self.store);
+        self.check_directories();
         self.check_everything_sent();
         self.check_answered();
     }

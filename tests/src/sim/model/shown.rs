@@ -47,6 +47,8 @@ impl Model {
             EventBody::Related(related) => self.check_related(store, link, related),
             EventBody::ContactChanged(contact) => self.check_contact(store, link, contact),
             EventBody::ContactsSynced(synced) => self.check_contacts_synced(store, link, synced),
+            EventBody::OrgSynced(synced) => self.check_org_page(store, synced),
+            EventBody::OrgChanged { version } => self.check_org_version(store, *version),
             EventBody::ProfileChanged(_) | EventBody::ProfileFound(_) => {
                 self.check_profile_event(store, link, &frame.event);
             }
@@ -333,6 +335,8 @@ pub(super) fn event_name(event: &EventBody) -> &'static str {
         EventBody::ContactsSynced(_) => "ContactsSynced",
         EventBody::AdvertsSet { .. } => "AdvertsSet",
         EventBody::Announced(_) => "Announced",
+        EventBody::OrgSynced(_) => "OrgSynced",
+        EventBody::OrgChanged { .. } => "OrgChanged",
         EventBody::TokenCreated(_) => "TokenCreated",
         EventBody::TokensListed(_) => "TokensListed",
         EventBody::TokenRevoked(_) => "TokenRevoked",

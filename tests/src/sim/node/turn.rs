@@ -1,7 +1,7 @@
 //! The turn of a shard, in the order in which the ring does it, and what comes out of a step.
 
 use bytes::Bytes;
-use shard::mesh::{Lane, MeshFrame};
+use shard::mesh::{Lane, MeshFrame, OrgFrame};
 use shard::{Effect, Input};
 
 use super::{ConnectionInput, Node, StoreInput};
@@ -245,6 +245,11 @@ fn mesh_bytes(frame: &MeshFrame) -> Bytes {
         MeshFrame::ContactView { version, .. } | MeshFrame::ContactViewDone { version, .. } => {
             version.to_le_bytes().to_vec().into()
         }
+        MeshFrame::Org(
+            OrgFrame::Version { version }
+            | OrgFrame::Place { version, .. }
+            | OrgFrame::PlaceDone { version, .. },
+        ) => version.to_le_bytes().to_vec().into(),
         MeshFrame::Credit { taken } => taken.to_le_bytes().to_vec().into(),
         _ => Bytes::new(),
     }

@@ -17,6 +17,7 @@ mod register_start;
 mod resume;
 mod send;
 mod sync;
+mod sync_org;
 mod tokens;
 mod where_to_connect;
 
@@ -58,6 +59,7 @@ fn operation_of(command: Command) -> Operation {
         Command::SetContact => (8, contacts::set),
         Command::SyncContacts => (12, contacts::sync),
         Command::SetAdverts => (14, adverts::run),
+        Command::SyncOrg => (12, sync_org::run),
         Command::TokenLogin => (14, tokens::log_in),
         Command::CreateToken => (8, tokens::create),
         Command::ListTokens => (4, tokens::list),
@@ -91,12 +93,13 @@ impl World {
 
     /// Something that a logged-in hostile client does with conversations, its own and those of others.
     pub fn harass(&mut self, probe: usize) {
-        match self.workload.below(15) {
+        match self.workload.below(16) {
             0..5 => send::hostile(self, probe),
             5..7 => pull::hostile(self, probe),
             7..9 => mark::hostile(self, probe),
             9..12 => contacts::hostile(self, probe),
             12..14 => adverts::hostile(self, probe),
+            14 => sync_org::hostile(self, probe),
             _ => sync::hostile(self, probe),
         }
     }
