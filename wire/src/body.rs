@@ -83,6 +83,8 @@ bodies! {
     SyncOrg,
     OrgSynced,
     OrgChanged,
+    RelatePairs,
+    PairsRelated,
     TokenLogin,
     CreateToken,
     TokenCreated,

@@ -205,6 +205,7 @@ mod tests {
         (Command::SyncContacts, "L"),
         (Command::SetAdverts, "L"),
         (Command::SyncOrg, "L"),
+        (Command::RelatePairs, "T"),
         (Command::TokenLogin, "B"),
         (Command::CreateToken, "T"),
         (Command::ListTokens, "T"),

@@ -1,8 +1,9 @@
 //! The command table: one row per command and per event. A fact about a command stands in its row and nowhere else.
 
 use crate::body;
+use crate::ids::CONVERSATION_ID_LEN;
 use crate::limits::{
-    CONTACT_TEXT_LEN_MAX, LOGIN_FIELD_LEN_MAX, MESSAGE_BODY_LEN_MAX, PROFILE_CONTACT_LEN_MAX,
+    CONTACT_TEXT_LEN_MAX, LOGIN_FIELD_LEN_MAX, MESSAGE_BODY_LEN_MAX, PAIRS_MAX, PROFILE_CONTACT_LEN_MAX,
     PROFILE_FIELD_NAME_LEN_MAX, PROFILE_FIELD_VALUE_LEN_MAX, PROFILE_FIELDS_MAX, PROFILE_NICKNAME_LEN_MAX,
     PROFILE_TEXT_LEN_MAX,
 };
@@ -102,6 +103,7 @@ const PROFILE: usize = SMALL
     + PROFILE_NICKNAME_LEN_MAX
     + 2 * (PROFILE_TEXT_LEN_MAX + PROFILE_CONTACT_LEN_MAX)
     + PROFILE_FIELDS_MAX * (PROFILE_FIELD_NAME_LEN_MAX + PROFILE_FIELD_VALUE_LEN_MAX + 64);
+const PAIRS: usize = SMALL + PAIRS_MAX * CONVERSATION_ID_LEN;
 const MESSAGE: usize = MESSAGE_BODY_LEN_MAX + SMALL;
 
 macro_rules! commands {
@@ -165,6 +167,7 @@ commands! {
     58 SyncContacts, AfterLogin, Caller, None, SMALL, Query, ContactsSynced, "What changed in the caller's contacts since a cver.";
     72 SetAdverts, AfterLogin, Caller, Committed, SMALL, Query, AdvertsSet, "Switches adverts off or on, for all devices of the caller.";
     80 SyncOrg, AfterLogin, Org, None, SMALL, Query, OrgSynced, "What changed in the directory of the organisation, a page at a time.";
+    104 RelatePairs, Operator(Relations), Caller, Committed, PAIRS, Query, PairsRelated, "Makes contacts of the users of each pair.";
     108 TokenLogin, BeforeLogin, User, Committed, SMALL, Login, LoggedIn, "Logs in as a service account with one of its tokens.";
     109 CreateToken, Operator(Tokens), Name, Committed, SMALL, Query, TokenCreated, "Makes a token of a service account; the account too, when the name is free.";
     110 ListTokens, Operator(Tokens), Name, None, SMALL, Query, TokensListed, "The tokens of a service account, without their secrets.";
@@ -226,6 +229,7 @@ events! {
     329 Announced, "A notice for those who are online now; it is not stored.";
     336 OrgSynced, "Changed departments and members in rising versions; what is gone comes as such.";
     337 OrgChanged, "The directory has a new version: SyncOrg, if it is wanted here. A hint, and not told of each change.";
+    360 PairsRelated, "What came of the pairs.";
     365 TokenCreated, "The token exists, on disk.";
     366 TokensListed, "The tokens of a service account, the oldest first.";
     367 TokenRevoked, "The token serves no more, and its sessions are over.";

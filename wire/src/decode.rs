@@ -15,7 +15,7 @@ use crate::message::{
 use crate::notice::{self, Announced};
 use crate::org::{self, OrgSynced};
 use crate::profile::{self, ProfileChanged, ProfileFound};
-use crate::service::{self, TokenCreated, TokenRevoked, TokensListed};
+use crate::service::{self, PairsRelated, TokenCreated, TokenRevoked, TokensListed};
 use crate::verified::{self, Unverifiable};
 
 /// One event as it came.
@@ -67,6 +67,7 @@ pub enum EventBody {
     OrgChanged {
         version: u64,
     },
+    PairsRelated(PairsRelated),
     TokenCreated(TokenCreated),
     TokensListed(TokensListed),
     TokenRevoked(TokenRevoked),
@@ -150,6 +151,7 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Announced => EventBody::Announced(notice::announced(view!(Announced))?),
         Event::OrgSynced => EventBody::OrgSynced(org::org_synced(view!(OrgSynced))),
         Event::OrgChanged => EventBody::OrgChanged { version: view!(OrgChanged).version() },
+        Event::PairsRelated => EventBody::PairsRelated(service::pairs_related(view!(PairsRelated))),
         Event::TokenCreated => EventBody::TokenCreated(service::token_created(view!(TokenCreated))),
         Event::TokensListed => EventBody::TokensListed(service::tokens_listed(view!(TokensListed))),
         Event::TokenRevoked => EventBody::TokenRevoked(service::token_revoked(view!(TokenRevoked))),

@@ -40,6 +40,8 @@ pub const ORG_NAME_LEN_MAX: usize = 128;
 pub const ORG_TITLE_LEN_MAX: usize = 128;
 /// Rows in one `OrgSynced`.
 pub const ORG_ROWS_MAX: u32 = 512;
+/// Pairs in one `RelatePairs`.
+pub const PAIRS_MAX: usize = 1_024;
 /// Tokens of one service account.
 pub const TOKENS_MAX: usize = 16;
 /// What a token is for, in the operator's words, in bytes of UTF-8.

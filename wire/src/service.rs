@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::body;
 use crate::encode::Encoder;
 use crate::generated as fb;
-use crate::ids::{DeviceId, UserId};
+use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::DeviceClass;
 use crate::token::{Scopes, Token};
 
@@ -43,6 +43,16 @@ pub struct TokenRevoked {
     pub sessions_ended: u32,
 }
 
+/// What came of pairs that were to become contacts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PairsRelated {
+    pub changed: u32,
+    /// They were contacts.
+    pub unchanged: u32,
+    /// Not written, since the disk is nearly full: to be asked again.
+    pub refused: u32,
+}
+
 /// A token to be made. The secret stays with who made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewToken<'a> {
@@ -56,6 +66,13 @@ pub struct NewToken<'a> {
 
 /// Events.
 impl Encoder {
+    pub fn pairs_related(&mut self, request: u32, related: &PairsRelated) -> Bytes {
+        self.event::<body::PairsRelated>(request, |b| {
+            let PairsRelated { changed, unchanged, refused } = *related;
+            fb::PairsRelated::create(b, &fb::PairsRelatedArgs { changed, unchanged, refused })
+        })
+    }
+
     pub fn token_created(&mut self, request: u32, created: &TokenCreated) -> Bytes {
         self.event::<body::TokenCreated>(request, |b| {
             let args = fb::TokenCreatedArgs { user: created.user.0, number: created.number };
@@ -92,6 +109,15 @@ impl Encoder {
 
 /// Commands.
 impl Encoder {
+    /// At most [`crate::limits::PAIRS_MAX`] pairs, of ids of accounts.
+    pub fn relate_pairs(&mut self, request: u32, pairs: &[ConversationId]) -> Bytes {
+        self.command::<body::RelatePairs>(request, &[], |b| {
+            let pairs: Vec<fb::Conversation> = pairs.iter().map(|pair| (*pair).into()).collect();
+            let pairs = Some(b.create_vector(&pairs));
+            fb::RelatePairs::create(b, &fb::RelatePairsArgs { pairs })
+        })
+    }
+
     /// `device` 0 asks for a new one.
     pub fn token_login(&mut self, request: u32, token: &Token, device: DeviceId, device_name: &str) -> Bytes {
         self.command::<body::TokenLogin>(request, &token.user.0.to_le_bytes(), |b| {
@@ -137,6 +163,10 @@ impl Encoder {
             fb::RevokeToken::create(b, &fb::RevokeTokenArgs { name, number })
         })
     }
+}
+
+pub(crate) fn pairs_related(view: fb::PairsRelated<'_>) -> PairsRelated {
+    PairsRelated { changed: view.changed(), unchanged: view.unchanged(), refused: view.refused() }
 }
 
 pub(crate) fn token_created(view: fb::TokenCreated<'_>) -> TokenCreated {

@@ -11,7 +11,7 @@ use wire::message::{
 use wire::notice::Announced;
 use wire::org::{Department, Member, OrgItem, OrgPosition, OrgRow, OrgSynced};
 use wire::profile::{Audience, Gender, Profile, ProfileChanged, ProfileField, ProfileFound, Shown};
-use wire::service::{NewToken, TokenCreated, TokenLine, TokenRevoked, TokensListed};
+use wire::service::{NewToken, PairsRelated, TokenCreated, TokenLine, TokenRevoked, TokensListed};
 use wire::token::{SECRET_LEN, Secret, Token};
 use wire::{
     Command, ConnectionPhase, ConversationId, DeviceId, Encoder, Event, EventBody, OwnerKey, Refusal, Scope,
@@ -160,6 +160,7 @@ fn chat_events() -> Vec<EventBody> {
         }),
         EventBody::OrgSynced(OrgSynced { over: 9, to: 7, more: true, afresh: true, rows: org_rows() }),
         EventBody::OrgChanged { version: 7 },
+        EventBody::PairsRelated(PairsRelated { changed: 3, unchanged: 2, refused: 1 }),
         EventBody::TokenCreated(TokenCreated { user: ANNA, number: 3 }),
         EventBody::TokensListed(TokensListed { user: ANNA, tokens: vec![token_line(1), token_line(3)] }),
         EventBody::TokenRevoked(TokenRevoked { user: ANNA, number: 3, sessions_ended: 2 }),
@@ -249,6 +250,7 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         }
         EventBody::OrgSynced(synced) => (Event::OrgSynced, encoder.org_synced(request, synced)),
         EventBody::OrgChanged { version } => (Event::OrgChanged, encoder.org_changed(*version)),
+        EventBody::PairsRelated(related) => (Event::PairsRelated, encoder.pairs_related(request, related)),
         EventBody::TokenCreated(created) => (Event::TokenCreated, encoder.token_created(request, created)),
         EventBody::TokensListed(listed) => (Event::TokensListed, encoder.tokens_listed(request, listed)),
         EventBody::TokenRevoked(revoked) => (Event::TokenRevoked, encoder.token_revoked(request, revoked)),
@@ -389,6 +391,11 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         (Command::SyncContacts, LoggedIn, encoder.sync_contacts(1, 9, 100)),
         (Command::SetAdverts, LoggedIn, encoder.set_adverts(1, true)),
         (Command::SyncOrg, LoggedIn, encoder.sync_org(1, OrgPosition { over: 9, page: 7 }, 100)),
+        (
+            Command::RelatePairs,
+            WithToken(Scopes::ALL),
+            encoder.relate_pairs(1, &[chat(); wire::limits::PAIRS_MAX]),
+        ),
         (Command::TokenLogin, BeforeLogin, encoder.token_login(1, &token, DeviceId(0), &label)),
         (Command::CreateToken, WithToken(Scopes::ALL), encoder.create_token(1, &new)),
         (Command::ListTokens, WithToken(Scopes::ALL), encoder.list_tokens(1, &name)),

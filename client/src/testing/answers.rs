@@ -107,6 +107,7 @@ impl Talk {
             | Command::SyncContacts
             | Command::SetAdverts
             | Command::SyncOrg
+            | Command::RelatePairs
             | Command::TokenLogin
             | Command::CreateToken
             | Command::ListTokens

@@ -16,11 +16,11 @@ mod push;
 mod register;
 mod reply;
 mod resume;
+mod service;
 mod state;
 mod table;
 #[cfg(test)]
 mod tests;
-mod token;
 mod wheel;
 
 use wire::{Command, ConnectionId, ConnectionPhase, Incoming, Misfit, Refusal, classify, verified};
@@ -218,6 +218,7 @@ impl Connections {
             | Command::SyncContacts
             | Command::SetAdverts
             | Command::SyncOrg
+            | Command::RelatePairs
             | Command::CreateToken
             | Command::ListTokens
             | Command::RevokeToken => return self.forward(core, id, incoming),

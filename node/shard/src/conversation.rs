@@ -3,6 +3,7 @@
 //! A command names a conversation. If its state is not in memory it is read first, and later commands wait behind it in
 //! order. What a command changes goes into the turn's batch; whoever is to know is told when that batch is on disk.
 
+mod bulk;
 mod checkpoint;
 mod dedupe;
 mod entry;
@@ -33,8 +34,10 @@ use crate::core::Core;
 use crate::follow::{Hub, NoticeHead};
 use crate::limits::{CONVERSATIONS_CACHED_MAX, QUEUED_PER_KEY_MAX};
 use crate::mesh::{Caller, OwnedSend};
+use crate::parts::PartNumber;
 use crate::stats::TableStats;
 
+use self::bulk::Bulk;
 use self::entry::EntryWriter;
 use self::load::Rebuild;
 use self::outbox::Outbox;
@@ -56,6 +59,8 @@ pub(crate) enum LoadKey {
     Peer { conversation: ConversationId, peer: UserId, home: ShardAddress },
     /// Changes that other homes may not have, of these slots.
     Outbox(Vec<Slot>),
+    /// Relations of these pairs, for a part with this number of what this shard asked.
+    Pairs { from: ShardAddress, number: PartNumber, ids: Vec<ConversationId> },
 }
 
 /// Something that waits for its turn.
@@ -142,6 +147,7 @@ struct Common {
     contacts: contact::Outbox,
     /// Shards that follow conversations of this one.
     hub: Hub,
+    bulk: Bulk,
     tails: Tails,
     pulls: Pulls,
     writer: EntryWriter,
@@ -202,6 +208,7 @@ impl Conversations {
                 outbox: Outbox::new(core),
                 contacts: contact::Outbox::new(core),
                 hub: Hub::new(core),
+                bulk: Bulk::new(core),
                 tails: Tails::default(),
                 pulls: Pulls::new(core),
                 writer: EntryWriter::default(),
@@ -287,6 +294,7 @@ impl Conversations {
             LoadKey::Peer { conversation, peer, home } => {
                 introduce::on_peer_loaded(core, conversation, peer, home, &rows);
             }
+            LoadKey::Pairs { from, number, ids } => self.on_pairs_loaded(core, from, number, &ids, &rows),
             LoadKey::Outbox(slots) => self.common.outbox.handle_loaded(core, &slots, &rows),
         }
     }
@@ -346,6 +354,7 @@ impl Conversations {
         common.touched.retain(|id| held.contains_key(id));
         common.outbox.forget(core, store_shard);
         common.contacts.forget(core, store_shard);
+        common.bulk.forget(core, store_shard);
     }
 
     /// Runs a command now, or behind those that wait for the same conversation.
@@ -372,7 +381,11 @@ impl Conversations {
             }
             return;
         }
-        if !self.common.outbox.may_restore() || !self.has_room(core) || !load::begin(core, id) {
+        if self.common.bulk.holds(id)
+            || !self.common.outbox.may_restore()
+            || !self.has_room(core)
+            || !load::begin(core, id)
+        {
             return self.refuse_busy(core, id, waiting);
         }
         let held = Held {
@@ -472,6 +485,7 @@ impl Conversations {
         self.common.outbox.check_invariants(core);
         self.common.contacts.check_invariants(core);
         self.common.hub.check_invariants(core);
+        self.common.bulk.check_invariants();
     }
 }
 

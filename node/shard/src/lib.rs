@@ -26,6 +26,9 @@ pub mod mesh;
 mod operator;
 mod org;
 pub mod ownership;
+pub mod parts;
+#[cfg(test)]
+mod parts_tests;
 pub mod placement;
 mod profile;
 mod recovery;
@@ -65,6 +68,7 @@ pub struct Shard {
     profiles: profile::Profiles,
     operator: operator::Operator,
     org: org::Org,
+    parts: parts::Parts,
 }
 
 impl Shard {
@@ -86,6 +90,7 @@ impl Shard {
             profiles: profile::Profiles::new(&mut core),
             operator: operator::Operator::default(),
             org: org::Org::new(&core),
+            parts: parts::Parts::default(),
             core,
         }
     }
@@ -286,6 +291,12 @@ impl Shard {
                 self.conversations.handle_contact_view_done(core, user, conversation, version);
             }
             MeshFrame::Org(frame) => self.on_org_frame(from, frame),
+            MeshFrame::Part { number, ask } => match ask {
+                parts::PartAsk::Relate(pairs) => {
+                    self.conversations.handle_relate_part(core, from, number, pairs);
+                }
+            },
+            MeshFrame::PartDone { number, answer } => self.parts.handle_done(core, number, answer),
             MeshFrame::Push { connection, session, frames, messages } => {
                 self.connections.handle_push(core, connection, session, frames, messages);
             }
@@ -373,6 +384,7 @@ impl Shard {
             H::SyncContacts { cver, changes_max } => {
                 self.contacts.handle_sync(core, caller, cver, changes_max);
             }
+            H::RelatePairs(pairs) => self.parts.handle_relate(core, caller, pairs),
             H::CreateToken { name, written, new } => {
                 self.logins.handle_create_token(core, Asker::Session(caller), name, written, new);
             }
@@ -497,6 +509,7 @@ impl Shard {
         self.logins.check_invariants(&self.core);
         self.login_shard.check_invariants();
         self.operator.check_invariants();
+        self.parts.check_invariants(&self.core);
         self.conversations.check_invariants(&self.core);
         self.lists.check_invariants(&self.core);
         self.contacts.check_invariants(&self.core);

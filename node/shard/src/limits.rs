@@ -100,6 +100,11 @@ pub const CONTACT_OUTBOX_MAX: usize = 16_384;
 /// The same in memory when they are read back after a start: those noted, and the parts being read.
 pub const CONTACT_OUTBOX_READ_BACK_MAX: usize =
     CONTACT_OUTBOX_MAX + RECOVERY_LOADS_MAX * RECOVERY_SLOTS * RECOVERY_ROWS as usize;
+/// Commands of one shard's callers that are being carried out in parts. More are refused `busy`.
+pub const PARTED_MAX: usize = 32;
+/// Relations that one read for a part fetches, and reads of one part in flight.
+pub const PAIRS_PER_LOAD_MAX: usize = 64;
+pub const PART_LOADS_MAX: usize = 4;
 /// Lists of contacts in memory, and their rows; lists used longest ago leave over it.
 pub const CONTACT_LISTS_CACHED_MAX: usize = 16_384;
 pub const CONTACT_ROWS_CACHED_MAX: usize = 262_144;

@@ -21,6 +21,7 @@ use crate::admin::Notice;
 use crate::follow::{Followed, Following, NoticeHead};
 use crate::limits::DELIVERY_CREDIT_BYTES;
 use crate::login::{LoginCommand, LoginReply, NewToken};
+use crate::parts::{PartAnswer, PartAsk, PartNumber};
 use crate::placement::{Load, Placement};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,6 +80,8 @@ pub enum HomeCommand {
         cver: u64,
         changes_max: u32,
     },
+    /// Pairs that become contacts, wherever their homes are.
+    RelatePairs(Vec<ConversationId>),
     /// A token of the service account with this name, and as it was written.
     CreateToken {
         name: UserName,
@@ -223,6 +226,11 @@ pub enum MeshFrame {
     ContactViewDone { user: UserId, conversation: ConversationId, version: u64 },
     /// Control lane: about the directory of the organisation.
     Org(OrgFrame),
+    /// Control lane: a shard's part of a command for many homes. At most `PARTED_MAX` of one shard to another, each no longer
+    /// than the command.
+    Part { number: PartNumber, ask: PartAsk },
+    /// Control lane. The answer to it.
+    PartDone { number: PartNumber, answer: PartAnswer },
     /// Delivery lane, from a user's home to the shard of one of his sessions: whole frames to push, so many of them
     /// messages.
     Push { connection: ConnectionId, session: SessionId, frames: Bytes, messages: u32 },
@@ -267,6 +275,9 @@ impl MeshFrame {
             MeshFrame::Forward { command: HomeCommand::Send(_, send), .. } => send.body.len(),
             MeshFrame::Changed(Changed { events, .. }) | MeshFrame::Followed(Followed { events, .. }) => {
                 events.iter().map(|event| event.frames.len()).sum()
+            }
+            MeshFrame::Forward { command: HomeCommand::RelatePairs(pairs), .. } => {
+                pairs.len() * wire::ids::CONVERSATION_ID_LEN
             }
             MeshFrame::Push { frames, .. } => frames.len(),
             _ => 0, // no longer than a name or a few

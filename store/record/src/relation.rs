@@ -116,6 +116,18 @@ impl Relation {
         Ok(Some(next))
     }
 
+    /// The relation after the operator made contacts of the two; `None` when they are. Blocks stay.
+    pub fn befriended(&self, now_ms: u64) -> Option<Self> {
+        let next = Self {
+            version: self.version + 1,
+            tie: Tie::Contacts,
+            blocked: self.blocked,
+            since_ms: now_ms,
+            text: String::new(),
+        };
+        (self.tie != Tie::Contacts).then_some(next)
+    }
+
     /// What the user of this side may know of it.
     pub fn view(&self, side: usize) -> View {
         let (state, text) = match self.tie {
@@ -327,6 +339,18 @@ mod tests {
         ] {
             let relation = after(acts);
             assert_eq!((relation.may_write(false), relation.may_write(true)), (required, open), "{acts}");
+        }
+    }
+
+    #[test]
+    fn the_operator_makes_contacts_of_anybody_and_blocks_stay() {
+        for acts in ["", "Q", "Qf", "b", "Qb", "Qam"] {
+            let befriended = after(acts).befriended(9).expect("they were not");
+            befriended.check().unwrap_or_else(|what| panic!("{acts}: {what}"));
+            assert_eq!([0, 1].map(|side| befriended.view(side).state), [ContactState::Contact; 2], "{acts}");
+            assert_eq!(befriended.blocked, after(acts).blocked);
+            assert_eq!((befriended.version, befriended.since_ms), (after(acts).version + 1, 9));
+            assert_eq!(befriended.befriended(10), None);
         }
     }
 

@@ -11712,5 +11712,231 @@ impl ::core::fmt::Debug for CodeRedeemed<'_> {
       ds.finish()
   }
 }
+pub enum RelatePairsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct RelatePairs<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for RelatePairs<'a> {
+  type Inner = RelatePairs<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> RelatePairs<'a> {
+  pub const VT_PAIRS: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    RelatePairs { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args RelatePairsArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<RelatePairs<'bldr>> {
+    let mut builder = RelatePairsBuilder::new(_fbb);
+    if let Some(x) = args.pairs { builder.add_pairs(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn pairs(&self) -> Option<::flatbuffers::Vector<'a, Conversation>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Conversation>>>(RelatePairs::VT_PAIRS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for RelatePairs<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Conversation>>>("pairs", Self::VT_PAIRS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct RelatePairsArgs<'a> {
+    pub pairs: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Conversation>>>,
+}
+impl<'a> Default for RelatePairsArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    RelatePairsArgs {
+      pairs: None,
+    }
+  }
+}
+
+pub struct RelatePairsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RelatePairsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_pairs(&mut self, pairs: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , Conversation>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(RelatePairs::VT_PAIRS, pairs);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RelatePairsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    RelatePairsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<RelatePairs<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for RelatePairs<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("RelatePairs");
+      ds.field("pairs", &self.pairs());
+      ds.finish()
+  }
+}
+pub enum PairsRelatedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct PairsRelated<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for PairsRelated<'a> {
+  type Inner = PairsRelated<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> PairsRelated<'a> {
+  pub const VT_CHANGED: ::flatbuffers::VOffsetT = 4;
+  pub const VT_UNCHANGED: ::flatbuffers::VOffsetT = 6;
+  pub const VT_REFUSED: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    PairsRelated { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args PairsRelatedArgs
+  ) -> ::flatbuffers::WIPOffset<PairsRelated<'bldr>> {
+    let mut builder = PairsRelatedBuilder::new(_fbb);
+    builder.add_refused(args.refused);
+    builder.add_unchanged(args.unchanged);
+    builder.add_changed(args.changed);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn changed(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(PairsRelated::VT_CHANGED, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn unchanged(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(PairsRelated::VT_UNCHANGED, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn refused(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(PairsRelated::VT_REFUSED, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for PairsRelated<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u32>("changed", Self::VT_CHANGED, false)?
+     .visit_field::<u32>("unchanged", Self::VT_UNCHANGED, false)?
+     .visit_field::<u32>("refused", Self::VT_REFUSED, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct PairsRelatedArgs {
+    pub changed: u32,
+    pub unchanged: u32,
+    pub refused: u32,
+}
+impl<'a> Default for PairsRelatedArgs {
+  #[inline]
+  fn default() -> Self {
+    PairsRelatedArgs {
+      changed: 0,
+      unchanged: 0,
+      refused: 0,
+    }
+  }
+}
+
+pub struct PairsRelatedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PairsRelatedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_changed(&mut self, changed: u32) {
+    self.fbb_.push_slot::<u32>(PairsRelated::VT_CHANGED, changed, 0);
+  }
+  #[inline]
+  pub fn add_unchanged(&mut self, unchanged: u32) {
+    self.fbb_.push_slot::<u32>(PairsRelated::VT_UNCHANGED, unchanged, 0);
+  }
+  #[inline]
+  pub fn add_refused(&mut self, refused: u32) {
+    self.fbb_.push_slot::<u32>(PairsRelated::VT_REFUSED, refused, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> PairsRelatedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    PairsRelatedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<PairsRelated<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for PairsRelated<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("PairsRelated");
+      ds.field("changed", &self.changed());
+      ds.field("unchanged", &self.unchanged());
+      ds.field("refused", &self.refused());
+      ds.finish()
+  }
+}
 }  // pub mod ringtalk
 

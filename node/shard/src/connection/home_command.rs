@@ -13,8 +13,8 @@ use wire::{
 
 use super::No;
 use super::register::name_of;
+use super::service;
 use super::state::Session;
-use super::token;
 use crate::follow::Follows;
 use crate::mesh::HomeCommand;
 use crate::profile::to_store;
@@ -62,8 +62,8 @@ pub(super) fn home_command(
             let position = OrgPosition { over: view.over(), page: view.page() };
             Ok((org_slot(), HomeCommand::SyncOrg { position, rows_max: view.rows_max() }))
         }
-        Command::CreateToken | Command::ListTokens | Command::RevokeToken => {
-            token::home_command(incoming, session.scopes())
+        Command::RelatePairs | Command::CreateToken | Command::ListTokens | Command::RevokeToken => {
+            service::home_command(incoming, session)
         }
         Command::FindUser
         | Command::NameUser

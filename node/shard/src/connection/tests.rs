@@ -70,6 +70,7 @@ fn frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
         Command::SyncContacts => encoder.sync_contacts(request, 0, 1),
         Command::SetAdverts => encoder.set_adverts(request, true),
         Command::SyncOrg => encoder.sync_org(request, OrgPosition::default(), 1),
+        Command::RelatePairs => encoder.relate_pairs(request, &[chat()]),
         Command::TokenLogin => {
             let token = Token { user: UserId(1 << 10), number: 1, secret: Secret([1; SECRET_LEN]) };
             encoder.token_login(request, &token, DeviceId(0), "test")

@@ -30,6 +30,7 @@ impl Conversations {
                 self.common.contacts.send(core, user, conversation, version, view);
             }
         }
+        self.common.bulk.on_written(conversation, version);
     }
 }
 
@@ -102,8 +103,14 @@ fn related(core: &mut Core, conversation: &Conversation, caller: Caller, view: &
 }
 
 /// Puts the relation into the turn's batch, and beside it what changed for the two users.
-fn write(core: &mut Core, common: &mut Common, conversation: &mut Conversation, relation: Relation) {
+pub(super) fn write(
+    core: &mut Core,
+    common: &mut Common,
+    conversation: &mut Conversation,
+    relation: Relation,
+) {
     let id = conversation.id;
+    common.bulk.note(id);
     let shown = conversation.relation.as_deref().filter(|shown| shown.version > 0);
     let before = [0, 1].map(|side| shown.map_or_else(View::default, |shown| shown.view(side)));
     let mut views = [None, None];
@@ -123,7 +130,7 @@ fn write(core: &mut Core, common: &mut Common, conversation: &mut Conversation, 
     core.after(id.slot(), conversation.stamp, After::Relation(written));
 }
 
-fn update_may_write(core: &Core, conversation: &mut Conversation) {
+pub(super) fn update_may_write(core: &Core, conversation: &mut Conversation) {
     let open = core.config.contacts == ContactPolicy::Open;
     conversation.may_write = match &conversation.relation {
         Some(relation) => relation.may_write(open),

@@ -41,6 +41,7 @@ impl Conversations {
         self.follow_postponed(core);
         self.common.outbox.end_turn(core);
         self.common.contacts.end_turn(core);
+        self.go_on_with_parts(core);
         core.counters.conversations = self.held.len() as u64;
         while let Some((id, seq)) = self.common.tails.surplus() {
             let Some(held) = self.held.get_mut(&id) else { continue };

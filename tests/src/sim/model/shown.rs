@@ -337,6 +337,7 @@ pub(super) fn event_name(event: &EventBody) -> &'static str {
         EventBody::Announced(_) => "Announced",
         EventBody::OrgSynced(_) => "OrgSynced",
         EventBody::OrgChanged { .. } => "OrgChanged",
+        EventBody::PairsRelated(_) => "PairsRelated",
         EventBody::TokenCreated(_) => "TokenCreated",
         EventBody::TokensListed(_) => "TokensListed",
         EventBody::TokenRevoked(_) => "TokenRevoked",

@@ -60,6 +60,7 @@ fn operation_of(command: Command) -> Operation {
         Command::SyncContacts => (12, contacts::sync),
         Command::SetAdverts => (14, adverts::run),
         Command::SyncOrg => (12, sync_org::run),
+        Command::RelatePairs => (6, tokens::relate),
         Command::TokenLogin => (14, tokens::log_in),
         Command::CreateToken => (8, tokens::create),
         Command::ListTokens => (4, tokens::list),

@@ -2,7 +2,7 @@
 
 use wire::service::NewToken;
 use wire::token::{SECRET_LEN, Scope, Scopes, Secret, Token};
-use wire::{DeviceId, UserId};
+use wire::{ConversationId, DeviceId, UserId};
 
 use crate::sim::faults::Fault;
 use crate::sim::world::World;
@@ -68,6 +68,25 @@ pub fn revoke(world: &mut World) {
     world.greeted_probe_sends(probe, |probe| {
         let request = probe.request();
         probe.encoder.revoke_token(request, &name, number)
+    });
+}
+
+/// Some pairs become contacts, if whoever asks may.
+pub fn relate(world: &mut World) {
+    let users: Vec<_> = world.model.users.keys().copied().collect();
+    if users.len() < 2 {
+        return;
+    }
+    let count = world.workload.between(0, 12);
+    let mut pairs = Vec::new();
+    for _ in 0..count {
+        let (one, other) = (*world.workload.pick(&users), *world.workload.pick(&users));
+        pairs.extend(ConversationId::private(one, other));
+    }
+    let probe = world.some_probe();
+    world.greeted_probe_sends(probe, |probe| {
+        let request = probe.request();
+        probe.encoder.relate_pairs(request, &pairs)
     });
 }
 

@@ -1,13 +1,15 @@
-//! Logins with a token, and commands about tokens: what the connection's shard checks of them.
+//! Logins with a token, and what an operator does over the protocol: what the connection's shard checks of it.
 
-use wire::limits::{LABEL_LEN_MAX, TOKEN_LABEL_LEN_MAX};
+use wire::limits::{LABEL_LEN_MAX, PAIRS_MAX, TOKEN_LABEL_LEN_MAX};
 use wire::message::DeviceClass;
 use wire::token::{Scopes, Secret};
-use wire::{Command, ConnectionId, DeviceId, Incoming, OwnerKey, Refusal, Slot, body, verified};
+use wire::{
+    Command, ConnectionId, ConversationId, DeviceId, Incoming, OwnerKey, Refusal, Slot, body, verified,
+};
 
 use super::home_command::text;
 use super::register::name_of;
-use super::state::Held;
+use super::state::{Held, Session};
 use super::{Connections, No};
 use crate::core::Core;
 use crate::input::Security;
@@ -50,9 +52,11 @@ impl Connections {
     }
 }
 
-/// A command about tokens, of a session with these scopes.
-pub(super) fn home_command(incoming: &Incoming<'_>, granted: Scopes) -> Result<(Slot, HomeCommand), No> {
+/// A command of a token's session.
+pub(super) fn home_command(incoming: &Incoming<'_>, session: &Session) -> Result<(Slot, HomeCommand), No> {
+    let granted = session.scopes();
     match incoming.command {
+        Command::RelatePairs => Ok((session.user.slot(), HomeCommand::RelatePairs(pairs(incoming.body)?))),
         Command::CreateToken => {
             let view = verified::view::<body::CreateToken>(incoming.body)?;
             let name = name_of(view.name())?;
@@ -79,6 +83,20 @@ pub(super) fn home_command(incoming: &Incoming<'_>, granted: Scopes) -> Result<(
             let name = name_of(view.name())?;
             Ok((name.slot(), HomeCommand::RevokeToken { name, number: view.number() }))
         }
-        other => unreachable!("{other:?} is not about tokens"),
+        other => unreachable!("{other:?} is not of an operator"),
+    }
+}
+
+/// Pairs of users who are to be contacts.
+fn pairs(body: &[u8]) -> Result<Vec<ConversationId>, No> {
+    let view = verified::view::<body::RelatePairs>(body)?;
+    let pairs = view.pairs().map(|pairs| pairs.iter().map(ConversationId::from).collect::<Vec<_>>());
+    let pairs = pairs.unwrap_or_default();
+    if pairs.len() > PAIRS_MAX {
+        return Err(No::with_detail(Refusal::BadField, PAIRS_MAX as u64));
+    }
+    match pairs.iter().position(|pair| ConversationId::private(pair.low, pair.high) != Some(*pair)) {
+        Some(wrong) => Err(No::with_detail(Refusal::BadField, wrong as u64)),
+        None => Ok(pairs),
     }
 }
