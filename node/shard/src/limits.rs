@@ -124,12 +124,15 @@ pub const PENDING_PLACEMENTS_MAX: usize = 65_536;
 pub const PENDING_PLACEMENT_MS_MAX: u64 = 15_000;
 /// Addresses with counters (connections, failures) in one shard; beyond it the oldest without connections leaves.
 pub const ADDRESSES_MAX: usize = 65_536;
-/// Pairs of name and address with failed logins remembered in one shard; the one that failed longest ago leaves.
+/// Addresses, and pairs of name and address, with failed logins remembered in one shard; the one that failed longest ago leaves.
 pub const FAILURES_MAX: usize = 65_536;
 /// Failed logins of one address on one name that are free; each further one doubles the delay, from the first one on.
 pub const FAILURES_FREE: u32 = 3;
 pub const FAILURE_DELAY_MS_FIRST: u64 = 1_000;
 pub const FAILURE_DELAY_MS_MAX: u64 = 60_000;
+/// The same of one address on all names, over all shards: each forgives one of them after `FAILURE_FORGIVEN_MS`.
+pub const ADDRESS_FAILURES_FREE: u32 = 40;
+pub const FAILURE_FORGIVEN_MS: u64 = 60_000;
 /// After so long without another failure they are forgotten.
 pub const FAILURE_MS_MAX: u64 = 15 * 60_000;
 /// Failed logins that close a connection.

@@ -176,6 +176,7 @@ pub struct Logins {
 
 impl Logins {
     pub(crate) fn new(core: &mut Core) -> Self {
+        let shards = core.ownership.shards();
         let rng = &mut core.rng;
         Self {
             names: Cache::new(rng, ACCOUNTS_CACHED_MAX),
@@ -186,7 +187,7 @@ impl Logins {
             postponed: VecDeque::new(),
             sessions: Sessions::new(rng),
             granted: Granted::new(rng),
-            failures: Failures::new(rng),
+            failures: Failures::new(rng, shards),
         }
     }
 

@@ -64,7 +64,19 @@ pub struct RawClient {
 impl RawClient {
     /// Connects, without a first frame.
     pub fn connect(address: SocketAddr, protection: Protection) -> Self {
-        let socket = TcpStream::connect(address).expect("the node accepts");
+        Self::over(TcpStream::connect(address).expect("the node accepts"), protection)
+    }
+
+    /// Connects without TLS from this address, without a first frame.
+    pub fn connect_from(own: SocketAddr, address: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(own), socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        socket.bind(&own.into()).expect("an address of this machine");
+        socket.connect(&address.into()).expect("the node accepts");
+        Self::over(socket.into(), Protection::Plain)
+    }
+
+    fn over(socket: TcpStream, protection: Protection) -> Self {
         socket.set_nodelay(true).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket");
         let mut binding = Vec::new();

@@ -1,5 +1,7 @@
-//! Failed logins, by name and address together: who guesses is slowed down, the owner at another address is not.
-//! Names without an account count alike.
+//! Failed logins, by name and address together, and by address alone: who guesses is slowed down, whether at one password or at
+//! many; the owner at another address is not. Names without an account count alike.
+//!
+//! A home sees only its own names, so each has its share of what an address may fail.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,11 +9,15 @@ use std::net::IpAddr;
 use ahash::AHashMap;
 
 use crate::limits::{
-    FAILURE_DELAY_MS_FIRST, FAILURE_DELAY_MS_MAX, FAILURE_MS_MAX, FAILURES_FREE, FAILURES_MAX,
+    ADDRESS_FAILURES_FREE, FAILURE_DELAY_MS_FIRST, FAILURE_DELAY_MS_MAX, FAILURE_FORGIVEN_MS, FAILURE_MS_MAX,
+    FAILURES_FREE, FAILURES_MAX,
 };
 use crate::rng::Rng;
 
 type Who = (String, IpAddr);
+
+/// No name is empty: stands for all of them.
+const ANY_NAME: &str = "";
 
 #[derive(Debug)]
 struct Failure {
@@ -25,11 +31,18 @@ pub(super) struct Failures {
     map: AHashMap<Who, Failure>,
     by_order: BTreeMap<u64, Who>,
     last_order: u64,
+    /// Failures of one address that are free here.
+    of_address_free: u32,
 }
 
 impl Failures {
-    pub fn new(rng: &mut Rng) -> Self {
-        Self { map: AHashMap::with_hasher(rng.hasher()), by_order: BTreeMap::new(), last_order: 0 }
+    pub fn new(rng: &mut Rng, shards: u16) -> Self {
+        Self {
+            map: AHashMap::with_hasher(rng.hasher()),
+            by_order: BTreeMap::new(),
+            last_order: 0,
+            of_address_free: (ADDRESS_FAILURES_FREE / u32::from(shards)).max(FAILURES_FREE),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -38,19 +51,32 @@ impl Failures {
 
     /// How long this one has to wait until the next attempt; `None`: not at all.
     pub fn delay_ms(&self, now_ms: u64, name: &str, address: IpAddr) -> Option<u64> {
+        let of_pair = self.rest_ms(now_ms, name, address, FAILURES_FREE);
+        of_pair.max(self.rest_ms(now_ms, ANY_NAME, address, self.of_address_free))
+    }
+
+    fn rest_ms(&self, now_ms: u64, name: &str, address: IpAddr, free: u32) -> Option<u64> {
         let failure = self.map.get(&(name.to_owned(), address))?;
-        let doublings = failure.count.checked_sub(FAILURES_FREE)?;
+        let doublings = failure.count.checked_sub(free)?;
         let delay_ms = (FAILURE_DELAY_MS_FIRST << doublings.min(16)).min(FAILURE_DELAY_MS_MAX);
         (failure.last_ms + delay_ms).checked_sub(now_ms).filter(|rest_ms| *rest_ms > 0)
     }
 
     pub fn note(&mut self, now_ms: u64, name: &str, address: IpAddr) {
         self.forget_old(now_ms);
+        self.add(now_ms, name, address, |count, _| count);
+        self.add(now_ms, ANY_NAME, address, |count, since_ms| {
+            count.saturating_sub((since_ms / FAILURE_FORGIVEN_MS) as u32)
+        });
+    }
+
+    /// One failure more; `left` says what is left of the earlier ones, the last of which was so long ago.
+    fn add(&mut self, now_ms: u64, name: &str, address: IpAddr, left: impl FnOnce(u32, u64) -> u32) {
         let who = (name.to_owned(), address);
         self.last_order += 1;
         let mut count = 1;
         if let Some(before) = self.map.get(&who) {
-            count = before.count.saturating_add(1);
+            count = left(before.count, now_ms - before.last_ms).saturating_add(1);
             self.by_order.remove(&before.order);
         } else if self.map.len() >= FAILURES_MAX
             && let Some((_, oldest)) = self.by_order.pop_first()
@@ -91,7 +117,7 @@ mod tests {
     fn delays_double_up_to_the_maximum_and_end() {
         let address = IpAddr::from([127, 0, 0, 1]);
         let elsewhere = IpAddr::from([127, 0, 0, 2]);
-        let mut failures = Failures::new(&mut Rng::new([1; 32]));
+        let mut failures = Failures::new(&mut Rng::new([1; 32]), 1);
         let mut delays = Vec::new();
         for _ in 0..12 {
             failures.note(1_000, "ann", address);
@@ -101,9 +127,35 @@ mod tests {
         assert_eq!(failures.delay_ms(1_000, "ann", elsewhere), None, "the owner is not locked out");
         assert_eq!(failures.delay_ms(61_000, "ann", address), None);
         failures.note(1_000 + FAILURE_MS_MAX, "bob", address);
-        assert_eq!(failures.map.len(), 1, "old failures are forgotten");
+        assert_eq!(failures.map.len(), 2, "old failures are forgotten");
         failures.clear("bob", address);
         failures.check_invariants();
-        assert!(failures.map.is_empty());
+        assert_eq!(failures.map.len(), 1, "a success on one name forgives no failure on others");
+    }
+
+    #[test]
+    fn an_address_that_tries_many_names_is_slowed_down_too() {
+        let (address, elsewhere) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+        let mut failures = Failures::new(&mut Rng::new([1; 32]), 1);
+        let (mut now_ms, mut tries) = (0, 0);
+        for number in 0..1_000 {
+            let name = format!("user{number}");
+            if failures.delay_ms(now_ms, &name, address).is_none() {
+                failures.note(now_ms, &name, address);
+                tries += 1;
+            }
+            now_ms += 100;
+        }
+        assert!((40..48).contains(&tries), "{tries} tries in {now_ms} ms");
+        assert_eq!(failures.delay_ms(now_ms, "user0", elsewhere), None, "the owner is not locked out");
+        assert_eq!(failures.delay_ms(now_ms + FAILURE_DELAY_MS_MAX, "user0", address), None);
+        // A quiet address gets its failures back.
+        now_ms += 14 * FAILURE_FORGIVEN_MS;
+        for number in 0..5 {
+            let name = format!("another{number}");
+            assert_eq!(failures.delay_ms(now_ms, &name, address), None, "after {number}");
+            failures.note(now_ms, &name, address);
+        }
+        failures.check_invariants();
     }
 }
