@@ -291,11 +291,7 @@ impl Shard {
                 self.conversations.handle_contact_view_done(core, user, conversation, version);
             }
             MeshFrame::Org(frame) => self.on_org_frame(from, frame),
-            MeshFrame::Part { number, ask } => match ask {
-                parts::PartAsk::Relate(pairs) => {
-                    self.conversations.handle_relate_part(core, from, number, pairs);
-                }
-            },
+            MeshFrame::Part { number, ask } => self.conversations.handle_part(core, from, number, ask),
             MeshFrame::PartDone { number, answer } => self.parts.handle_done(core, number, answer),
             MeshFrame::Push { connection, session, frames, messages } => {
                 self.connections.handle_push(core, connection, session, frames, messages);
