@@ -43,7 +43,7 @@ const NODE_ARGUMENTS: &[&str] = &[
     "100000",
     "--unauthenticated-max",
     "20000",
-    "--idle-timeout",
+    "--idle-desktop",
     "86400",
 ];
 

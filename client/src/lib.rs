@@ -29,6 +29,7 @@ mod account;
 mod board;
 pub mod chat;
 mod client;
+mod devices;
 mod engine;
 pub mod error;
 pub mod event;

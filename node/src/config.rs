@@ -49,6 +49,16 @@ pub enum Placement {
     LeastLoaded,
 }
 
+/// How many sessions a user may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sessions {
+    /// Any number (up to 32).
+    Any,
+    /// One of each class of device (desktop, mobile, web, bot): a new login takes over from the others of its class.
+    OnePerClass,
+}
+
 /// Who may write to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,9 +161,21 @@ pub struct Options {
     #[arg(long, value_name = "PERCENT")]
     pub placement_bound: Option<u64>,
 
-    /// A session that says nothing for so long is closed (seconds; 10 to 86400) [default: 180]
+    /// How many sessions a user may have [default: any]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub sessions: Option<Sessions>,
+    /// A session of a desktop that says nothing for so long is closed (seconds; 10 to 86400) [default: 120]
     #[arg(long, value_name = "SECONDS")]
-    pub idle_timeout: Option<u64>,
+    pub idle_desktop: Option<u64>,
+    /// The same of a mobile device (seconds; 10 to 86400) [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    pub idle_mobile: Option<u64>,
+    /// The same of a client in a browser (seconds; 10 to 86400) [default: 120]
+    #[arg(long, value_name = "SECONDS")]
+    pub idle_web: Option<u64>,
+    /// The same of a program (seconds; 10 to 86400) [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    pub idle_bot: Option<u64>,
     /// A connection that has not logged in by then is closed (seconds; 1 to 300) [default: 15]
     #[arg(long, value_name = "SECONDS")]
     pub login_timeout: Option<u64>,
@@ -264,7 +286,11 @@ pub struct Config {
     pub strangers: Strangers,
     pub placement: Placement,
     pub placement_bound_percent: u32,
-    pub idle_timeout: Duration,
+    pub sessions: Sessions,
+    pub idle_desktop: Duration,
+    pub idle_mobile: Duration,
+    pub idle_web: Duration,
+    pub idle_bot: Duration,
     pub login_timeout: Duration,
     pub ticket_lifetime: Duration,
     pub reconnect_delay_max: Duration,
@@ -332,7 +358,11 @@ impl Options {
             strangers: self.strangers.or(below.strangers),
             placement: self.placement.or(below.placement),
             placement_bound: self.placement_bound.or(below.placement_bound),
-            idle_timeout: self.idle_timeout.or(below.idle_timeout),
+            sessions: self.sessions.or(below.sessions),
+            idle_desktop: self.idle_desktop.or(below.idle_desktop),
+            idle_mobile: self.idle_mobile.or(below.idle_mobile),
+            idle_web: self.idle_web.or(below.idle_web),
+            idle_bot: self.idle_bot.or(below.idle_bot),
             login_timeout: self.login_timeout.or(below.login_timeout),
             ticket_lifetime: self.ticket_lifetime.or(below.ticket_lifetime),
             reconnect_delay: self.reconnect_delay.or(below.reconnect_delay),
@@ -389,7 +419,11 @@ impl Config {
             strangers: options.strangers.unwrap_or(Strangers::Silent),
             placement: options.placement.unwrap_or(Placement::Home),
             placement_bound_percent: small("placement-bound", options.placement_bound)?,
-            idle_timeout: seconds("idle-timeout", options.idle_timeout)?,
+            sessions: options.sessions.unwrap_or(Sessions::Any),
+            idle_desktop: seconds("idle-desktop", options.idle_desktop)?,
+            idle_mobile: seconds("idle-mobile", options.idle_mobile)?,
+            idle_web: seconds("idle-web", options.idle_web)?,
+            idle_bot: seconds("idle-bot", options.idle_bot)?,
             login_timeout: seconds("login-timeout", options.login_timeout)?,
             ticket_lifetime: seconds("ticket-lifetime", options.ticket_lifetime)? * 3600,
             reconnect_delay_max: Duration::from_millis(

@@ -149,6 +149,9 @@ commands! {
     7 WhereToConnect, BeforeLogin, Connection, None, SMALL, Light, Connect, "Asks for the addresses to connect to.";
     8 Ping, Any, Connection, None, SMALL, Light, Pong, "Heartbeat; any other command counts as one too.";
     9 Logout, AnySession, Caller, Committed, SMALL, Light, LoggedOut, "Ends the session and, unless told otherwise, its ticket.";
+    10 ListDevices, AfterLogin, Caller, None, SMALL, Query, Devices, "The devices of the caller and their sessions.";
+    11 EndSession, AfterLogin, Caller, Committed, SMALL, Query, SessionsEnded, "Ends the session and the ticket of another device of the caller.";
+    12 EndOtherSessions, AfterLogin, Caller, Committed, SMALL, Query, SessionsEnded, "Ends all sessions and tickets of the caller but this one.";
     16 FindUser, AnySession, Name, None, SMALL, Query, UserFound, "The user with exactly this name.";
     17 NameUser, AnySession, User, None, SMALL, Query, UserFound, "The name of the user with this id.";
     18 SetProfile, AfterLogin, Caller, Committed, PROFILE, Query, ProfileChanged, "Replaces the caller's own profile as a whole.";
@@ -212,6 +215,8 @@ events! {
     265 Pong, "Answers Ping.";
     266 LoggedOut, "The session is over.";
     267 Move, "Reconnect to one of these addresses (none: the same one) after `reconnect_ms` and resume; this connection closes at the deadline.";
+    268 Devices, "The user's devices.";
+    269 SessionsEnded, "So many sessions were ended; tickets of devices without a session are void as well.";
     272 UserFound, "A user's id and name.";
     274 ProfileChanged, "The user's own profile: the answer to SetProfile, and an event to every device.";
     275 ProfileFound, "A profile as the caller may see it.";

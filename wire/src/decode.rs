@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::body;
 use crate::command::Event;
 use crate::contact::{self, Contact, ContactsSynced, Related};
+use crate::device::{self, Device};
 use crate::frame::{self, FrameError};
 use crate::generated as fb;
 use crate::ids::{ConversationId, DeviceId, SessionId, UserId};
@@ -46,6 +47,10 @@ pub enum EventBody {
     },
     LoggedOut,
     Move(Move),
+    Devices(Vec<Device>),
+    SessionsEnded {
+        count: u32,
+    },
     UserFound(UserFound),
     ProfileChanged(Box<ProfileChanged>),
     ProfileFound(Box<ProfileFound>),
@@ -125,6 +130,8 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
             EventBody::LoggedOut
         }
         Event::Move => EventBody::Move(move_away(view!(Move))),
+        Event::Devices => EventBody::Devices(device::devices(view!(Devices))),
+        Event::SessionsEnded => EventBody::SessionsEnded { count: view!(SessionsEnded).count() },
         Event::UserFound => {
             let view = view!(UserFound);
             let (user, deleted) = (UserId(view.user()), view.deleted());

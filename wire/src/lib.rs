@@ -9,6 +9,7 @@ pub mod client;
 pub mod command;
 pub mod contact;
 pub mod decode;
+pub mod device;
 pub mod document;
 pub mod encode;
 pub mod frame;

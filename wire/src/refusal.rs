@@ -98,6 +98,8 @@ refusals! {
     46 BodyTooLong "body_too_long";
     /// The disk is nearly full: nothing is written until there is space.
     47 StorageFull "storage_full";
+    /// No device of this user has this id.
+    48 UnknownDevice "unknown_device";
 
     /// Not with this session: it lacks a token with the scope that the command needs; `detail` is the scope's bit.
     49 NotAllowed "not_allowed";

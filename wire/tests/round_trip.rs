@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use wire::contact::{Contact, ContactState, ContactsSynced, Related};
+use wire::device::Device;
 use wire::frame::{LENGTH_LEN, split};
 use wire::message::{
     BodyKind, Challenge, DeviceClass, Entry, EntryKind, HeadMoved, Hello, LoggedIn, LoginProof, MarkKind,
@@ -100,6 +101,17 @@ fn login_events() -> Vec<EventBody> {
         EventBody::Pong { time_ms: 8 },
         EventBody::LoggedOut,
         EventBody::Move(Move { addresses: Vec::new(), reconnect_ms: 20, deadline_ms: 5_000 }),
+        EventBody::Devices(vec![Device {
+            device: DeviceId(4),
+            name: "laptop".to_owned(),
+            class: DeviceClass::Mobile,
+            address: "127.0.0.1".to_owned(),
+            since_ms: 1,
+            active_ms: 2,
+            online: true,
+            own: false,
+        }]),
+        EventBody::SessionsEnded { count: 3 },
     ]
 }
 
@@ -215,6 +227,8 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         EventBody::Pong { time_ms } => (Event::Pong, encoder.pong(request, *time_ms)),
         EventBody::LoggedOut => (Event::LoggedOut, encoder.logged_out(request)),
         EventBody::Move(to) => (Event::Move, encoder.move_away(to)),
+        EventBody::Devices(devices) => (Event::Devices, encoder.devices(request, devices)),
+        EventBody::SessionsEnded { count } => (Event::SessionsEnded, encoder.sessions_ended(request, *count)),
         EventBody::UserFound(found) => (Event::UserFound, encoder.user_found(request, found)),
         EventBody::ProfileChanged(changed) => {
             (Event::ProfileChanged, encoder.profile_changed(request, changed))
@@ -373,6 +387,9 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         (Command::WhereToConnect, BeforeLogin, encoder.where_to_connect(1, "anna")),
         (Command::Ping, LoggedIn, encoder.ping(1, 55)),
         (Command::Logout, LoggedIn, encoder.logout(1, false)),
+        (Command::ListDevices, LoggedIn, encoder.list_devices(1)),
+        (Command::EndSession, LoggedIn, encoder.end_session(1, DeviceId(7))),
+        (Command::EndOtherSessions, LoggedIn, encoder.end_other_sessions(1)),
         (Command::FindUser, LoggedIn, encoder.find_user(1, "bert")),
         (Command::NameUser, LoggedIn, encoder.name_user(1, BERT)),
         (Command::SetProfile, LoggedIn, encoder.set_profile(1, &profile())),

@@ -6,6 +6,7 @@ use wire::ConversationId;
 use wire::limits::MESSAGE_BODY_LEN_MAX;
 
 use super::command::{self, Command, ContactAct};
+use super::devices::Which;
 use super::editor::{Edit, Editor};
 use super::log::{Key, Log};
 use super::moment::{self, Moment};
@@ -72,6 +73,9 @@ pub enum Wish {
     /// Show the profile of this user; the own one when empty.
     Profile(String),
     SetProfile(Set),
+    /// Tell the user's devices.
+    Devices,
+    EndSessions(Which),
     /// The open chat changed: load its newest history.
     Open(ConversationId),
     LoadOlder {
@@ -287,6 +291,8 @@ impl App {
             Command::Contact { name, act } => wishes.push(Wish::Contact { name, act }),
             Command::Profile(name) => wishes.push(Wish::Profile(name)),
             Command::SetProfile(set) => wishes.push(Wish::SetProfile(set)),
+            Command::Devices => wishes.push(Wish::Devices),
+            Command::End(which) => wishes.push(Wish::EndSessions(which)),
             Command::Quit => wishes.push(Wish::Quit),
             Command::Unknown(problem) => {
                 self.notice(NoticeKind::Problem, problem);
@@ -406,6 +412,8 @@ mod tests {
         let block = Wish::Contact { name: "bob".into(), act: ContactAct::Block };
         assert_eq!(type_in(&mut app, "/block bob"), [block]);
         assert_eq!(type_in(&mut app, "/contacts"), [Wish::Contacts]);
+        assert_eq!(type_in(&mut app, "/devices"), [Wish::Devices]);
+        assert_eq!(type_in(&mut app, "/end others"), [Wish::EndSessions(Which::Others)]);
         assert_eq!(type_in(&mut app, "/quit"), [Wish::Quit]);
         assert_eq!(type_in(&mut app, "/nonsense"), []);
         assert_eq!(app.editor.text(), "/nonsense");

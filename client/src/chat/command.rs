@@ -1,5 +1,6 @@
 //! Lines that begin with a slash.
 
+use super::devices::Which;
 use super::profile::{Set, parse_set};
 use crate::client::Adverts;
 
@@ -20,6 +21,8 @@ pub enum Command {
     Profile(String),
     SetProfile(Set),
     Adverts(Adverts),
+    Devices,
+    End(Which),
     Quit,
     /// What is wrong with it.
     Unknown(String),
@@ -49,6 +52,7 @@ pub const HELP: &[&str] = &[
     "/remove NAME  part   /block NAME  /unblock NAME   /remark NAME [TEXT]  note",
     "/profile [NAME]  look at one, or yours   /set FIELD[:WHO] [VALUE]  change it",
     "/adverts on  /adverts off   whether you want them; other notices always come",
+    "/devices  your devices   /end NUMBER  log one out   /end others  all others",
     "//text  sends /text          Alt-Enter or Ctrl-J  new line",
     "PageUp PageDown Up Down  scroll     Ctrl-End or Esc  back to the newest",
     "Ctrl-N Ctrl-P  next, previous chat  Tab  next chat with unread messages",
@@ -85,6 +89,12 @@ pub fn parse(line: &str) -> Command {
         ("adverts", "on") => Command::Adverts(Adverts::On),
         ("adverts", "off") => Command::Adverts(Adverts::Off),
         ("adverts", _) => Command::Unknown("Write one of them: /adverts on, /adverts off".into()),
+        ("devices" | "d", _) => Command::Devices,
+        ("end", "others") => Command::End(Which::Others),
+        ("end", number) => match number.parse() {
+            Ok(device) => Command::End(Which::One(device)),
+            Err(_) => Command::Unknown("Write the device behind it: /end NUMBER or /end others".into()),
+        },
         _ => about_contact(word, argument).unwrap_or_else(|| {
             Command::Unknown(format!(
                 "There is no /{word}. /help shows what there is; //{rest} sends it as text."
@@ -143,6 +153,10 @@ mod tests {
         assert_eq!(parse("/adverts  off"), Command::Adverts(Adverts::Off));
         assert_eq!(parse("/adverts on"), Command::Adverts(Adverts::On));
         assert!(unknown("/adverts") && unknown("/adverts maybe"));
+        assert_eq!(parse("/devices"), Command::Devices);
+        assert_eq!(parse("/end 7"), Command::End(Which::One(7)));
+        assert_eq!(parse("/end  others"), Command::End(Which::Others));
+        assert!(unknown("/end") && unknown("/end x") && unknown("/end -1"));
         assert!(unknown("/accept") && unknown("/adda x"));
         assert!(unknown("/to") && unknown("/") && unknown("/tobob x"));
     }

@@ -14,7 +14,7 @@ use super::log::{Author, Item, Key, PeerMarks};
 use super::options::{ChatOptions, Exit, Stop};
 use super::screen::Screen;
 use super::signals::Signals;
-use super::{contacts, keys, profile, start, text, view};
+use super::{contacts, devices, keys, profile, start, text, view};
 use crate::board::Me;
 use crate::client::{Adverts, Body, Client, History, To};
 use crate::error::Error;
@@ -181,6 +181,14 @@ impl Interactive<'_> {
                 Wish::SetProfile(set) => {
                     let client = self.client.clone();
                     self.tell_of(async move { profile::set(&client, set).await });
+                }
+                Wish::Devices => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { devices::list(&client).await });
+                }
+                Wish::EndSessions(which) => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { devices::end(&client, which).await });
                 }
                 Wish::Open(conversation) => {
                     self.awaited = None;

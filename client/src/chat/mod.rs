@@ -3,6 +3,7 @@
 mod app;
 mod command;
 mod contacts;
+mod devices;
 mod editor;
 mod interactive;
 mod keys;

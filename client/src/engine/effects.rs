@@ -11,7 +11,7 @@ use wire::{ConversationId, UserId};
 
 use super::disk::After;
 use super::io::Io;
-use super::{ContactAnswer, Engine, Group, Query, answer};
+use super::{ContactAnswer, DeviceAnswer, Engine, Group, Query, answer};
 use crate::board::Me;
 use crate::error::Error;
 use crate::event::{Connection, Event, StopCause, sentence};
@@ -149,6 +149,8 @@ impl Engine {
             | ClientEvent::Related { .. }
             | ClientEvent::ContactChanged { .. }
             | ClientEvent::ContactsSynced { .. }
+            | ClientEvent::Devices { .. }
+            | ClientEvent::SessionsEnded { .. }
             | ClientEvent::History { .. }
             | ClientEvent::QueryRefused { .. }
             | ClientEvent::QueryLost { .. } => self.on_query_event(event),
@@ -235,6 +237,12 @@ impl Engine {
         }
     }
 
+    fn answer_devices(&mut self, query: QueryId, with: DeviceAnswer) {
+        if let Some(Query::Device(reply)) = self.queries.remove(&query) {
+            answer(reply, Ok(with));
+        }
+    }
+
     fn on_send_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Sent { conversation, counter, place, time_ms } => {
@@ -296,6 +304,12 @@ impl Engine {
                 if let Some(Query::Org(reply)) = self.queries.remove(&query) {
                     answer(reply, Ok(synced));
                 }
+            }
+            ClientEvent::Devices { query, devices } => {
+                self.answer_devices(query, DeviceAnswer::List(devices));
+            }
+            ClientEvent::SessionsEnded { query, count } => {
+                self.answer_devices(query, DeviceAnswer::Ended(count));
             }
             ClientEvent::History { query, pulled } => {
                 if let Some(Query::Pull(reply)) = self.queries.remove(&query) {

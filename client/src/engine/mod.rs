@@ -34,7 +34,7 @@ use disk::{Disk, Group, answer};
 use io::{Io, IoEvent, Opening, Reading};
 
 pub(crate) use opening::blocking;
-pub(crate) use request::{ContactAnswer, LoginStep, Reply, Request};
+pub(crate) use request::{ContactAnswer, DeviceAnswer, LoginStep, Reply, Request};
 
 /// Requests that wait for the engine; askers wait when there are more.
 pub(crate) const REQUESTS_MAX: usize = 64;
@@ -76,6 +76,7 @@ enum Query {
     Org(Reply<OrgSynced>),
     Account(Reply<wire::account::AccountAnswer>),
     Adverts(Reply<()>),
+    Device(Reply<DeviceAnswer>),
     Find(Reply<UserId>),
     Name(UserId),
     Pull(Reply<wire::message::Pulled>),
@@ -315,6 +316,10 @@ impl Engine {
                 let asked = self.session.set_adverts(now_ms, off);
                 self.wait_for(asked, Query::Adverts(reply));
             }
+            Request::Device { query, reply } => {
+                let asked = self.session.ask_devices(now_ms, query);
+                self.wait_for(asked, Query::Device(reply));
+            }
             Request::Logout { reply } => self.begin_logout(reply),
             Request::Close { reply } => self.begin_close(Some(reply)),
         }
@@ -381,6 +386,7 @@ impl Engine {
             Query::Org(reply) => answer(reply, Err(error)),
             Query::Account(reply) => answer(reply, Err(error)),
             Query::Adverts(reply) => answer(reply, Err(error)),
+            Query::Device(reply) => answer(reply, Err(error)),
             Query::Pull(reply) => answer(reply, Err(error)),
             Query::Name(user) => {
                 if matches!(error, Error::ConnectionLost | Error::NotConnected) {

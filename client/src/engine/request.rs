@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use wire::account::{AccountAnswer, AccountQuery};
 use wire::contact::{Contact, ContactQuery, ContactsSynced, Related};
+use wire::device::{Device, DeviceQuery};
 use wire::message::{BodyKind, Pulled};
 use wire::org::{OrgPosition, OrgSynced};
 use wire::{ConversationId, UserId};
@@ -71,6 +72,10 @@ pub(crate) enum Request {
         off: bool,
         reply: Reply<()>,
     },
+    Device {
+        query: DeviceQuery,
+        reply: Reply<DeviceAnswer>,
+    },
     Logout {
         reply: Reply<()>,
     },
@@ -84,6 +89,13 @@ pub(crate) enum ContactAnswer {
     Related(Related),
     Row(Contact),
     Page(ContactsSynced),
+}
+
+/// What the node says to a question about devices.
+pub(crate) enum DeviceAnswer {
+    List(Vec<Device>),
+    /// So many sessions.
+    Ended(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

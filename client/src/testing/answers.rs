@@ -112,6 +112,9 @@ impl Talk {
             | Command::CreateToken
             | Command::ListTokens
             | Command::RevokeToken => return Err(Refusal::UnknownCommand),
+            Command::ListDevices | Command::EndSession | Command::EndOtherSessions => {
+                return Err(Refusal::UnknownCommand);
+            }
             Command::WhereToConnect => self.encoder.connect(request, &[]),
         }))
     }

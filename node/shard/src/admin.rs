@@ -15,6 +15,10 @@ pub enum AdminRequest {
     AddUser { name: String, credential: record::Credential },
     /// Sets new credentials and ends all sessions and their tickets.
     ResetUser { name: String, credential: record::Credential },
+    /// The devices of a user and their sessions.
+    ListDevices { name: String },
+    /// Ends the session and the ticket of one device of a user, or of all.
+    EndSessions { name: String, device: Option<u32> },
     /// Users of the slots of this shard, by rising name, behind `after`.
     ListUsers { after: Option<String>, users_max: u32 },
     /// Makes a token of a service account, and the account when the name is free.
@@ -64,6 +68,14 @@ pub enum AdminReply {
         user: u64,
     },
     Reset {
+        user: u64,
+        sessions_ended: u32,
+    },
+    Devices {
+        user: u64,
+        devices: Vec<wire::device::Device>,
+    },
+    Ended {
         user: u64,
         sessions_ended: u32,
     },

@@ -1,5 +1,6 @@
 //! What the operator chose, as far as the logic needs it. Checked by the node before it gets here.
 
+use wire::message::DeviceClass;
 use wire::ticket::TicketKeys;
 
 /// How sessions are placed.
@@ -28,6 +29,46 @@ pub enum StrangerPolicy {
     Refuse,
 }
 
+/// How many sessions a user may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionPolicy {
+    /// Any number, up to the bound of the shard.
+    Any,
+    /// One of each class of device: a new login takes over from the others of its class, and their tickets serve no more.
+    OnePerClass,
+}
+
+/// How long a session may be silent, in milliseconds, by the class of its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdleTimes {
+    pub desktop_ms: u64,
+    pub mobile_ms: u64,
+    pub web_ms: u64,
+    pub bot_ms: u64,
+}
+
+impl IdleTimes {
+    /// The same for all.
+    pub const fn all(ms: u64) -> Self {
+        Self { desktop_ms: ms, mobile_ms: ms, web_ms: ms, bot_ms: ms }
+    }
+
+    /// Of a class, as its number in the protocol.
+    pub fn of(&self, class: u8) -> u64 {
+        match DeviceClass(class) {
+            DeviceClass::Mobile => self.mobile_ms,
+            DeviceClass::Web => self.web_ms,
+            DeviceClass::Bot => self.bot_ms,
+            _ => self.desktop_ms,
+        }
+    }
+
+    /// What holds before the class is known.
+    pub fn shortest(&self) -> u64 {
+        self.desktop_ms.min(self.mobile_ms).min(self.web_ms).min(self.bot_ms)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Term under which this node writes; the store gave it at open.
@@ -47,8 +88,8 @@ pub struct Config {
     pub placement_excess_percent: u32,
     /// How long a connection may take until it has logged in.
     pub login_ms_max: u64,
-    /// How long a session may be silent.
-    pub idle_ms_max: u64,
+    pub idle: IdleTimes,
+    pub sessions: SessionPolicy,
     /// Told at login: the delay before reconnecting is drawn from `0..=reconnect_ms_max`.
     pub reconnect_ms_max: u32,
     /// Connections of one address, over all shards.

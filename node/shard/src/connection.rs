@@ -200,6 +200,9 @@ impl Connections {
             Command::Resume => self.resume(core, id, incoming)?,
             Command::TokenLogin => self.token_login(core, id, incoming)?,
             Command::Logout
+            | Command::ListDevices
+            | Command::EndSession
+            | Command::EndOtherSessions
             | Command::FindUser
             | Command::NameUser
             | Command::SetProfile

@@ -19,7 +19,8 @@ use crate::limits::{
     BUSY_RETRY_MS, CONTACT_LISTS_CACHED_MAX, CONTACT_ROWS_CACHED_MAX, LIST_ROWS, QUEUED_PER_KEY_MAX,
 };
 use crate::list::Lists;
-use crate::mesh::{Caller, MeshFrame, SessionPlace};
+use crate::login::OpenSession;
+use crate::mesh::{Caller, MeshFrame};
 use crate::recovery;
 use crate::stats::TableStats;
 
@@ -179,7 +180,7 @@ impl Contacts {
     pub fn handle_written(
         &mut self,
         core: &mut Core,
-        sessions: &[SessionPlace],
+        sessions: &[OpenSession],
         lists: &mut Lists,
         written: Written,
     ) {
@@ -188,8 +189,8 @@ impl Contacts {
             core.control(from, MeshFrame::ContactViewDone { user, conversation, version });
         }
         let Some(frame) = frame else { return };
-        for session in sessions.iter().filter(|session| except != Some(session.session)) {
-            lists.push_or_sync(core, session, &frame);
+        for session in sessions.iter().filter(|session| except != Some(session.place.session)) {
+            lists.push_or_sync(core, &session.place, &frame);
         }
     }
 

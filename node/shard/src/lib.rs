@@ -253,24 +253,15 @@ impl Shard {
                 core.end_forwards(from, 1);
                 self.connections.handle_unanswered(core, caller);
             }
-            MeshFrame::Login { connection, reply_to, command } => {
-                self.logins.handle(core, connection, reply_to, command);
-            }
-            MeshFrame::LoginReply { connection, reply } => {
-                self.connections.handle_login_reply(core, connection, reply);
-            }
-            MeshFrame::SessionClosed { user, place } => self.logins.handle_session_closed(core, user, place),
-            MeshFrame::EndSession { connection, session, why } => {
-                self.connections.handle_end_session(core, connection, session, why);
-            }
-            MeshFrame::Place { connection, reply_to, home } => {
-                self.login_shard.handle_place(core, connection, reply_to, home);
-            }
-            MeshFrame::Placed { connection, placement } => {
-                self.connections.handle_placed(core, connection, placement);
-            }
-            MeshFrame::PlacementDone { placement } => self.login_shard.handle_done(placement),
-            MeshFrame::LoadReport { load } => self.login_shard.handle_load(from, load),
+            frame @ (MeshFrame::Login { .. }
+            | MeshFrame::LoginReply { .. }
+            | MeshFrame::Active { .. }
+            | MeshFrame::SessionClosed { .. }
+            | MeshFrame::EndSession { .. }
+            | MeshFrame::Place { .. }
+            | MeshFrame::Placed { .. }
+            | MeshFrame::PlacementDone { .. }
+            | MeshFrame::LoadReport { .. }) => self.on_session(from, frame),
             MeshFrame::Introduce { conversation, peer } => {
                 self.conversations.handle_introduce(core, from, conversation, peer);
             }
@@ -313,6 +304,33 @@ impl Shard {
         core.lanes.handle_credit(from, taken);
         self.conversations.handle_credit(core);
         self.lists.handle_credit(core);
+    }
+
+    /// About sessions: how they are opened and placed, and how they end.
+    fn on_session(&mut self, from: ShardAddress, frame: MeshFrame) {
+        let core = &mut self.core;
+        match frame {
+            MeshFrame::Login { connection, reply_to, command } => {
+                self.logins.handle(core, connection, reply_to, command);
+            }
+            MeshFrame::LoginReply { connection, reply } => {
+                self.connections.handle_login_reply(core, connection, reply);
+            }
+            MeshFrame::Active { user, place } => self.logins.handle_active(core, user, place),
+            MeshFrame::SessionClosed { user, place } => self.logins.handle_session_closed(core, user, place),
+            MeshFrame::EndSession { connection, session, why } => {
+                self.connections.handle_end_session(core, connection, session, why);
+            }
+            MeshFrame::Place { connection, reply_to, home } => {
+                self.login_shard.handle_place(core, connection, reply_to, home);
+            }
+            MeshFrame::Placed { connection, placement } => {
+                self.connections.handle_placed(core, connection, placement);
+            }
+            MeshFrame::PlacementDone { placement } => self.login_shard.handle_done(placement),
+            MeshFrame::LoadReport { load } => self.login_shard.handle_load(from, load),
+            other => unreachable!("{other:?} is not about sessions"),
+        }
     }
 
     /// About conversations that are followed, and what the system writes.
@@ -392,6 +410,7 @@ impl Shard {
             H::GetProfile(user) => self.profiles.handle_get(core, caller, user),
             H::FindUser(name) => self.logins.handle_find_user(core, caller, name),
             H::NameUser(user) => self.logins.handle_name_user(core, caller, user),
+            H::Devices(command) => self.logins.handle_devices(core, caller, command),
             H::Logout { forget_ticket } => self.logins.handle_logout(core, caller, forget_ticket),
             H::SyncOrg { position, rows_max } => {
                 self.org.handle_sync(core, org::Asker::Caller(caller), position, rows_max);

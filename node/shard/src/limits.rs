@@ -50,10 +50,15 @@ pub const ACCOUNTS_CACHED_MAX: usize = 4_096;
 /// Conversations in one user's list. The one that changed longest ago leaves it; its log stays.
 pub const LIST_ENTRIES_MAX: usize = 16_384;
 /// Devices of one account, whose record must stay under the store's longest value. A new one replaces the one without a
-/// session that logged in longest ago.
+/// session that was active longest ago.
 pub const DEVICES_MAX: usize = 40;
 /// Sessions of one user at a time. One more is refused `too_many_devices`.
 pub const SESSIONS_PER_USER_MAX: usize = 32;
+/// Users in memory with what is kept of their devices; needed for lists of devices only. The least recently used clean
+/// ones over it are dropped.
+pub const SEEN_CACHED_MAX: usize = 1_024;
+/// Milliseconds for which a session that told its home of an activity tells no other.
+pub const ACTIVE_TOLD_MS: u64 = 60_000;
 /// Sends remembered per conversation and device.
 pub const REMEMBERED_SENDS_MAX: usize = 64;
 /// Notices remembered per conversation, to know a request that is made again.

@@ -18,6 +18,7 @@ use wire::{ConversationId, Refusal, ShardAddress, UserId};
 use crate::cache::{Candidate, UseOrder};
 use crate::core::Core;
 use crate::limits::{LIST_ENTRIES_CACHED_MAX, LISTS_CACHED_MAX, MERGE_MS_MAX, QUEUED_PER_KEY_MAX};
+use crate::login::OpenSession;
 use crate::mesh::{Caller, Changed, SessionPlace};
 use crate::stats::TableStats;
 
@@ -134,7 +135,7 @@ impl Lists {
     pub fn handle_changed(
         &mut self,
         core: &mut Core,
-        sessions: &[SessionPlace],
+        sessions: &[OpenSession],
         from: ShardAddress,
         changed: Changed,
     ) {

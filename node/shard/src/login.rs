@@ -5,6 +5,7 @@
 //! everything it could show is on disk.
 
 mod cache;
+mod devices;
 mod ending;
 mod failures;
 mod find;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use record::{
     Account, Credential, Key, NameEntry, Query, Record, RecordError, Rows, SlotState, StoreShardId, Tokens,
+    keys,
 };
 use wire::scram::Exchange;
 use wire::ticket::Contents;
@@ -44,17 +46,19 @@ use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
 use crate::limits::{
     ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, FAILURES_MAX, LOGIN_RECORDS_PER_LOAD_MAX, LOGINS_POSTPONED_MAX,
-    QUEUED_PER_KEY_MAX,
+    QUEUED_PER_KEY_MAX, SEEN_CACHED_MAX,
 };
 use crate::mesh::{Caller, MeshFrame, SessionPlace};
 use crate::stats::TableStats;
 use cache::Cache;
+use devices::Seen;
 pub(crate) use ending::Ending;
-use ending::end_session;
+use ending::{End, Revoked, end_session};
 use failures::Failures;
+pub(crate) use sessions::OpenSession;
 use sessions::Sessions;
 pub(crate) use task::LoadKey;
-use task::{Subject, Task};
+use task::{Person, Subject, Task};
 use token::Granted;
 pub use token::{Grant, NewToken, TokenProof};
 
@@ -69,7 +73,10 @@ pub enum LoginCommand {
     },
     Proof(Box<Proof>),
     /// What stood in a ticket of this node that has not expired.
-    Resume(Contents),
+    Resume {
+        contents: Contents,
+        address: IpAddr,
+    },
     /// A token of a service account, real or made up.
     Token(Box<TokenProof>),
 }
@@ -121,6 +128,11 @@ pub struct NewSession {
     pub session: SessionId,
     /// Of the token it was opened with, if it was one.
     pub grant: Option<Grant>,
+    /// Of the device: 1 desktop, 2 mobile, 3 web, 4 bot.
+    pub class: u8,
+    pub address: IpAddr,
+    /// With a password; otherwise it was resumed.
+    pub is_login: bool,
 }
 
 impl LoginReply {
@@ -138,6 +150,7 @@ impl LoginReply {
 pub(crate) enum Written {
     Step { connection: ConnectionId, reply_to: ShardAddress, reply: LoginReply },
     Logout { caller: Caller },
+    Ended(Revoked),
     Reset { token: u64, user: UserId },
     TokenRevoked { asker: Asker, user: UserId, number: u32 },
 }
@@ -151,6 +164,7 @@ pub(crate) fn refuse_full(core: &mut Core, written: Written) {
             core.control(reply_to, MeshFrame::LoginReply { connection, reply });
         }
         Written::Logout { caller } => core.refuse_caller(caller, refusal, 0, retry_ms),
+        Written::Ended(revoked) => revoked.asker.refuse(core, refusal, 0, retry_ms),
         Written::Reset { token, .. } => {
             core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
         }
@@ -165,6 +179,8 @@ pub struct Logins {
     accounts: Cache<UserId, Option<Account>>,
     slots: Cache<Slot, SlotState>,
     tokens: Cache<UserId, Option<Tokens>>,
+    /// What is kept of devices beside the accounts. Only in memory while somebody wants it.
+    seen: Cache<UserId, Seen>,
     /// Tasks that wait for a record, in the order in which they came. Every key here is being loaded or postponed.
     waiting: AHashMap<LoadKey, VecDeque<Task>>,
     /// Records to be loaded at the end of the turn, or as soon as fewer loads are in flight.
@@ -183,6 +199,7 @@ impl Logins {
             accounts: Cache::new(rng, ACCOUNTS_CACHED_MAX),
             slots: Cache::new(rng, ACCOUNTS_CACHED_MAX),
             tokens: Cache::new(rng, ACCOUNTS_CACHED_MAX),
+            seen: Cache::new(rng, SEEN_CACHED_MAX),
             waiting: AHashMap::with_hasher(rng.hasher()),
             postponed: VecDeque::new(),
             sessions: Sessions::new(rng),
@@ -192,19 +209,20 @@ impl Logins {
     }
 
     /// What is in memory.
-    pub(crate) fn tables(&self) -> [TableStats; 5] {
+    pub(crate) fn tables(&self) -> [TableStats; 6] {
         let cached = |name, entries| TableStats::new(name, entries, ACCOUNTS_CACHED_MAX);
         [
             cached("names", self.names.len()),
             cached("accounts", self.accounts.len()),
             cached("slots", self.slots.len()),
             cached("tokens", self.tokens.len()),
+            TableStats::new("devices", self.seen.len(), SEEN_CACHED_MAX),
             TableStats::new("login_failures", self.failures.len(), FAILURES_MAX),
         ]
     }
 
     /// Where the sessions of a user are whose home is here, in the order in which they were opened.
-    pub(crate) fn sessions(&self, user: UserId) -> &[SessionPlace] {
+    pub(crate) fn sessions(&self, user: UserId) -> &[OpenSession] {
         self.sessions.of(user)
     }
 
@@ -277,11 +295,26 @@ impl Logins {
     }
 
     /// The connection of a session is gone.
-    pub(crate) fn handle_session_closed(&mut self, _core: &mut Core, user: UserId, place: SessionPlace) {
-        self.sessions.close(user, place);
+    pub(crate) fn handle_session_closed(&mut self, core: &mut Core, user: UserId, place: SessionPlace) {
+        if let Some(session) = self.sessions.close(user, place) {
+            self.keep_seen(core, user, &session);
+        }
         if self.sessions.of(user).is_empty() {
             self.granted.close(user);
         }
+    }
+
+    /// Of the operator: the devices of a user.
+    pub(crate) fn handle_list_devices(&mut self, core: &mut Core, token: u64, name: UserName) {
+        let (asker, person) = (Asker::Socket(token), Person::Name(name));
+        self.submit(core, Task::Devices { asker, person });
+    }
+
+    /// Of the operator: the end of sessions.
+    pub(crate) fn handle_end(&mut self, core: &mut Core, token: u64, name: UserName, ending: Ending) {
+        let (asker, person) = (Asker::Socket(token), Person::Name(name));
+        let why = Refusal::EndedByOperator;
+        self.submit(core, Task::End(End { asker, person, ending, why }));
     }
 
     fn submit(&mut self, core: &mut Core, task: Task) {
@@ -293,6 +326,25 @@ impl Logins {
 
     /// The next record that has to be read for a task.
     fn missing(&mut self, task: &Task) -> Option<LoadKey> {
+        self.missing_of_subject(task).or_else(|| {
+            let Task::Devices { person, .. } = task else { return None };
+            let (user, _) = self.user_of(person)?;
+            self.seen.find(&user).is_none().then_some(LoadKey::Devices(user))
+        })
+    }
+
+    /// The user who is meant, if there is one. His name was read.
+    fn user_of(&mut self, person: &Person) -> Option<(UserId, Stamp)> {
+        match person {
+            Person::Id(user) => Some((*user, Stamp::default())),
+            Person::Name(name) => {
+                let (user, stamp) = self.names.find(name.as_str()).expect("the name was read");
+                Some(((*user)?, stamp))
+            }
+        }
+    }
+
+    fn missing_of_subject(&mut self, task: &Task) -> Option<LoadKey> {
         let subject = task.subject();
         let name = match subject {
             Subject::User(user) => return self.missing_account(user),
@@ -364,8 +416,7 @@ impl Logins {
     pub(crate) fn handle_loaded(&mut self, core: &mut Core, keys: &[LoadKey], rows: &[Rows]) {
         for (key, rows) in keys.iter().zip(rows) {
             let tasks = self.waiting.remove(key).expect("somebody waits for every record");
-            let value = rows.rows.first().map(|row| &row.value[..]);
-            if let Err(error) = self.keep(core, key, value) {
+            if let Err(error) = self.keep(core, key, rows) {
                 core.damaged(key.slot(), &format!("{key:?}: {error}"));
                 return;
             }
@@ -375,8 +426,13 @@ impl Logins {
         }
     }
 
-    fn keep(&mut self, core: &Core, key: &LoadKey, value: Option<&[u8]>) -> Result<(), RecordError> {
+    fn keep(&mut self, core: &Core, key: &LoadKey, rows: &Rows) -> Result<(), RecordError> {
+        let value = rows.rows.first().map(|row| &row.value[..]);
         match key {
+            LoadKey::Devices(user) => {
+                let is_committed = |user: &UserId, stamp| core.is_committed(user.slot(), stamp);
+                self.seen.put_loaded(*user, Seen::decode(rows)?, is_committed);
+            }
             LoadKey::Name(name) => {
                 let user = value.map(NameEntry::decode).transpose()?.map(|entry| UserId(entry.user));
                 let is_committed = |name: &String, stamp| core.is_committed(Slot::of_name(name), stamp);
@@ -405,19 +461,33 @@ impl Logins {
     fn execute(&mut self, core: &mut Core, task: Task) {
         match task {
             Task::Step { connection, reply_to, command } => {
-                let (slot, stamp, reply) = match command {
-                    LoginCommand::Register(register) => self.register(core, *register),
-                    LoginCommand::Start { name, address } => self.start(core, &name, address),
-                    LoginCommand::Proof(proof) => self.prove(core, *proof),
-                    LoginCommand::Resume(contents) => self.resume(core, contents),
-                    LoginCommand::Token(proof) => self.log_in_with_token(core, *proof),
+                let done = match command {
+                    LoginCommand::Register(register) => Ok(self.register(core, *register)),
+                    LoginCommand::Start { name, address } => Ok(self.start(core, &name, address)),
+                    LoginCommand::Proof(proof) => {
+                        self.prove(core, &proof).map_err(|key| (key, LoginCommand::Proof(proof)))
+                    }
+                    LoginCommand::Token(proof) => {
+                        self.log_in_with_token(core, &proof).map_err(|key| (key, LoginCommand::Token(proof)))
+                    }
+                    LoginCommand::Resume { contents, address } => Ok(self.resume(core, contents, address)),
                 };
-                self.when_written(core, slot, stamp, Written::Step { connection, reply_to, reply });
+                match done {
+                    Ok((slot, stamp, reply)) => {
+                        let written = Written::Step { connection, reply_to, reply };
+                        self.when_written(core, slot, stamp, written);
+                    }
+                    Err((key, command)) => {
+                        self.wait(core, key, Task::Step { connection, reply_to, command });
+                    }
+                }
             }
             Task::FindUser { caller, name } => self.find_user(core, caller, &name),
             Task::NameUser { caller, user } => self.name_user(core, caller, user),
             Task::Logout { caller } => self.forget_ticket(core, caller),
             Task::Issue { token, name, notice } => self.issue(core, token, &name, notice),
+            Task::Devices { asker, person } => self.list_devices(core, asker, &person),
+            Task::End(end) => self.end(core, end),
             Task::Add { token, name, written, credential } => {
                 self.add(core, token, Register { name, written, credential });
             }
@@ -443,20 +513,19 @@ impl Logins {
     pub(crate) fn handle_written(&mut self, core: &mut Core, written: Written) {
         match written {
             Written::Step { connection, reply_to, reply } => {
-                if let Some(NewSession { user, device, session, grant, .. }) = reply.session() {
-                    let place =
-                        SessionPlace { shard: reply_to, connection, session: *session, device: *device };
-                    for old in self.sessions.open(*user, place) {
-                        end_session(core, old, Refusal::SessionEnded);
+                if let Some(new) = reply.session() {
+                    let (session, device) = (new.session, new.device);
+                    let place = SessionPlace { shard: reply_to, connection, session, device };
+                    self.on_opened(core, place, new);
+                    if let Some(grant) = &new.grant {
+                        self.granted.open(new.user, session, grant.token, self.sessions.of(new.user));
                     }
-                    if let Some(grant) = grant {
-                        self.granted.open(*user, *session, grant.token, self.sessions.of(*user));
-                    }
-                    self.release_account(core, *user);
+                    self.release_account(core, new.user);
                 }
                 core.control(reply_to, MeshFrame::LoginReply { connection, reply });
             }
             Written::Logout { caller } => self.log_out(core, caller),
+            Written::Ended(revoked) => self.finish_end(core, revoked),
             Written::Reset { token, user } => self.finish_reset(core, token, user),
             Written::TokenRevoked { asker, user, number } => {
                 self.finish_revocation(core, asker, user, number)
@@ -487,6 +556,7 @@ impl Logins {
         self.accounts.forget(|user| is_there(user.slot()));
         self.slots.forget(|slot| is_there(*slot));
         self.tokens.forget(|user| is_there(user.slot()));
+        self.seen.forget(|user| is_there(user.slot()));
     }
 
     pub(crate) fn check_invariants(&self, core: &Core) {
@@ -495,6 +565,7 @@ impl Logins {
         self.slots.check_invariants();
         self.tokens.check_invariants();
         self.granted.check_invariants();
+        self.seen.check_invariants();
         self.sessions.check_invariants();
         self.failures.check_invariants();
         assert!(self.sessions.users().all(|user| core.is_home(user.slot())));
@@ -513,6 +584,10 @@ fn query(key: &LoadKey) -> Query {
         LoadKey::User(user) => Key::Account(*user).bytes(),
         LoadKey::Slot(slot) => Key::SlotState(*slot).bytes(),
         LoadKey::Tokens(user) => Key::Tokens(*user).bytes(),
+        LoadKey::Devices(user) => {
+            let (from, to) = keys::device_range(*user);
+            return Query::Range { from, to, reverse: false, rows_max: u32::MAX, bytes_max: u32::MAX };
+        }
     })
 }
 

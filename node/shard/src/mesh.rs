@@ -98,6 +98,7 @@ pub enum HomeCommand {
     /// A name in its comparable form.
     FindUser(String),
     NameUser(UserId),
+    Devices(DeviceCommand),
     Logout {
         forget_ticket: bool,
     },
@@ -105,6 +106,15 @@ pub enum HomeCommand {
         position: OrgPosition,
         rows_max: u32,
     },
+}
+
+/// About the devices of the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceCommand {
+    List,
+    End(DeviceId),
+    /// All but the caller's.
+    EndOthers,
 }
 
 /// A send that outlives the buffer it came in.
@@ -198,6 +208,9 @@ pub enum MeshFrame {
     LoginReply { connection: ConnectionId, reply: LoginReply },
     /// Control lane, to the user's home: a session is gone. At most one per session.
     SessionClosed { user: UserId, place: SessionPlace },
+    /// Control lane, to the user's home: a person did something in a session. At most one per session and
+    /// `ACTIVE_TOLD_MS`.
+    Active { user: UserId, place: SessionPlace },
     /// Control lane: the home ended a session; tell the client why and close. At most one per session.
     EndSession { connection: ConnectionId, session: SessionId, why: Refusal },
 

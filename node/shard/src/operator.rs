@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use record::{Account, Credential, Key, NameEntry, Query, Record, RecordError, Rows, keys};
-use wire::{Refusal, Slot, UserId, UserName};
+use wire::{DeviceId, Refusal, Slot, UserId, UserName};
 
 use crate::admin::{AdminReply, AdminRequest, UserLine};
 use crate::asker::Asker;
 use crate::core::{Core, LoadFor};
 use crate::limits::{LISTED_SLOTS_PER_LOAD_MAX, LISTED_USERS_MAX, LISTINGS_MAX};
-use crate::login::Logins;
+use crate::login::{Ending, Logins};
 
 /// The listing that waits for a load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,17 @@ impl Operator {
             },
             AdminRequest::RevokeToken { name, number } => match home_name(core, &name) {
                 Ok(name) => logins.handle_revoke_token(core, Asker::Socket(token), name, number),
+                Err(reason) => core.reply(token, AdminReply::Refused { reason }),
+            },
+            AdminRequest::ListDevices { name } => match home_name(core, &name) {
+                Ok(name) => logins.handle_list_devices(core, token, name),
+                Err(reason) => core.reply(token, AdminReply::Refused { reason }),
+            },
+            AdminRequest::EndSessions { name, device } => match home_name(core, &name) {
+                Ok(name) => {
+                    let ending = device.map_or(Ending::All, |device| Ending::Only(DeviceId(device)));
+                    logins.handle_end(core, token, name, ending);
+                }
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::ListUsers { after, users_max } => self.list(core, token, after, users_max),
@@ -139,7 +150,7 @@ impl Operator {
     }
 }
 
-/// A name whose home is here.
+/// The comparable form of a name whose home is here.
 fn home_name(core: &Core, name: &str) -> Result<UserName, String> {
     let comparable = UserName::parse(name).map_err(|error| error.to_string())?;
     if !core.is_home(comparable.slot()) {

@@ -18,7 +18,8 @@ use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
 use crate::limits::{BUSY_RETRY_MS, PROFILES_CHANGING_MAX, QUEUED_PER_KEY_MAX};
 use crate::list::Lists;
-use crate::mesh::{Caller, SessionPlace};
+use crate::login::OpenSession;
+use crate::mesh::Caller;
 
 /// Whose load came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,13 +115,13 @@ impl Profiles {
     pub fn handle_written(
         &mut self,
         core: &mut Core,
-        sessions: &[SessionPlace],
+        sessions: &[OpenSession],
         lists: &mut Lists,
         written: Written,
     ) {
         let Written { user, frame, except } = written;
-        for session in sessions.iter().filter(|session| session.session != except) {
-            lists.push_or_sync(core, session, &frame);
+        for session in sessions.iter().filter(|session| session.place.session != except) {
+            lists.push_or_sync(core, &session.place, &frame);
         }
         self.tidy(core, user);
     }

@@ -15,7 +15,7 @@ use wire::ticket::{TicketKey, TicketKeys};
 use wire::{ConnectionId, EventBody, EventFrame, ShardAddress, UserId};
 
 use crate::admin::{AdminReply, AdminRequest};
-use crate::config::{Config, ContactPolicy, PlacementPolicy, StrangerPolicy};
+use crate::config::{Config, ContactPolicy, IdleTimes, PlacementPolicy, SessionPolicy, StrangerPolicy};
 use crate::connection::Transfer;
 use crate::limits::DELIVERY_CREDITS;
 use crate::mesh::MeshFrame;
@@ -70,7 +70,8 @@ pub(crate) fn config() -> Config {
         placement: PlacementPolicy::Home,
         placement_excess_percent: 25,
         login_ms_max: 15_000,
-        idle_ms_max: 60_000,
+        idle: IdleTimes::all(60_000),
+        sessions: SessionPolicy::Any,
         reconnect_ms_max: 1_000,
         connections_per_address_max: 10_000,
         unauthenticated_max: 10_000,

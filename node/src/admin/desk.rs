@@ -14,7 +14,7 @@ use wire::name::UserName;
 use wire::{ConversationId, Notices, Scopes, Slot};
 
 use super::figures;
-use super::protocol::{NewToken, Recipients, Reply, Request, Status, Token, User};
+use super::protocol::{Device, NewToken, Recipients, Reply, Request, Status, Token, User};
 use super::replies::{Replies, ShardAnswer, Shards};
 use super::{ANSWER_SECONDS_MAX, USERS_PER_PAGE_MAX};
 use crate::metrics::Metrics;
@@ -59,6 +59,10 @@ impl Desk {
             Request::RevokeToken { name, number } => {
                 self.ask_home(&name, |name| AdminRequest::RevokeToken { name, number })
             }
+            Request::ListDevices { name } => self.ask_home(&name, |name| AdminRequest::ListDevices { name }),
+            Request::EndSessions { name, device } => {
+                self.ask_home(&name, |name| AdminRequest::EndSessions { name, device })
+            }
             Request::ListUsers { after, users_max } => self.list_users(after, users_max),
             Request::Issue { to, id, online_now, text } => self.issue(to, id, online_now, text),
             Request::EditOrg { expected, edits } => self.edit_org(expected, edits),
@@ -89,9 +93,16 @@ impl Desk {
             AdminReply::TokenRevoked { user, number, sessions_ended } => {
                 Reply::TokenRevoked { user, number, sessions_ended }
             }
+            AdminReply::Devices { user, devices } => {
+                Reply::Devices { user, devices: devices.into_iter().map(Device::from).collect() }
+            }
+            AdminReply::Ended { user, sessions_ended } => Reply::Ended { user, sessions_ended },
             AdminReply::Refused { reason } => Reply::Refused { reason },
             other => return Err(unexpected(&other)),
         };
+        if let Reply::Devices { .. } = reply {
+            return Ok(reply); // nothing was done
+        }
         tracing::info!(target: "audit", act = audited, name = comparable.as_str(), ?reply, "admin socket");
         Ok(reply)
     }
@@ -219,6 +230,8 @@ fn audit_line(request: &AdminRequest) -> &'static str {
     match request {
         AdminRequest::AddUser { .. } => "user add",
         AdminRequest::ResetUser { .. } => "user reset",
+        AdminRequest::ListDevices { .. } => "user sessions",
+        AdminRequest::EndSessions { .. } => "user end",
         AdminRequest::ListUsers { .. } => "user list",
         AdminRequest::Issue { .. } | AdminRequest::IssueTo { .. } => "notice",
         AdminRequest::CreateToken { .. } => "token create",

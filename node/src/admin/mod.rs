@@ -17,7 +17,7 @@ mod testing;
 
 pub use client::{AdminClient, AdminError};
 pub use desk::Desk;
-pub use protocol::{Credential, NewToken, OrgEntry, Recipients, Reply, Request, Status, Token, User};
+pub use protocol::{Credential, Device, NewToken, OrgEntry, Recipients, Reply, Request, Status, Token, User};
 pub use replies::{Replies, ShardAnswer, Shards};
 pub use server::{AdminListener, AdminServer, ListenError};
 

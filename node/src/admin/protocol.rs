@@ -42,6 +42,13 @@ pub enum Request {
         online_now: bool,
         text: String,
     },
+    ListDevices {
+        name: String,
+    },
+    EndSessions {
+        name: String,
+        device: Option<u32>,
+    },
     Stats,
     /// Edits of the directory that are done together, at most 256; `expected` is the version they were made for, 0 any.
     EditOrg {
@@ -107,6 +114,15 @@ pub enum Reply {
     TokenRevoked {
         user: u64,
         number: u32,
+        sessions_ended: u32,
+    },
+    /// By rising number.
+    Devices {
+        user: u64,
+        devices: Vec<Device>,
+    },
+    Ended {
+        user: u64,
         sessions_ended: u32,
     },
     /// The figures of `GET /metrics` by their names, summed over the shards and over the store shards.
@@ -258,6 +274,30 @@ impl From<wire::service::TokenLine> for Token {
     fn from(line: wire::service::TokenLine) -> Self {
         let wire::service::TokenLine { number, scopes, label, created_ms, expires_ms } = line;
         Self { number, scopes: scopes.to_string(), label, created_ms, expires_ms }
+    }
+}
+/// A device of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    pub device: u32,
+    /// As it calls itself.
+    pub name: String,
+    /// desktop, mobile, web or bot
+    pub class: String,
+    /// Of its session, else of its last one; empty: not known.
+    pub address: String,
+    /// Last login with a password and last activity, Unix milliseconds.
+    pub since_ms: u64,
+    pub active_ms: u64,
+    pub online: bool,
+}
+
+impl From<wire::device::Device> for Device {
+    fn from(device: wire::device::Device) -> Self {
+        let wire::device::Device { device, name, class, address, since_ms, active_ms, online, own: _ } =
+            device;
+        let class = class.variant_name().unwrap_or("unknown").to_lowercase();
+        Self { device: device.0, name, class, address, since_ms, active_ms, online }
     }
 }
 

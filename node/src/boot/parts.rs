@@ -6,14 +6,14 @@ use std::sync::atomic::AtomicU16;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shard::admin::AdminRequest;
-use shard::config::{ContactPolicy, PlacementPolicy, StrangerPolicy};
+use shard::config::{ContactPolicy, IdleTimes, PlacementPolicy, SessionPolicy, StrangerPolicy};
 use shard::limits::{DELIVERY_CREDITS, LOADS_IN_FLIGHT_MAX};
 use shard::{Ownership, limits};
 use store::{OpenError, STORE_SHARDS_MAX, Store, StoreAnswer, StoreOptions};
 
 use super::Halt;
 use crate::admin::{self, Replies, Shards};
-use crate::config::{self, Config, Contacts, Executor, Placement, Register, Strangers};
+use crate::config::{self, Config, Contacts, Executor, Placement, Register, Sessions, Strangers};
 use crate::entropy::entropy;
 use crate::keys::NodeKeys;
 use crate::mesh;
@@ -142,7 +142,16 @@ fn shard_config(config: &Config, keys: &NodeKeys, term: u64) -> shard::Config {
         },
         placement_excess_percent: config.placement_bound_percent,
         login_ms_max: ms(config.login_timeout),
-        idle_ms_max: ms(config.idle_timeout),
+        idle: IdleTimes {
+            desktop_ms: ms(config.idle_desktop),
+            mobile_ms: ms(config.idle_mobile),
+            web_ms: ms(config.idle_web),
+            bot_ms: ms(config.idle_bot),
+        },
+        sessions: match config.sessions {
+            Sessions::Any => SessionPolicy::Any,
+            Sessions::OnePerClass => SessionPolicy::OnePerClass,
+        },
         reconnect_ms_max: ms(config.reconnect_delay_max) as u32,
         connections_per_address_max: spread(config.connections_per_address_max, config.shards()),
         unauthenticated_max: spread(config.unauthenticated_max, config.shards()),

@@ -14,6 +14,7 @@
 mod chat;
 mod check;
 mod notice;
+mod sessions;
 mod stats;
 mod token;
 mod user;

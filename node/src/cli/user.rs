@@ -1,4 +1,4 @@
-//! `ringtalk user add|list|reset`: accounts of a running node.
+//! `ringtalk user add|list|reset|sessions|end`: accounts of a running node.
 //!
 //! The password never reaches the node: this process derives SCRAM's keys and sends those.
 
@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use wire::name::UserName;
 use zeroize::Zeroizing;
 
+use super::sessions::{self, EndArgs, SessionsArgs};
 use super::{Failure, Reach, print};
 use crate::admin::{AdminClient, Credential, Reply, Request, USERS_PER_PAGE_MAX};
 use crate::calendar;
@@ -38,6 +39,10 @@ enum UserAct {
     Reset(NameArgs),
     /// List all accounts by name
     List(ListArgs),
+    /// List the devices of an account and their sessions
+    Sessions(SessionsArgs),
+    /// End the sessions of an account, or of one of its devices; they need the password to come back
+    End(EndArgs),
 }
 
 #[derive(Args, Debug)]
@@ -62,6 +67,8 @@ pub(super) fn run(args: UserArgs) -> Result<ExitCode, Failure> {
         UserAct::Add(args) => add(args),
         UserAct::Reset(args) => reset(args),
         UserAct::List(args) => list(&args),
+        UserAct::Sessions(args) => sessions::list(&args),
+        UserAct::End(args) => sessions::end(&args),
     }
 }
 

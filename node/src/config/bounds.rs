@@ -16,7 +16,10 @@ pub struct Bounds {
 pub const BOUNDS: &[Bounds] = &[
     bounds("shards", "", 1, SHARDS_MAX as u64, 1),
     bounds("placement-bound", "percent", 0, 1_000, 25),
-    bounds("idle-timeout", "seconds", 10, 86_400, 180),
+    bounds("idle-desktop", "seconds", 10, 86_400, 120),
+    bounds("idle-mobile", "seconds", 10, 86_400, 300),
+    bounds("idle-web", "seconds", 10, 86_400, 120),
+    bounds("idle-bot", "seconds", 10, 86_400, 300),
     bounds("login-timeout", "seconds", 1, 300, 15),
     bounds("ticket-lifetime", "hours", 1, 8_760, 168),
     bounds("reconnect-delay", "milliseconds", 100, 600_000, 2_000),

@@ -21,7 +21,7 @@ fn without_options_a_node_serves_this_machine_with_tls() {
     assert_eq!(config.executors, [Executor::Pinned(0), Executor::Pinned(1), Executor::Pinned(4)]);
     assert_eq!(config.store_shards_if_new, 8);
     assert_eq!(config.admin_socket, PathBuf::from("data/admin.sock"));
-    assert_eq!(config.idle_timeout, Duration::from_secs(180));
+    assert_eq!(config.idle_desktop, Duration::from_secs(120));
     assert_eq!(config.ticket_lifetime, Duration::from_secs(168 * 3600));
 }
 
@@ -37,7 +37,7 @@ fn registration_is_closed_as_soon_as_others_can_connect() {
 #[test]
 fn a_wrong_option_is_named_with_its_value_and_its_cure() {
     let cases: [(Options, &str, &str, &str); 13] = [
-        (Options { idle_timeout: Some(0), ..Options::default() }, "idle-timeout", "0", "10 to 86400"),
+        (Options { idle_mobile: Some(0), ..Options::default() }, "idle-mobile", "0", "10 to 86400"),
         (Options { iterations: Some(1), ..Options::default() }, "iterations", "1", "4096 to"),
         (Options { store_shards: Some(3), ..Options::default() }, "store-shards", "3", "power of two"),
         (Options { store_shards: Some(128), ..Options::default() }, "store-shards", "128", "1 to 64"),
@@ -90,12 +90,12 @@ fn figures_are_told_to_this_machine_unless_an_address_is_named() {
 fn the_command_line_wins_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringtalk.toml");
-    let text = "idle-timeout = 30\nrate-messages = 7\nlisten = [\"127.0.0.1:1\"]\nregister = \"closed\"\ncores = \"0\"\n";
+    let text = "idle-mobile = 30\nrate-messages = 7\nlisten = [\"127.0.0.1:1\"]\nregister = \"closed\"\ncores = \"0\"\n";
     std::fs::write(&path, text).unwrap();
     let flags =
-        Options { idle_timeout: Some(60), listen: vec!["127.0.0.1:2".to_owned()], ..Options::default() };
+        Options { idle_mobile: Some(60), listen: vec!["127.0.0.1:2".to_owned()], ..Options::default() };
     let config = config(flags.over(Options::from_file(&path).unwrap()));
-    assert_eq!(config.idle_timeout, Duration::from_secs(60));
+    assert_eq!(config.idle_mobile, Duration::from_secs(60));
     assert_eq!(config.messages_per_second, 7);
     assert_eq!(config.listen_tls, ["127.0.0.1:2".parse::<SocketAddr>().unwrap()]);
     assert_eq!(config.register, Register::Closed);
@@ -107,8 +107,8 @@ fn a_wrong_file_is_told_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ringtalk.toml");
     for (text, expected) in [
-        ("idle-timeout = 30\nidle-timeuot = 3\n", "line 2: unknown field `idle-timeuot`"),
-        ("idle-timeout = \"long\"\n", "line 1: invalid type"),
+        ("idle-mobile = 30\nidle-mobiel = 3\n", "line 2: unknown field `idle-mobiel`"),
+        ("idle-mobile = \"long\"\n", "line 1: invalid type"),
         ("[", "line 1: "),
     ] {
         std::fs::write(&path, text).unwrap();

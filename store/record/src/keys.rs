@@ -46,6 +46,8 @@ pub enum Table {
     OrgMember = 24,
     /// version -> [`crate::OrgChange`]: what a client is told of the directory
     OrgChange = 25,
+    /// user, device -> [`crate::DeviceSeen`]: where a device was last, and when it was used
+    DeviceSeen = 17,
     /// user -> [`crate::Tokens`]: of a service account
     Tokens = 26,
     /// version -> [`crate::OrgGone`]: which of these say that something is gone
@@ -57,7 +59,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 23] = [
+    pub const ALL: [Table; 24] = [
         Table::SlotState,
         Table::Name,
         Table::Account,
@@ -80,6 +82,7 @@ impl Table {
         Table::OrgGone,
         Table::OrgOutbox,
         Table::OrgPlace,
+        Table::DeviceSeen,
         Table::Tokens,
     ];
 
@@ -124,6 +127,7 @@ pub enum Key {
     OrgOutbox(UserId),
     /// In the slot of the user.
     OrgPlace(UserId),
+    DeviceSeen(UserId, DeviceId),
     Tokens(UserId),
 }
 
@@ -153,6 +157,7 @@ impl Key {
             Key::OrgOutbox(_) => Table::OrgOutbox,
             Key::OrgPlace(_) => Table::OrgPlace,
             Key::Tokens(_) => Table::Tokens,
+            Key::DeviceSeen(..) => Table::DeviceSeen,
         }
     }
 
@@ -165,6 +170,7 @@ impl Key {
             | Key::Profile(user)
             | Key::Contact(user, _)
             | Key::Following(user)
+            | Key::DeviceSeen(user, _)
             | Key::Tokens(user)
             | Key::OrgPlace(user) => user.slot(),
             Key::Checkpoint(conversation)
@@ -218,6 +224,10 @@ impl Key {
                 out.put_u64(user.0);
                 out.put_u64(other.0);
             }
+            Key::DeviceSeen(user, device) => {
+                out.put_u64(user.0);
+                out.put_u32(device.0);
+            }
             Key::Checkpoint(conversation) | Key::Relation(conversation) => {
                 put_conversation(out, *conversation);
             }
@@ -257,7 +267,7 @@ impl Key {
             | Key::OrgGone(_)
             | Key::OrgOutbox(_)
             | Key::OrgPlace(_) => 8,
-            Key::OrgMember(..) => 12,
+            Key::DeviceSeen(..) | Key::OrgMember(..) => 12,
             Key::List(..) | Key::Outbox(..) | Key::ContactOutbox(..) | Key::Marks(..) | Key::Entry(..) => 24,
             Key::Checkpoint(_) | Key::Relation(_) | Key::Contact(..) => 16,
             Key::Remembered(..) => 28,
@@ -289,6 +299,7 @@ impl Key {
             Table::OrgOutbox => Key::OrgOutbox(input.user()?),
             Table::OrgPlace => Key::OrgPlace(input.user()?),
             Table::Tokens => Key::Tokens(input.user()?),
+            Table::DeviceSeen => Key::DeviceSeen(input.user()?, DeviceId(input.u32()?)),
             Table::Checkpoint => Key::Checkpoint(input.conversation()?),
             Table::Remembered => {
                 Key::Remembered(input.conversation()?, input.user()?, DeviceId(input.u32()?))
@@ -342,6 +353,10 @@ pub fn org_change_range(version: u64) -> (Bytes, Bytes) {
     let from = version.checked_add(1).map(|version| Key::OrgChange(version).bytes());
     let from = if version == 0 { first } else { from.unwrap_or_else(|| to.clone()) };
     (from, to)
+}
+/// What is known of a user's devices beside his account.
+pub fn device_range(user: UserId) -> (Bytes, Bytes) {
+    user_range(user, Table::DeviceSeen)
 }
 
 fn user_range(user: UserId, table: Table) -> (Bytes, Bytes) {
@@ -472,6 +487,7 @@ mod tests {
             Key::OrgOutbox(user),
             Key::OrgPlace(user),
             Key::Tokens(user),
+            Key::DeviceSeen(user, DeviceId(7)),
         ];
         for key in keys {
             let bytes = key.bytes();

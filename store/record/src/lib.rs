@@ -1,6 +1,7 @@
 //! Durable records and their keys. Pure: no I/O, no store engine. The only package that knows the record encoding.
 
 mod body;
+pub mod device;
 mod following;
 pub mod keys;
 pub mod kv;
@@ -13,6 +14,7 @@ pub mod service;
 pub mod verify;
 
 pub use body::body_hash;
+pub use device::DeviceSeen;
 pub use following::Following;
 pub use keys::{Key, Table};
 pub use kv::{Batch, CommitOutcome, Query, Row, Rows, StoreShardId};

@@ -16,6 +16,7 @@ use wire::{ConversationId, Slot, UserId};
 
 use self::across::Across;
 use self::slot::SlotCheck;
+use crate::device::DeviceSeen;
 use crate::following::Following;
 use crate::keys::Key;
 use crate::kv::StoreShardId;
@@ -122,6 +123,10 @@ impl Verifier {
             | Key::OrgOutbox(_)
             | Key::OrgPlace(_) => across.org.add(key, value),
             Key::Tokens(user) => current.add_tokens(user, &read(value)?),
+            Key::DeviceSeen(user, device) => {
+                read::<DeviceSeen>(value)?;
+                across.check_device(user, device)
+            }
         }
     }
 

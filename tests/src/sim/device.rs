@@ -64,6 +64,7 @@ impl Disk {
 pub struct Device {
     pub name: String,
     pub password: String,
+    class: DeviceClass,
     pub session: Option<Session>,
     /// Rises with each start; what was planned for an earlier one comes to nothing.
     pub boot: u32,
@@ -85,10 +86,11 @@ pub struct Device {
 }
 
 impl Device {
-    pub fn new(name: String, password: String) -> Self {
+    pub fn new(name: String, password: String, class: DeviceClass) -> Self {
         Self {
             name,
             password,
+            class,
             session: None,
             boot: 0,
             disk: Disk::default(),
@@ -114,11 +116,11 @@ impl Device {
         self.reading && !self.session.as_ref().is_some_and(Session::is_backlogged)
     }
 
-    fn config(number: usize) -> SessionConfig {
+    fn config(&self, number: usize) -> SessionConfig {
         SessionConfig {
             software: "simulation".into(),
             device_name: format!("device {number}"),
-            device_class: DeviceClass::Desktop,
+            device_class: self.class,
             catch_up_max: u64::MAX,
             delivered_marks: true,
             keep_keys: number.is_multiple_of(2),
@@ -145,7 +147,7 @@ impl World {
         device.disk.directory.on_start();
         device.reading = true;
         device.planned_wake_us = None;
-        device.session = Some(Session::new(Device::config(number), device.disk.stored.clone()));
+        device.session = Some(Session::new(device.config(number), device.disk.stored.clone()));
         self.trace.note(self.queue.now_us(), &[40, number as u64], &[], || format!("device {number} starts"));
         self.device_connect(number);
     }

@@ -45,6 +45,8 @@ faults! {
     Intrusion "commands about conversations of others";
     BadProof "wrong, old and replayed proofs and tampered tickets";
     OperatorAct "acts of the operator answered";
+    SessionEnded "sessions ended by another device of their user";
+    TakenOver "sessions taken over by another device of their class";
     SilentConnection "connections that said nothing";
 }
 

@@ -5,9 +5,10 @@ use shard::Security;
 use wire::command::Command;
 use wire::message::MarkKind;
 use wire::token::Secret;
-use wire::{ConnectionPhase, ConversationId, Incoming, OwnerKey, Scopes, body, verified};
+use wire::{ConnectionPhase, ConversationId, DeviceId, Incoming, OwnerKey, Scopes, body, verified};
 
 use super::faults::Fault;
+use super::model::sessions::Ends;
 use super::model::{Asked, Identity, NameAsked, SendKey};
 use super::network::{Actor, LinkId, Side};
 use super::queue::Event;
@@ -232,6 +233,9 @@ impl World {
                 }
             }
             (Command::TokenLogin | Command::CreateToken, _, _) => self.note_token(asked_at, &incoming),
+            (Command::LoginProof | Command::Resume | Command::EndSession | Command::EndOtherSessions, ..) => {
+                self.note_session(asked_at, incoming.command, incoming.body);
+            }
             (Command::FindUser, _, _) => {
                 if let Ok(view) = verified::view::<body::FindUser>(incoming.body) {
                     let name = view.name().unwrap_or_default().to_owned();
@@ -259,6 +263,29 @@ impl World {
             && let Some(scopes) = Scopes::from_bits(view.scopes())
         {
             self.model.tokens.on_asked(asked_at, hash, scopes);
+        }
+    }
+
+    fn note_session(&mut self, at: (LinkId, u32), command: Command, bytes: &[u8]) {
+        let sessions = &mut self.model.sessions;
+        match command {
+            Command::LoginProof => {
+                if let Ok(view) = verified::view::<body::LoginProof>(bytes) {
+                    sessions.on_ends_sent(at, Ends::Login(view.device_class()));
+                }
+            }
+            Command::Resume => {
+                if let Ok(view) = verified::view::<body::Resume>(bytes) {
+                    let ticket = view.ticket().map(|ticket| ticket.bytes()).unwrap_or_default();
+                    sessions.on_resume_sent(at, ticket);
+                }
+            }
+            Command::EndSession => {
+                if let Ok(view) = verified::view::<body::EndSession>(bytes) {
+                    sessions.on_ends_sent(at, Ends::Only(DeviceId(view.device())));
+                }
+            }
+            _ => sessions.on_ends_sent(at, Ends::Others),
         }
     }
 

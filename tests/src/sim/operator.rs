@@ -21,10 +21,22 @@ use super::world::World;
 #[derive(Clone, Debug)]
 enum Asked {
     Add(String),
-    Reset { name: String, password: String },
+    /// `shown`: how much had been shown when it was asked.
+    Reset {
+        name: String,
+        password: String,
+        shown: u64,
+    },
     List,
-    CreateToken { name: String, hash: [u8; 32], scopes: Scopes },
-    RevokeToken { name: String, number: u32 },
+    CreateToken {
+        name: String,
+        hash: [u8; 32],
+        scopes: Scopes,
+    },
+    RevokeToken {
+        name: String,
+        number: u32,
+    },
     Stats,
     Issue(Issue),
     EditOrg(Vec<OrgItem>),
@@ -221,7 +233,8 @@ impl World {
         for (name, password) in self.operator.resets.clone() {
             let waits = |asked: &Asked| matches!(asked, Asked::Reset { name: other, .. } if *other == name);
             if !self.operator.asked.values().any(waits) {
-                self.ask_operator(Some(name.clone()), Asked::Reset { name: name.clone(), password });
+                let shown = self.model.sessions.shown();
+                self.ask_operator(Some(name.clone()), Asked::Reset { name: name.clone(), password, shown });
             }
         }
     }
@@ -237,7 +250,7 @@ impl World {
         };
         let request = match &asked {
             Asked::Add(name) => AdminRequest::AddUser { name: name.clone(), credential: credential("added") },
-            Asked::Reset { name, password } => {
+            Asked::Reset { name, password, .. } => {
                 AdminRequest::ResetUser { name: name.clone(), credential: credential(password) }
             }
             Asked::List => AdminRequest::ListUsers { after: None, users_max: 3 },
@@ -279,7 +292,8 @@ impl World {
                 self.violation_if(account.is_none(), || format!("{name} is told added and not on disk"));
                 self.model.users.insert(user, name);
             }
-            (Asked::Reset { name, password }, AdminReply::Reset { user, .. }) => {
+            (Asked::Reset { name, password, shown }, AdminReply::Reset { user, .. }) => {
+                self.model.on_all_ended(UserId(user), shown);
                 let account = disk::record::<Account>(&self.store, &Key::Account(UserId(user)));
                 let set = account.is_some_and(|account| account.credentials == [credential(&password)]);
                 self.violation_if(!set, || format!("{name} is told reset and not so on disk"));

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use shard::{Security, Shard};
 use store::MemoryStore;
-use wire::ConnectionId;
+use wire::message::DeviceClass;
+use wire::{ConnectionId, EventBody, Refusal};
 
 use super::device::Device;
-use super::faults::Tally;
+use super::faults::{Fault, Tally};
 use super::lull::Lull;
 use super::model::Model;
 use super::network::{LinkId, Network};
@@ -88,7 +89,9 @@ impl World {
         let name = |user: usize| (format!("user{user}"), format!("password {user}"));
         let devices = (0..count).map(|number| {
             let (name, password) = name(number % users);
-            Device::new(name, password)
+            // Those of one user differ: of one class they would end each other for ever where the node wants that.
+            let classes = [DeviceClass::Desktop, DeviceClass::Mobile, DeviceClass::Web];
+            Device::new(name, password, classes[number / users])
         });
         let probes = (0..3).map(|number| Probe::new(format!("probe{number}"), format!("secret {number}")));
         Self {
@@ -242,6 +245,13 @@ impl World {
             Ok(event) => {
                 self.model.check_shown(&self.store, link, &event);
                 self.model.check_scopes(link, event.request, &event.event, self.queue.now_us());
+                if let EventBody::Closing(closing) = &event.event {
+                    match Refusal::from_code(closing.code) {
+                        Some(Refusal::EndedByUser) => self.tally.add(Fault::SessionEnded),
+                        Some(Refusal::TakenOver) => self.tally.add(Fault::TakenOver),
+                        _ => {}
+                    }
+                }
             }
             Err(error) => self.model.violate(format!("a shard built a frame that does not decode: {error}")),
         }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::stored::PersistOp;
 use crate::account::AccountAnswer;
 use crate::contact::{Contact, ContactsSynced, Related};
+use crate::device::Device;
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::{Entry, MarkKind, Place, Pulled, Range, Refused, Summary, Welcome};
 use crate::notice::Announced;
@@ -211,6 +212,16 @@ pub enum ClientEvent {
     },
     /// Another device of the user changed the profile. After `ContactsMissed` this may have been missed as well.
     ProfileChanged(Box<ProfileChanged>),
+    /// The devices of the user.
+    Devices {
+        query: QueryId,
+        devices: Vec<Device>,
+    },
+    /// So many sessions of other devices were ended.
+    SessionsEnded {
+        query: QueryId,
+        count: u32,
+    },
     QueryRefused {
         query: QueryId,
         refused: Refused,

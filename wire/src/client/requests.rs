@@ -6,6 +6,7 @@ use super::effect::QueryId;
 use super::{ANSWER_MS_MAX, QUERIES_MAX};
 use crate::account::AccountQuery;
 use crate::contact::ContactQuery;
+use crate::device::DeviceQuery;
 use crate::ids::{ConversationId, UserId};
 use crate::org::OrgPosition;
 
@@ -30,6 +31,7 @@ pub(super) enum Pending {
     Org { query: QueryId },
     Account { query: QueryId },
     Adverts { query: QueryId },
+    Device { query: QueryId },
 }
 
 impl Pending {
@@ -49,6 +51,7 @@ pub(super) enum Query {
     Org { position: OrgPosition, rows_max: u32 },
     Account(AccountQuery),
     SetAdverts { off: bool },
+    Device(DeviceQuery),
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +86,8 @@ impl Requests {
                 | Pending::Contact { query, .. }
                 | Pending::Account { query }
                 | Pending::Adverts { query }
-                | Pending::Org { query } => Some(query),
+                | Pending::Org { query }
+                | Pending::Device { query } => Some(query),
                 _ => None,
             })
             .collect()
@@ -99,6 +103,7 @@ impl Requests {
                     | Pending::Org { .. }
                     | Pending::Account { .. }
                     | Pending::Adverts { .. }
+                    | Pending::Device { .. }
             )
         };
         self.pending.values().filter(|(pending, _)| is_query(pending)).count()
@@ -143,7 +148,11 @@ impl Queries {
             Query::History { .. } => pull_allowed,
             Query::Contact(query) => sync_allowed || !query.is_long(),
             Query::Org { .. } => sync_allowed,
-            Query::Find { .. } | Query::Name { .. } | Query::Account(_) | Query::SetAdverts { .. } => true,
+            Query::Find { .. }
+            | Query::Name { .. }
+            | Query::Account(_)
+            | Query::Device(_)
+            | Query::SetAdverts { .. } => true,
         };
         let at = self.waiting.iter().position(|(_, query)| may_go(query))?;
         Some(self.waiting.remove(at))

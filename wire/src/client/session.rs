@@ -19,6 +19,7 @@ use super::{
 use crate::account::{AccountAnswer, AccountQuery};
 use crate::contact::ContactQuery;
 use crate::decode::{EventBody, EventFrame, decode_event};
+use crate::device::DeviceQuery;
 use crate::encode::Encoder;
 use crate::frame::Splitter;
 use crate::ids::{ConversationId, DeviceId, UserId};
@@ -330,6 +331,10 @@ impl Session {
     pub fn ask_account(&mut self, now_ms: u64, query: AccountQuery) -> Result<QueryId, QueryError> {
         self.ask(now_ms, Query::Account(query))
     }
+    /// Something about the devices of the user. `ClientEvent::Devices` or `SessionsEnded` answers.
+    pub fn ask_devices(&mut self, now_ms: u64, query: DeviceQuery) -> Result<QueryId, QueryError> {
+        self.ask(now_ms, Query::Device(query))
+    }
 
     /// Switches adverts off or on, for all devices of the user. `ClientEvent::AdvertsSet` answers.
     pub fn set_adverts(&mut self, now_ms: u64, off: bool) -> Result<QueryId, QueryError> {
@@ -510,6 +515,7 @@ impl Session {
             }
             (Pending::Adverts { query }, event) => self.on_adverts_answer(query, event),
             (Pending::Org { query }, event) => self.on_org_answer(query, event),
+            (Pending::Device { query }, event) => self.on_device_answer(query, event),
             (
                 Pending::Find { query } | Pending::Contact { query, .. } | Pending::Account { query },
                 EventBody::Refused(refused),
@@ -537,6 +543,15 @@ impl Session {
             _ => return Err(Reason::Misbehaved("another answer to a question about adverts")),
         };
         self.tell(told);
+        Ok(())
+    }
+    fn on_device_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
+        self.tell(match event {
+            EventBody::Devices(devices) => ClientEvent::Devices { query, devices },
+            EventBody::SessionsEnded { count } => ClientEvent::SessionsEnded { query, count },
+            EventBody::Refused(refused) => ClientEvent::QueryRefused { query, refused },
+            _ => return Err(Reason::Misbehaved("another answer to a question about devices")),
+        });
         Ok(())
     }
 
@@ -710,6 +725,10 @@ impl Session {
                 }
                 Query::Account(query) => {
                     let pending = Pending::Account { query: id };
+                    self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
+                }
+                Query::Device(query) => {
+                    let pending = Pending::Device { query: id };
                     self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
                 }
                 Query::History { conversation, from, to } => {

@@ -6337,6 +6337,701 @@ impl ::core::fmt::Debug for SyncNeeded<'_> {
       ds.finish()
   }
 }
+pub enum DeviceOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Device<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Device<'a> {
+  type Inner = Device<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Device<'a> {
+  pub const VT_DEVICE: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+  pub const VT_DEVICE_CLASS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_ADDRESS: ::flatbuffers::VOffsetT = 10;
+  pub const VT_SINCE_MS: ::flatbuffers::VOffsetT = 12;
+  pub const VT_ACTIVE_MS: ::flatbuffers::VOffsetT = 14;
+  pub const VT_ONLINE: ::flatbuffers::VOffsetT = 16;
+  pub const VT_OWN: ::flatbuffers::VOffsetT = 18;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Device { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args DeviceArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Device<'bldr>> {
+    let mut builder = DeviceBuilder::new(_fbb);
+    builder.add_active_ms(args.active_ms);
+    builder.add_since_ms(args.since_ms);
+    if let Some(x) = args.address { builder.add_address(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.add_device(args.device);
+    builder.add_own(args.own);
+    builder.add_online(args.online);
+    builder.add_device_class(args.device_class);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn device(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Device::VT_DEVICE, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Device::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn device_class(&self) -> DeviceClass {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<DeviceClass>(Device::VT_DEVICE_CLASS, Some(DeviceClass::Desktop)).unwrap()}
+  }
+  #[inline]
+  pub fn address(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Device::VT_ADDRESS, None)}
+  }
+  #[inline]
+  pub fn since_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Device::VT_SINCE_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn active_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Device::VT_ACTIVE_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn online(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Device::VT_ONLINE, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn own(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Device::VT_OWN, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Device<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u32>("device", Self::VT_DEVICE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<DeviceClass>("device_class", Self::VT_DEVICE_CLASS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("address", Self::VT_ADDRESS, false)?
+     .visit_field::<u64>("since_ms", Self::VT_SINCE_MS, false)?
+     .visit_field::<u64>("active_ms", Self::VT_ACTIVE_MS, false)?
+     .visit_field::<bool>("online", Self::VT_ONLINE, false)?
+     .visit_field::<bool>("own", Self::VT_OWN, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct DeviceArgs<'a> {
+    pub device: u32,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub device_class: DeviceClass,
+    pub address: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub since_ms: u64,
+    pub active_ms: u64,
+    pub online: bool,
+    pub own: bool,
+}
+impl<'a> Default for DeviceArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    DeviceArgs {
+      device: 0,
+      name: None,
+      device_class: DeviceClass::Desktop,
+      address: None,
+      since_ms: 0,
+      active_ms: 0,
+      online: false,
+      own: false,
+    }
+  }
+}
+
+pub struct DeviceBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DeviceBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_device(&mut self, device: u32) {
+    self.fbb_.push_slot::<u32>(Device::VT_DEVICE, device, 0);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Device::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_device_class(&mut self, device_class: DeviceClass) {
+    self.fbb_.push_slot::<DeviceClass>(Device::VT_DEVICE_CLASS, device_class, DeviceClass::Desktop);
+  }
+  #[inline]
+  pub fn add_address(&mut self, address: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Device::VT_ADDRESS, address);
+  }
+  #[inline]
+  pub fn add_since_ms(&mut self, since_ms: u64) {
+    self.fbb_.push_slot::<u64>(Device::VT_SINCE_MS, since_ms, 0);
+  }
+  #[inline]
+  pub fn add_active_ms(&mut self, active_ms: u64) {
+    self.fbb_.push_slot::<u64>(Device::VT_ACTIVE_MS, active_ms, 0);
+  }
+  #[inline]
+  pub fn add_online(&mut self, online: bool) {
+    self.fbb_.push_slot::<bool>(Device::VT_ONLINE, online, false);
+  }
+  #[inline]
+  pub fn add_own(&mut self, own: bool) {
+    self.fbb_.push_slot::<bool>(Device::VT_OWN, own, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DeviceBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    DeviceBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Device<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Device<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Device");
+      ds.field("device", &self.device());
+      ds.field("name", &self.name());
+      ds.field("device_class", &self.device_class());
+      ds.field("address", &self.address());
+      ds.field("since_ms", &self.since_ms());
+      ds.field("active_ms", &self.active_ms());
+      ds.field("online", &self.online());
+      ds.field("own", &self.own());
+      ds.finish()
+  }
+}
+pub enum ListDevicesOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ListDevices<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ListDevices<'a> {
+  type Inner = ListDevices<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ListDevices<'a> {
+  pub const VT_DUMMY: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ListDevices { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ListDevicesArgs
+  ) -> ::flatbuffers::WIPOffset<ListDevices<'bldr>> {
+    let mut builder = ListDevicesBuilder::new(_fbb);
+    builder.add_dummy(args.dummy);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn dummy(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(ListDevices::VT_DUMMY, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ListDevices<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("dummy", Self::VT_DUMMY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ListDevicesArgs {
+    pub dummy: bool,
+}
+impl<'a> Default for ListDevicesArgs {
+  #[inline]
+  fn default() -> Self {
+    ListDevicesArgs {
+      dummy: false,
+    }
+  }
+}
+
+pub struct ListDevicesBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListDevicesBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_dummy(&mut self, dummy: bool) {
+    self.fbb_.push_slot::<bool>(ListDevices::VT_DUMMY, dummy, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListDevicesBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ListDevicesBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ListDevices<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ListDevices<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ListDevices");
+      ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum DevicesOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Devices<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Devices<'a> {
+  type Inner = Devices<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Devices<'a> {
+  pub const VT_DEVICES: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Devices { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args DevicesArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Devices<'bldr>> {
+    let mut builder = DevicesBuilder::new(_fbb);
+    if let Some(x) = args.devices { builder.add_devices(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn devices(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Device<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Device>>>>(Devices::VT_DEVICES, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Devices<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Device>>>>("devices", Self::VT_DEVICES, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct DevicesArgs<'a> {
+    pub devices: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Device<'a>>>>>,
+}
+impl<'a> Default for DevicesArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    DevicesArgs {
+      devices: None,
+    }
+  }
+}
+
+pub struct DevicesBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DevicesBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_devices(&mut self, devices: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Device<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Devices::VT_DEVICES, devices);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DevicesBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    DevicesBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Devices<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Devices<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Devices");
+      ds.field("devices", &self.devices());
+      ds.finish()
+  }
+}
+pub enum EndSessionOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct EndSession<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for EndSession<'a> {
+  type Inner = EndSession<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> EndSession<'a> {
+  pub const VT_DEVICE: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    EndSession { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args EndSessionArgs
+  ) -> ::flatbuffers::WIPOffset<EndSession<'bldr>> {
+    let mut builder = EndSessionBuilder::new(_fbb);
+    builder.add_device(args.device);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn device(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(EndSession::VT_DEVICE, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for EndSession<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u32>("device", Self::VT_DEVICE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct EndSessionArgs {
+    pub device: u32,
+}
+impl<'a> Default for EndSessionArgs {
+  #[inline]
+  fn default() -> Self {
+    EndSessionArgs {
+      device: 0,
+    }
+  }
+}
+
+pub struct EndSessionBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> EndSessionBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_device(&mut self, device: u32) {
+    self.fbb_.push_slot::<u32>(EndSession::VT_DEVICE, device, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> EndSessionBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    EndSessionBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<EndSession<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for EndSession<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("EndSession");
+      ds.field("device", &self.device());
+      ds.finish()
+  }
+}
+pub enum EndOtherSessionsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct EndOtherSessions<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for EndOtherSessions<'a> {
+  type Inner = EndOtherSessions<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> EndOtherSessions<'a> {
+  pub const VT_DUMMY: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    EndOtherSessions { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args EndOtherSessionsArgs
+  ) -> ::flatbuffers::WIPOffset<EndOtherSessions<'bldr>> {
+    let mut builder = EndOtherSessionsBuilder::new(_fbb);
+    builder.add_dummy(args.dummy);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn dummy(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(EndOtherSessions::VT_DUMMY, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for EndOtherSessions<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("dummy", Self::VT_DUMMY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct EndOtherSessionsArgs {
+    pub dummy: bool,
+}
+impl<'a> Default for EndOtherSessionsArgs {
+  #[inline]
+  fn default() -> Self {
+    EndOtherSessionsArgs {
+      dummy: false,
+    }
+  }
+}
+
+pub struct EndOtherSessionsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> EndOtherSessionsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_dummy(&mut self, dummy: bool) {
+    self.fbb_.push_slot::<bool>(EndOtherSessions::VT_DUMMY, dummy, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> EndOtherSessionsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    EndOtherSessionsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<EndOtherSessions<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for EndOtherSessions<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("EndOtherSessions");
+      ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum SessionsEndedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct SessionsEnded<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SessionsEnded<'a> {
+  type Inner = SessionsEnded<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SessionsEnded<'a> {
+  pub const VT_COUNT: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SessionsEnded { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SessionsEndedArgs
+  ) -> ::flatbuffers::WIPOffset<SessionsEnded<'bldr>> {
+    let mut builder = SessionsEndedBuilder::new(_fbb);
+    builder.add_count(args.count);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn count(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(SessionsEnded::VT_COUNT, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SessionsEnded<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u32>("count", Self::VT_COUNT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SessionsEndedArgs {
+    pub count: u32,
+}
+impl<'a> Default for SessionsEndedArgs {
+  #[inline]
+  fn default() -> Self {
+    SessionsEndedArgs {
+      count: 0,
+    }
+  }
+}
+
+pub struct SessionsEndedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SessionsEndedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_count(&mut self, count: u32) {
+    self.fbb_.push_slot::<u32>(SessionsEnded::VT_COUNT, count, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SessionsEndedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SessionsEndedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SessionsEnded<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SessionsEnded<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SessionsEnded");
+      ds.field("count", &self.count());
+      ds.finish()
+  }
+}
 pub enum ContactOffset {}
 #[derive(Copy, Clone, PartialEq)]
 

@@ -14,12 +14,13 @@ use wire::{
 };
 
 use crate::commits::Freed;
-use crate::config::{Config, ContactPolicy, PlacementPolicy, StrangerPolicy};
+use crate::config::{Config, ContactPolicy, IdleTimes, PlacementPolicy, SessionPolicy, StrangerPolicy};
 use crate::contact::Contacts;
 use crate::conversation::Conversations;
 use crate::core::{After, Core, LoadFor};
 use crate::input::{Effect, Now};
 use crate::list::Lists;
+use crate::login::OpenSession;
 use crate::mesh::{Caller, Lane, MeshFrame, SessionPlace};
 use crate::ownership::Ownership;
 use crate::rng::Rng;
@@ -456,6 +457,12 @@ struct People<'a> {
     told: Vec<(SessionId, Bytes)>,
 }
 
+impl People<'_> {
+    fn of(&self, user: UserId) -> Vec<OpenSession> {
+        self.sessions.get(&user).into_iter().flatten().map(|place| OpenSession::at(*place)).collect()
+    }
+}
+
 impl Unit {
     /// As the shard does it, for the frames that come here.
     fn on_mesh(&mut self, from: ShardAddress, frame: MeshFrame, people: &mut People<'_>) {
@@ -476,8 +483,8 @@ impl Unit {
                 }
             }
             MeshFrame::Changed(changed) => {
-                let sessions = people.sessions.get(&changed.user).map_or(&[][..], Vec::as_slice);
-                self.lists.handle_changed(core, sessions, from, changed);
+                let sessions = people.of(changed.user);
+                self.lists.handle_changed(core, &sessions, from, changed);
             }
             MeshFrame::Unanswered { .. } => {}
             MeshFrame::ContactView { user, conversation, version, view } => {
@@ -518,8 +525,8 @@ impl Unit {
                             self.conversations.handle_relation_written(core, written);
                         }
                         Some(After::Contact(written)) => {
-                            let sessions = people.sessions.get(&written.user).map_or(&[][..], Vec::as_slice);
-                            self.contacts.handle_written(core, sessions, &mut self.lists, written);
+                            let sessions = people.of(written.user);
+                            self.contacts.handle_written(core, &sessions, &mut self.lists, written);
                         }
                         _ => {}
                     }
@@ -573,7 +580,8 @@ fn config(delivery_credits: u64) -> Config {
         placement: PlacementPolicy::Home,
         placement_excess_percent: 10,
         login_ms_max: 1,
-        idle_ms_max: 1,
+        idle: IdleTimes::all(1),
+        sessions: SessionPolicy::Any,
         reconnect_ms_max: 1,
         connections_per_address_max: 1,
         unauthenticated_max: 1,

@@ -89,7 +89,7 @@ impl Connections {
                     (before.opened_ms + core.config.login_ms_max, CloseReason::LoginTimeout)
                 }
                 State::LoggedIn(session) => {
-                    let idle_ms = connection.heard_ms + core.config.idle_ms_max;
+                    let idle_ms = connection.heard_ms + core.config.idle.of(session.class);
                     match session.ends_ms().filter(|ends_ms| *ends_ms <= idle_ms) {
                         Some(ends_ms) => (ends_ms, CloseReason::SessionEnded),
                         None => (idle_ms, CloseReason::Idle),

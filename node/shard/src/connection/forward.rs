@@ -5,7 +5,7 @@ use bytes::Bytes;
 use wire::command::Rate;
 use wire::frame;
 use wire::limits::WINDOW_MAX;
-use wire::message::Send;
+use wire::message::{MarkKind, Send};
 use wire::{
     Command, ConnectionId, ConversationId, Event, Incoming, Notices, OwnerKey, Refusal, ShardAddress,
 };
@@ -16,8 +16,8 @@ use super::{Connections, Costs, No};
 use crate::core::Core;
 use crate::follow::Following;
 use crate::input::{CloseReason, SendClass};
-use crate::limits::{BUSY_RETRY_MS, COMMANDS_IN_FLIGHT_MAX, LONG_READS_IN_FLIGHT_MAX};
-use crate::mesh::{Caller, MeshFrame, SessionPlace};
+use crate::limits::{ACTIVE_TOLD_MS, BUSY_RETRY_MS, COMMANDS_IN_FLIGHT_MAX, LONG_READS_IN_FLIGHT_MAX};
+use crate::mesh::{Caller, HomeCommand, MeshFrame, SessionPlace};
 
 /// A send whose home is this very shard: carried out from the buffer it came in.
 #[derive(Debug)]
@@ -60,6 +60,7 @@ impl Connections {
             let conversation = conversation_of(incoming);
             if core.is_home(conversation.slot()) {
                 let send = send(incoming.body)?;
+                session.tell_active(core, place);
                 session.begin(Command::Send);
                 return Ok(Some(LocalSend { caller, conversation, send }));
             }
@@ -68,6 +69,9 @@ impl Connections {
         let to = core.home(slot);
         if !begin(core, to) {
             return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS));
+        }
+        if is_of_a_person(&command) {
+            session.tell_active(core, place);
         }
         session.begin(incoming.command);
         let sent = core.deliver(to, MeshFrame::Forward { caller, command });
@@ -162,7 +166,28 @@ fn event_of(answer: &[u8]) -> Option<Event> {
     Event::from_id(header.id)
 }
 
+/// Whether a person wanted it. The rest a client sends by itself, also when nobody sits in front of it.
+fn is_of_a_person(command: &HomeCommand) -> bool {
+    !matches!(
+        command,
+        HomeCommand::Sync(_)
+            | HomeCommand::SyncContacts { .. }
+            | HomeCommand::Pull(..)
+            | HomeCommand::Mark(_, MarkKind::Delivered, ..)
+    )
+}
+
 impl Session {
+    /// Tells the home now and then that somebody is active.
+    fn tell_active(&mut self, core: &mut Core, place: SessionPlace) {
+        let now_s = (core.now.mono_ms / 1_000) as u32;
+        if now_s >= self.active_told_s {
+            self.active_told_s = now_s + (ACTIVE_TOLD_MS / 1_000) as u32;
+            let (to, user) = (core.home(self.user.slot()), self.user);
+            core.control(to, MeshFrame::Active { user, place });
+        }
+    }
+
     fn charge(&mut self, now_ms: u64, costs: &Costs, command: Command) -> Result<(), No> {
         let taken = match command.row().rate {
             Rate::Message => self.messages.take(now_ms, costs.message),

@@ -68,7 +68,7 @@ impl Connections {
             time_ms: core.now.wall_ms,
             registration_open: core.config.registration_open,
             mechanisms: vec![mechanism(&before.security).name().to_owned()],
-            idle_ms_max: core.config.idle_ms_max as u32,
+            idle_ms_max: core.config.idle.shortest() as u32,
             body_bytes_max: MESSAGE_BODY_LEN_MAX as u32,
             window: WINDOW_MAX,
         };

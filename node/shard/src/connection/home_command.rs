@@ -8,7 +8,8 @@ use wire::limits::{
 use wire::message::{BodyKind, MarkKind, Send};
 use wire::org::{OrgPosition, org_slot};
 use wire::{
-    Command, ConversationId, Incoming, Notices, OwnerKey, Refusal, Slot, UserId, Verified, body, verified,
+    Command, ConversationId, DeviceId, Incoming, Notices, OwnerKey, Refusal, Slot, UserId, Verified, body,
+    verified,
 };
 
 use super::No;
@@ -16,7 +17,7 @@ use super::register::name_of;
 use super::service;
 use super::state::Session;
 use crate::follow::Follows;
-use crate::mesh::HomeCommand;
+use crate::mesh::{DeviceCommand, HomeCommand};
 use crate::profile::to_store;
 
 /// The command as its home gets it, and the slot of that home.
@@ -64,6 +65,9 @@ pub(super) fn home_command(
         }
         Command::RelatePairs | Command::CreateToken | Command::ListTokens | Command::RevokeToken => {
             service::home_command(incoming, session)
+        }
+        Command::ListDevices | Command::EndSession | Command::EndOtherSessions => {
+            Ok((caller.slot(), HomeCommand::Devices(device_command(incoming)?)))
         }
         Command::FindUser
         | Command::NameUser
@@ -155,6 +159,19 @@ fn profile(body: &[u8]) -> Result<Box<Profile>, No> {
     let profile = to_store(told).ok_or(Refusal::BadField)?;
     profile.check().map_err(|limit| No::with_detail(Refusal::BadField, limit as u64))?;
     Ok(Box::new(profile))
+}
+fn device_command(incoming: &Incoming<'_>) -> Result<DeviceCommand, No> {
+    let body = incoming.body;
+    Ok(match incoming.command {
+        Command::ListDevices => verified::view::<body::ListDevices>(body).map(|_| DeviceCommand::List)?,
+        Command::EndSession => {
+            DeviceCommand::End(DeviceId(verified::view::<body::EndSession>(body)?.device()))
+        }
+        Command::EndOtherSessions => {
+            verified::view::<body::EndOtherSessions>(body).map(|_| DeviceCommand::EndOthers)?
+        }
+        other => unreachable!("{other:?} is not about devices"),
+    })
 }
 
 /// The user's mark in notices stands in his own list; how far they have come is known here.

@@ -79,7 +79,7 @@ impl Connections {
             }
             Held::Resume { request, contents, uver } => {
                 before.step = Step::Resuming { request, uver };
-                LoginCommand::Resume(contents)
+                LoginCommand::Resume { contents, address }
             }
             Held::Token { request, proof } => {
                 before.step = Step::ProvingToken { request };

@@ -94,7 +94,7 @@ impl Connections {
             ticket_ms: if ticket.is_empty() { 0 } else { core.config.ticket_ms },
             ticket,
             reconnect_ms: reconnect_ms(core),
-            idle_ms_max: core.config.idle_ms_max as u32,
+            idle_ms_max: core.config.idle.of(new.class) as u32,
             uver: 0, // the home does not read the list for a login
         };
         let frame = core.encoder.logged_in(request, &logged_in);
@@ -111,7 +111,7 @@ impl Connections {
             ticket,
             ticket_ms: core.config.ticket_ms,
             reconnect_ms: reconnect_ms(core),
-            idle_ms_max: core.config.idle_ms_max as u32,
+            idle_ms_max: core.config.idle.of(new.class) as u32,
             afresh: uver == 0,
             from: uver,
         };
@@ -122,7 +122,7 @@ impl Connections {
     /// The connection is a session's from now on. Gives the session's next ticket.
     fn open_session(&mut self, core: &mut Core, id: ConnectionId, new: &NewSession) -> Vec<u8> {
         let connection = self.table.find(id).expect("it logs in");
-        let mut session = Session::new(new.user, new.session, new.device);
+        let mut session = Session::new(new);
         session.token = new.grant.map(|grant| Box::new(token_session(core, grant)));
         let ends_ms = session.ends_ms().unwrap_or(u64::MAX);
         let State::Before(before) = std::mem::replace(&mut connection.state, State::LoggedIn(session)) else {
@@ -131,7 +131,7 @@ impl Connections {
         self.before_login -= 1;
         self.sessions += 1;
         let now_ms = core.now.mono_ms;
-        self.wheel.set(now_ms, id.index, ends_ms.min(now_ms + core.config.idle_ms_max));
+        self.wheel.set(now_ms, id.index, ends_ms.min(now_ms + core.config.idle.of(new.class)));
         if let Some(placement) = before.placement {
             core.control(core.login_shard(), MeshFrame::PlacementDone { placement });
         }

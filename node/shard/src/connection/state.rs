@@ -8,7 +8,7 @@ use wire::{ConnectionPhase, ConversationId, DeviceId, Scopes, SessionId, UserId,
 
 use super::allowance::Allowance;
 use crate::input::Security;
-use crate::login::TokenProof;
+use crate::login::{NewSession, TokenProof};
 use crate::placement::Placement;
 
 #[derive(Debug)]
@@ -105,6 +105,10 @@ pub(super) struct Session {
     pub device: DeviceId,
     /// Of a session that logged in with a token.
     pub token: Option<Box<TokenSession>>,
+    /// Of the device.
+    pub class: u8,
+    /// Until when the home need not be told of another activity, in seconds of the monotonic clock.
+    pub active_told_s: u32,
     /// Commands without an answer, and of those the sends, pulls and syncs.
     pub in_flight: u16,
     pub sends: u16,
@@ -206,12 +210,14 @@ impl Session {
         self.token.as_ref().and_then(|token| token.ends_ms)
     }
 
-    pub fn new(user: UserId, session: SessionId, device: DeviceId) -> Self {
+    pub fn new(new: &NewSession) -> Self {
         Self {
-            user,
-            session,
-            device,
+            user: new.user,
+            session: new.session,
+            device: new.device,
             token: None,
+            class: new.class,
+            active_told_s: 0,
             in_flight: 0,
             sends: 0,
             pulls: 0,

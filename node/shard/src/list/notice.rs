@@ -8,7 +8,8 @@ use wire::{ConversationId, Notices, SessionId, UserId};
 
 use crate::core::{After, Core};
 use crate::follow::{Following, NoticeHead};
-use crate::mesh::{Caller, MeshFrame, SessionPlace};
+use crate::login::OpenSession;
+use crate::mesh::{Caller, MeshFrame};
 
 use super::merge::merge_one;
 use super::push;
@@ -76,8 +77,9 @@ impl Lists {
     }
 
     /// It is on disk.
-    pub fn handle_told(&mut self, core: &mut Core, sessions: &[SessionPlace], told: Told) {
-        for place in sessions.iter().filter(|place| place.session != told.except) {
+    pub fn handle_told(&mut self, core: &mut Core, sessions: &[OpenSession], told: Told) {
+        let places = sessions.iter().map(|open| &open.place);
+        for place in places.filter(|place| place.session != told.except) {
             let frame = told.frame.clone();
             if let Some(following) = &told.following {
                 let (connection, session) = (place.connection, place.session);
@@ -90,9 +92,9 @@ impl Lists {
     }
 
     /// Something that is in no log, to the sessions that there is room for.
-    pub fn announce(&mut self, core: &mut Core, sessions: &[SessionPlace], frame: &Bytes) {
+    pub fn announce(&mut self, core: &mut Core, sessions: &[OpenSession], frame: &Bytes) {
         for session in sessions {
-            push::push_or_drop(core, session, frame);
+            push::push_or_drop(core, &session.place, frame);
         }
     }
 }

@@ -11,6 +11,7 @@ use wire::{ConnectionId, ConversationId, SessionId, ShardAddress, UserId};
 use crate::bugs::Bug;
 use crate::core::Core;
 use crate::limits::MISSED_MAX;
+use crate::login::OpenSession;
 use crate::mesh::{Changed, MeshFrame, PushEvent, SessionPlace};
 
 /// One conversation of one session whose pushes found no room: told the head and the marks.
@@ -60,8 +61,8 @@ impl Pushes {
     }
 
     /// Sends the events of a change to all sessions, but not to the one that caused it.
-    pub fn tell_sessions(&mut self, core: &mut Core, sessions: &[SessionPlace], changed: &Changed) {
-        for session in sessions {
+    pub fn tell_sessions(&mut self, core: &mut Core, sessions: &[OpenSession], changed: &Changed) {
+        for OpenSession { place: session, .. } in sessions {
             // Without events the change came late: there was no room for them on the way here.
             let mut complete = !changed.events.is_empty();
             for event in changed.events.iter().filter(|event| event.except != Some(session.session)) {

@@ -9,7 +9,7 @@ use crate::mesh::Caller;
 impl Logins {
     pub(crate) fn handle_logout(&mut self, core: &mut Core, caller: Caller, forget_ticket: bool) {
         // A session that another one has taken the place of must not revoke the other one's ticket.
-        let is_open = self.sessions.of(caller.user).contains(&caller.place);
+        let is_open = self.sessions.find(caller.user, caller.place).is_some();
         if forget_ticket && is_open {
             self.submit(core, Task::Logout { caller });
         } else {
@@ -37,7 +37,9 @@ impl Logins {
     }
 
     pub(super) fn log_out(&mut self, core: &mut Core, caller: Caller) {
-        self.sessions.close(caller.user, caller.place);
+        if let Some(session) = self.sessions.close(caller.user, caller.place) {
+            self.keep_seen(core, caller.user, &session);
+        }
         let frame = core.encoder.logged_out(caller.request);
         core.answer(caller, frame);
     }

@@ -175,7 +175,11 @@ impl Storm {
         for (client, (user, device, session)) in &open {
             let home = usize::from(self.world.home_of(*user));
             let places = self.world.shards[home].logins.sessions(*user);
-            let place = places.iter().find(|place| place.device == *device).expect("the home knows him");
+            let place = places
+                .iter()
+                .map(|open| open.place)
+                .find(|place| place.device == *device)
+                .expect("the home knows him");
             assert_eq!((place.session, place.connection), (*session, self.world.connection(**client)));
         }
         for user in self.model.tickets.keys().map(|(user, _)| *user).collect::<BTreeSet<_>>() {

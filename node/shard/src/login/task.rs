@@ -3,7 +3,7 @@
 use record::Credential;
 use wire::{ConnectionId, Refusal, ShardAddress, Slot, UserId, UserName};
 
-use super::{LoginCommand, LoginReply, NewToken};
+use super::{End, LoginCommand, LoginReply, NewToken};
 use crate::admin::{AdminReply, Notice};
 use crate::asker::Asker;
 use crate::core::Core;
@@ -18,13 +18,15 @@ pub(crate) enum LoadKey {
     Slot(Slot),
     /// Of a service account.
     Tokens(UserId),
+    /// All that is kept of the devices of a user.
+    Devices(UserId),
 }
 
 impl LoadKey {
     pub fn slot(&self) -> Slot {
         match self {
             LoadKey::Name(name) => Slot::of_name(name),
-            LoadKey::User(user) | LoadKey::Tokens(user) => user.slot(),
+            LoadKey::User(user) | LoadKey::Tokens(user) | LoadKey::Devices(user) => user.slot(),
             LoadKey::Slot(slot) => *slot,
         }
     }
@@ -49,6 +51,11 @@ pub(super) enum Task {
     Logout {
         caller: Caller,
     },
+    Devices {
+        asker: Asker,
+        person: Person,
+    },
+    End(End),
     Add {
         token: u64,
         name: UserName,
@@ -83,6 +90,29 @@ pub(super) enum Task {
     },
 }
 
+/// Who is meant.
+#[derive(Clone, Debug)]
+pub(super) enum Person {
+    Id(UserId),
+    Name(UserName),
+}
+
+impl Person {
+    pub fn slot(&self) -> Slot {
+        match self {
+            Person::Id(user) => user.slot(),
+            Person::Name(name) => name.slot(),
+        }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        match self {
+            Person::Id(user) => Subject::User(*user),
+            Person::Name(name) => Subject::Name(name.as_str()),
+        }
+    }
+}
+
 /// How a task comes to its account.
 pub(super) enum Subject<'a> {
     /// By a name that must be free: its slot's state is needed then.
@@ -106,12 +136,13 @@ impl Task {
                 LoginCommand::Register(register) => Subject::NewName(register.name.as_str()),
                 LoginCommand::Start { name, .. } => Subject::AnyName(name.as_str()),
                 LoginCommand::Proof(proof) => Subject::AnyName(proof.name.as_str()),
-                LoginCommand::Resume(contents) => Subject::User(contents.user),
+                LoginCommand::Resume { contents, .. } => Subject::User(contents.user),
                 LoginCommand::Token(proof) => Subject::Tokens(proof.user),
             },
             Task::FindUser { name, .. } => Subject::Name(name),
             Task::NameUser { user, .. } => Subject::User(*user),
             Task::Logout { caller } => Subject::User(caller.user),
+            Task::Devices { person, .. } | Task::End(End { person, .. }) => person.subject(),
             Task::Add { name, .. } => Subject::NewName(name.as_str()),
             Task::Reset { name, .. } => Subject::Name(name.as_str()),
             Task::Issue { name, .. } => Subject::Name(name),
@@ -131,6 +162,9 @@ impl Task {
             }
             Task::Add { token, .. } | Task::Reset { token, .. } | Task::Issue { token, .. } => {
                 core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
+            }
+            Task::Devices { asker, .. } | Task::End(End { asker, .. }) => {
+                asker.refuse(core, refusal, 0, retry_ms);
             }
             Task::CreateToken { asker, .. }
             | Task::ListTokens { asker, .. }

@@ -4,6 +4,7 @@ use record::{Account, CommitOutcome, Key, SlotState};
 use wire::message::Refused;
 use wire::{Command, EventBody, Refusal, ShardAddress, Slot};
 
+use crate::config::IdleTimes;
 use crate::limits::{DEVICES_MAX, FAILURES_FREE, LOADS_IN_FLIGHT_MAX, SESSIONS_PER_USER_MAX};
 use crate::mesh::{Caller, SessionPlace};
 use crate::testing::{ClientId, Login, World, config, refusal_of, resumed};
@@ -47,7 +48,8 @@ fn one_user_registers_logs_in_and_resumes_wherever_he_connects() {
 
 #[test]
 fn every_wrong_step_of_a_login_is_refused_alike() {
-    let mut world = World::with(2, Config { login_ms_max: 1_000_000, ..config() });
+    let idle = IdleTimes::all(1_000_000);
+    let mut world = World::with(2, Config { login_ms_max: 1_000_000, idle, ..config() });
     world.login(0, "ann");
     let mut answers = Vec::new();
     // A wrong password, and a name without an account.
@@ -314,7 +316,7 @@ fn an_account_made_while_somebody_asks_for_its_number_stays_known() {
 
 #[test]
 fn a_ticket_serves_until_it_is_forgotten_tampered_with_or_expired() {
-    let mut world = World::with(2, Config { idle_ms_max: 10_000_000, ..config() });
+    let mut world = World::with(2, Config { idle: IdleTimes::all(10_000_000), ..config() });
     let kept = world.login(0, "ann");
     assert_eq!(log_out(&mut world, &kept, false), EventBody::LoggedOut);
     assert_eq!(world.closed(kept.client), Some(CloseReason::LoggedOut));

@@ -10,7 +10,7 @@ use wire::{DeviceId, Refusal, SessionId, Slot, UserId, UserName};
 use super::ending::end_session;
 use super::proof::{NewDevice, refused};
 use super::start::delayed;
-use super::{LoginReply, Logins, Written};
+use super::{LoadKey, LoginReply, Logins, OpenSession, Written};
 use crate::admin::AdminReply;
 use crate::asker::Asker;
 use crate::commits::Stamp;
@@ -66,17 +66,17 @@ impl Granted {
     }
 
     /// Notes a session; those that are not among the open ones any more are forgotten.
-    pub fn open(&mut self, user: UserId, session: SessionId, token: u32, open: &[SessionPlace]) {
+    pub fn open(&mut self, user: UserId, session: SessionId, token: u32, open: &[OpenSession]) {
         let list = self.by_user.entry(user).or_default();
-        list.retain(|(known, _)| open.iter().any(|place| place.session == *known));
+        list.retain(|(known, _)| open.iter().any(|open| open.place.session == *known));
         list.push((session, token));
     }
 
     /// Those of the open sessions that logged in with this token.
-    pub fn of(&self, user: UserId, token: u32, open: &[SessionPlace]) -> Vec<SessionPlace> {
+    pub fn of(&self, user: UserId, token: u32, open: &[OpenSession]) -> Vec<SessionPlace> {
         let list = self.by_user.get(&user).map(Vec::as_slice).unwrap_or_default();
         let is_granted = |place: &&SessionPlace| list.contains(&(place.session, token));
-        open.iter().filter(is_granted).copied().collect()
+        open.iter().map(|open| &open.place).filter(is_granted).copied().collect()
     }
 
     /// The user has no session any more.
@@ -90,12 +90,13 @@ impl Granted {
 }
 
 impl Logins {
-    /// Whatever is wrong with a token, the refusal is the same, and so are the reads.
+    /// Whatever is wrong with a token, the refusal is the same, and so are the reads. Gives what has to be read first,
+    /// when it is right: then the same is asked once more.
     pub(super) fn log_in_with_token(
         &mut self,
         core: &mut Core,
-        proof: TokenProof,
-    ) -> (Slot, Stamp, LoginReply) {
+        proof: &TokenProof,
+    ) -> Result<(Slot, Stamp, LoginReply), LoadKey> {
         let (user, slot) = (proof.user, proof.user.slot());
         let who = format!("token of {user}");
         let (account, account_stamp) = self.accounts.find(&user).expect("the account was read");
@@ -103,7 +104,7 @@ impl Logins {
         let (tokens, stamp) = self.tokens.find(&user).expect("the tokens were read");
         let stamp = stamp.max(account_stamp);
         if let Some(delay_ms) = self.failures.delay_ms(core.now.mono_ms, &who, proof.address) {
-            return (slot, stamp, delayed(delay_ms));
+            return Ok((slot, stamp, delayed(delay_ms)));
         }
         let list = tokens.as_ref().map(|tokens| &tokens.tokens[..]).unwrap_or_default();
         let token = list.iter().find(|token| token.number == proof.number);
@@ -117,18 +118,27 @@ impl Logins {
         });
         let Some(grant) = grant else {
             self.failures.note(core.now.mono_ms, &who, proof.address);
-            return (slot, stamp, refused(Refusal::LoginFailed, 0));
+            return Ok((slot, stamp, refused(Refusal::LoginFailed, 0)));
         };
         self.failures.clear(&who, proof.address);
-        let device = NewDevice { device: proof.device, name: &proof.device_name, class: proof.device_class };
-        match self.open_device(core, user, &device) {
+        if let Some(key) = self.unread_devices(user, proof.device) {
+            return Err(key);
+        }
+        let device = NewDevice {
+            device: proof.device,
+            name: &proof.device_name,
+            class: proof.device_class,
+            address: proof.address,
+            is_service: true,
+        };
+        Ok(match self.open_device(core, user, &device) {
             Ok((stamp, mut session)) => {
                 session.grant = Some(grant);
                 let reply = LoginReply::LoggedIn { session: Box::new(session), server_final: String::new() };
                 (slot, stamp, reply)
             }
             Err(reply) => (slot, stamp, reply),
-        }
+        })
     }
 
     /// Makes a token, and its account when the name is free, in one batch.

@@ -27,6 +27,8 @@ impl Shards for Fake {
         }
         let reply = match request {
             AdminRequest::AddUser { .. } => AdminReply::Added { user: 7 },
+            AdminRequest::ListDevices { .. } => AdminReply::Devices { user: 7, devices: Vec::new() },
+            AdminRequest::EndSessions { .. } => AdminReply::Ended { user: 7, sessions_ended: 2 },
             AdminRequest::ResetUser { .. } => AdminReply::Refused { reason: "no such user".into() },
             AdminRequest::ListUsers { after, users_max } => {
                 let behind = |name: &&&str| after.as_deref().is_none_or(|after| **name > after);

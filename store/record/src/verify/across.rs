@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use wire::ids::SLOTS;
-use wire::{ConversationId, Slot, UserId};
+use wire::{ConversationId, DeviceId, Slot, UserId};
 
 use super::Findings;
 use super::contacts::Contacts;
@@ -84,6 +84,17 @@ impl Across {
 
     pub fn add_account(&mut self, user: UserId, devices_issued: u32) {
         self.accounts.insert(user, devices_issued);
+    }
+
+    /// A row of a device comes behind the account that it belongs to.
+    pub fn check_device(&self, user: UserId, device: DeviceId) -> Result<(), String> {
+        match self.accounts.get(&user) {
+            None => Err(format!("{user:?} has a device and no account")),
+            Some(issued) if device.0 == 0 || device.0 > *issued => {
+                Err(format!("device {} of {issued} issued to {user:?} cannot be", device.0))
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     pub fn add_listed(

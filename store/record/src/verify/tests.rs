@@ -64,7 +64,12 @@ impl World {
         world.put(Key::Relation(chat), &relation);
         world.contact(ann, bob, |_| {});
         world.contact(bob, ann, |_| {});
+        world.seen(ann, 2);
         world
+    }
+
+    fn seen(&mut self, user: UserId, device: u32) {
+        self.put(Key::DeviceSeen(user, DeviceId(device)), &DeviceSeen { active_ms: 5, address: [0; 16] });
     }
 
     fn contact(&mut self, user: UserId, other: UserId, change: impl FnOnce(&mut Contact)) {
@@ -300,6 +305,14 @@ fn a_directory_that_does_not_fit_is_found() {
         let (found, _) = world.check();
         assert!(found.iter().any(|line| line.contains(expected)), "{expected:?} is not in {found:#?}");
     }
+}
+#[test]
+fn each_inconsistency_of_devices_is_found() {
+    let cases: [(&str, Damage); 2] = [
+        ("device 3 of 2 issued", |w| w.seen(w.ann, 3)),
+        ("has a device and no account", |w| w.seen(UserId(w.ann.0 + 1024), 1)),
+    ];
+    assert_found(&cases);
 }
 
 type Damage = fn(&mut World);

@@ -6,6 +6,7 @@ pub mod notices;
 mod order;
 mod org;
 mod profiles;
+pub mod sessions;
 mod settled;
 mod shown;
 mod tokens;
@@ -87,6 +88,9 @@ pub struct Model {
     /// Who was in whose list as a contact at some time: the second one in that of the first.
     ever_contacts: BTreeSet<(UserId, UserId)>,
     pub notices: notices::IssuedNotices,
+    pub sessions: sessions::Sessions,
+    /// Of the life of the node that runs: a login takes over from others of its class.
+    pub one_per_class: bool,
     pub violations: Vec<String>,
 }
 

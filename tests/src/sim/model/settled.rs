@@ -243,6 +243,16 @@ impl World {
         self.check_directories();
         self.check_everything_sent();
         self.check_answered();
+        self.check_ended();
+    }
+
+    /// No session is left that was ended.
+    fn check_ended(&mut self) {
+        let ended: Vec<_> = self.model.sessions.ended().collect();
+        for link in ended {
+            let stays = self.network.node_end(link).is_some_and(|end| !end.closing && !end.ended);
+            self.model.violation_if(stays, || format!("link {link} still has a session that was ended"));
+        }
     }
 
     /// Marks are not higher than anybody asked for.

@@ -25,9 +25,18 @@ impl Model {
 
     fn check_event(&mut self, store: &MemoryStore, link: LinkId, frame: &EventFrame) {
         self.check_answers(link, frame);
+        self.check_told(link, matches!(frame.event, EventBody::Closing(_)));
         match &frame.event {
-            EventBody::LoggedIn(event) => self.on_identity(store, link, event.user, event.device),
-            EventBody::Resumed(event) => self.on_identity(store, link, event.user, event.device),
+            EventBody::LoggedIn(event) => {
+                let at = (link, frame.request);
+                self.on_identity(store, at, event.user, event.device, &event.ticket);
+            }
+            EventBody::Resumed(event) => {
+                let at = (link, frame.request);
+                self.on_identity(store, at, event.user, event.device, &event.ticket);
+            }
+            EventBody::Devices(devices) => self.check_devices(store, link, devices),
+            EventBody::SessionsEnded { .. } => self.on_sessions_ended(link, frame.request),
             EventBody::Registered { user } => self.check_registered(store, *user),
             EventBody::Refused(refused) => self.check_refused(store, link, frame.request, refused),
             EventBody::Sent(sent) => self.check_sent(store, link, sent),
@@ -97,8 +106,17 @@ impl Model {
         });
     }
 
-    fn on_identity(&mut self, store: &MemoryStore, link: LinkId, user: UserId, device: wire::DeviceId) {
-        self.identities.insert(link, Identity { user, device });
+    fn on_identity(
+        &mut self,
+        store: &MemoryStore,
+        at: (LinkId, u32),
+        user: UserId,
+        device: wire::DeviceId,
+        ticket: &[u8],
+    ) {
+        let identity = Identity { user, device };
+        self.identities.insert(at.0, identity);
+        self.on_session(at, identity, ticket, self.one_per_class);
         let account = disk::record::<record::Account>(store, &Key::Account(user));
         if !account.is_some_and(|account| account.devices.iter().any(|known| known.device == device.0)) {
             self.violate(format!("{device:?} of {user:?} is logged in before it is on disk"));
@@ -319,6 +337,8 @@ pub(super) fn event_name(event: &EventBody) -> &'static str {
         EventBody::Connect { .. } => "Connect",
         EventBody::Pong { .. } => "Pong",
         EventBody::LoggedOut => "LoggedOut",
+        EventBody::Devices(_) => "Devices",
+        EventBody::SessionsEnded { .. } => "SessionsEnded",
         EventBody::Move(_) => "Move",
         EventBody::UserFound(_) => "UserFound",
         EventBody::ProfileChanged(_) => "ProfileChanged",

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use record::{Rows, StoreShardId};
-use shard::config::{ContactPolicy, PlacementPolicy, StrangerPolicy};
+use shard::config::{ContactPolicy, IdleTimes, PlacementPolicy, SessionPolicy, StrangerPolicy};
 use shard::connection::Transfer;
 use shard::mesh::{Lane, MeshFrame};
 use shard::{Config, Effects, Now, Ownership, Shard};
@@ -127,7 +127,8 @@ impl Machine {
             placement: *stream.pick(&[PlacementPolicy::Home, PlacementPolicy::LeastLoaded]),
             placement_excess_percent: 25,
             login_ms_max: *stream.pick(&[1_500, 15_000]),
-            idle_ms_max: *stream.pick(&[3_000, 20_000]),
+            idle: idle_times(stream),
+            sessions: *stream.pick(&[SessionPolicy::Any, SessionPolicy::OnePerClass]),
             reconnect_ms_max: 300,
             connections_per_address_max: *stream.pick(&[4, 64]),
             unauthenticated_max: *stream.pick(&[12, 1_000]),
@@ -140,6 +141,11 @@ impl Machine {
             delivery_credits: *stream.pick(&[1, 2, 8, 8_192]),
         }
     }
+}
+
+fn idle_times(stream: &mut Stream) -> IdleTimes {
+    let mut time_ms = || *stream.pick(&[3_000, 20_000]);
+    IdleTimes { desktop_ms: time_ms(), mobile_ms: time_ms(), web_ms: time_ms(), bot_ms: time_ms() }
 }
 
 impl World {
@@ -165,6 +171,7 @@ impl World {
         }
         self.machine.shards_before = shards;
         let config = Arc::new(self.machine.config(self.store.term()));
+        self.model.one_per_class = config.sessions == SessionPolicy::OnePerClass;
         let ownership = Arc::new(Ownership::new(shards, self.store.store_shards()));
         let life = self.machine.life;
         let note = [1, u64::from(life), u64::from(shards)];

@@ -2,6 +2,7 @@
 
 mod adverts;
 mod contacts;
+mod devices;
 mod find_user;
 mod hello;
 mod login_proof;
@@ -42,6 +43,9 @@ fn operation_of(command: Command) -> Operation {
         Command::WhereToConnect => (4, where_to_connect::run),
         Command::Ping => (10, ping::run),
         Command::Logout => (2, logout::run),
+        Command::ListDevices => (10, devices::list),
+        Command::EndSession => (6, devices::end),
+        Command::EndOtherSessions => (3, devices::end_others),
         Command::FindUser => (16, find_user::run),
         Command::NameUser => (16, name_user::run),
         Command::SetProfile => (14, profile::set),
