@@ -4,7 +4,7 @@
 //! and back again for as long as that one is busy, and with one of them nobody would compact again when a feed has to
 //! wait.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use record::kv::StoreShardId;
 use crate::database::Database;
 use crate::pace::MergePace;
 use crate::poison::Poison;
+use crate::space::MergeSpace;
 use crate::stats::{ShardCounters, micros};
 use crate::table::Table;
 
@@ -25,6 +26,8 @@ pub(crate) struct CompactorSignal {
     wanted: Condvar,
     progress: Condvar,
     merges: Arc<MergePace>,
+    /// The disk has no room for the merge that is wanted.
+    short_of_space: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +38,13 @@ struct State {
 
 impl CompactorSignal {
     pub(crate) fn new(merges: Arc<MergePace>) -> Self {
-        Self { state: Mutex::default(), wanted: Condvar::new(), progress: Condvar::new(), merges }
+        Self {
+            state: Mutex::default(),
+            wanted: Condvar::new(),
+            progress: Condvar::new(),
+            merges,
+            short_of_space: AtomicBool::new(false),
+        }
     }
 
     /// There may be something to merge.
@@ -52,6 +61,11 @@ impl CompactorSignal {
         self.merges.end();
         self.lock().closing = true;
         self.wanted.notify_one();
+    }
+
+    /// Nothing is gained by waiting for a merge.
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        self.short_of_space.load(Relaxed)
     }
 
     /// Waits until tables were merged, or for so long.
@@ -85,18 +99,26 @@ pub(crate) struct Compactor {
     pub database: Database,
     pub table: Arc<Table>,
     pub signal: Arc<CompactorSignal>,
+    pub space: MergeSpace,
     pub poison: Arc<Poison>,
     pub counters: Arc<ShardCounters>,
 }
 
 impl Compactor {
+    /// Whether a merge of so many bytes may be begun. A feed then no longer waits for one that may not.
+    fn has_space(&self, bytes: u64) -> bool {
+        let has_space = self.space.has_room_for(bytes);
+        self.signal.short_of_space.store(!has_space, Relaxed);
+        has_space
+    }
+
     /// Until the signal is closed or something fails.
     pub(crate) fn run(self) {
         self.signal.merges.priority.begin();
         while self.signal.wait() {
             while !self.signal.is_closing() {
                 let begun = Instant::now();
-                match self.database.compact() {
+                match self.database.compact(|bytes| self.has_space(bytes)) {
                     Ok(true) => {
                         self.counters.compactions.fetch_add(1, Relaxed);
                         self.counters.compaction_us_sum.fetch_add(micros(begun.elapsed()), Relaxed);

@@ -17,6 +17,7 @@ use record::kv::KEY_LEN_MAX;
 use crate::options::Tuning;
 use crate::pace::{MergePace, Pace, PacedMerges};
 use crate::priority::Priority;
+use crate::table::Row;
 use crate::tiers::{LEVELS, Step, next_step};
 
 /// How much the thread that merges yields to the threads that somebody waits for.
@@ -152,29 +153,40 @@ impl Database {
         })
     }
 
-    /// Adds rows in the order of their keys, as one step with the stamp. When this returns without a failure, they
+    /// The stamp alone.
+    pub(crate) fn put_stamp(&self, stamp: Stamp) -> Result<(), Failure> {
+        let no_rows = std::iter::empty::<Result<std::iter::Empty<Row<'_>>, Failure>>();
+        self.feed(no_rows, stamp, &self.merges.priority).map(drop)
+    }
+
+    /// Adds rows in the order of their keys, part by part, as one step with the stamp, and tells how many. When this returns without a failure, they
     /// survive a power cut and readers see them; after a failure nothing of them may be there or all.
     ///
     /// Table files, their folder and the file that names them are synced by fjall before it says so (`Writer::finish`
     /// and `persist_version` of lsm-tree 3.1.10).
-    pub(crate) fn feed<'a>(
+    pub(crate) fn feed<'a, R: Iterator<Item = Row<'a>>>(
         &self,
-        rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        parts: impl Iterator<Item = Result<R, Failure>>,
         stamp: Stamp,
         priority: &Arc<Priority>,
-    ) -> Result<(), Failure> {
+    ) -> Result<u64, Failure> {
         guarded(|| {
+            let mut rows = 0;
             let mut pace = Pace::begin(priority.clone(), self.tables_folder());
             let mut ingestion = self.data.start_ingestion()?;
-            for (key, value) in rows {
-                pace.on_row(key.len() + value.map_or(0, <[u8]>::len)).map_err(Failure::Io)?;
-                match value {
-                    Some(value) => ingestion.write(key, value)?,
-                    None => ingestion.write_tombstone(key)?,
+            for part in parts {
+                for (key, value) in part? {
+                    rows += 1;
+                    pace.on_row(key.len() + value.map_or(0, <[u8]>::len)).map_err(Failure::Io)?;
+                    match value {
+                        Some(value) => ingestion.write(key, value)?,
+                        None => ingestion.write_tombstone(key)?,
+                    }
                 }
             }
             ingestion.write(FED_KEY, stamp.to_bytes())?;
-            Ok(ingestion.finish()?)
+            ingestion.finish()?;
+            Ok(rows)
         })
     }
 
@@ -195,13 +207,17 @@ impl Database {
         })
     }
 
-    /// Merges tables once, if that is worth it. False if there was nothing to do.
-    pub(crate) fn compact(&self) -> Result<bool, Failure> {
+    /// Merges tables once, if that is worth it. False if there was nothing to do. `has_space`: whether a merge may be
+    /// begun that will write so many bytes before it removes as many.
+    pub(crate) fn compact(&self, has_space: impl Fn(u64) -> bool) -> Result<bool, Failure> {
         guarded(|| {
             let levels = self.data.tree.current_version();
             let before = self.fjall.seqno();
             let runs = |level: usize| levels.level(level).map_or(0, |level| level.run_count());
-            let Some(step) = next_step(std::array::from_fn::<_, LEVELS, _>(runs)) else { return Ok(false) };
+            let bytes = |level: usize| levels.level(level).map_or(0, |level| level.size());
+            let fits = |from: usize| has_space(bytes(from) + bytes(from + 1));
+            let step = next_step(std::array::from_fn::<_, LEVELS, _>(runs), fits);
+            let Some(step) = step else { return Ok(false) };
             drop(levels);
             let strategy: Arc<dyn CompactionStrategy> = match step {
                 Step::Move { from } => Arc::new(MoveDown(from as u8, from as u8 + 1)),
@@ -275,4 +291,87 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("a broken assertion ({})", text.unwrap_or_default().replace('\n', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use lsm_tree::compaction::Leveled;
+
+    use super::*;
+    use crate::tiers::FED_RUNS_MERGED;
+
+    fn open(dir: &Path) -> Database {
+        Database::open(dir, Tuning::new(1 << 20, 1 << 20, 1)).unwrap()
+    }
+
+    /// A feed of every second key up to `keys`, and deletes of some that the feed before wrote.
+    fn feed(database: &Database, number: u64, keys: u64) {
+        let key = |n: u64| format!("{n:06}").into_bytes();
+        let value = number.to_le_bytes();
+        let rows: Vec<_> = (number % 2..keys).step_by(2).map(|n| (key(n), (n % 10 != number % 10))).collect();
+        let rows = rows.iter().map(|(key, put)| (&key[..], put.then_some(&value[..])));
+        let priority = Arc::new(Priority::new(0));
+        database.feed(std::iter::once(Ok(rows)), Stamp { number, tag: 7 }, &priority).unwrap();
+    }
+
+    fn rows(database: &Database) -> Vec<(Slice, Slice)> {
+        database.snapshot().rows().map(Result::unwrap).collect()
+    }
+
+    fn compact_all(database: &Database) {
+        while database.compact(|_| true).unwrap() {}
+    }
+
+    /// The database of a program that merged by levels: its rows, and deletes of them, go on in tiers.
+    #[test]
+    fn levels_become_tiers_and_no_row_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(folder.path());
+        (1..=9).for_each(|number| feed(&database, number, 500));
+        let by_levels = Arc::new(Leveled::default().with_table_target_size(4_096));
+        database.data.tree.compact(by_levels, 0).unwrap();
+        assert_eq!(database.level0_runs(), 0, "they are merged by levels");
+        drop(database);
+
+        let database = open(folder.path());
+        for number in 10..=300 {
+            feed(&database, number, 500);
+            if number % 20 == 0 {
+                let before = rows(&database);
+                compact_all(&database);
+                assert!(rows(&database) == before, "{number}");
+            }
+        }
+        compact_all(&database);
+        let expected = |n: u64| (1..=300).rev().find(|number| number % 2 == n % 2).map(|number| (n, number));
+        let expected = (0..500).filter_map(expected).filter(|(n, number)| n % 10 != number % 10);
+        let expected: Vec<_> =
+            expected.map(|(n, number)| (format!("{n:06}").into_bytes(), number.to_le_bytes())).collect();
+        let found = rows(&database);
+        assert!(
+            found.iter().map(|(k, v)| (&k[..], &v[..])).eq(expected.iter().map(|(k, v)| (&k[..], &v[..])))
+        );
+        assert_eq!(database.fed().unwrap(), Some(Stamp { number: 300, tag: 7 }));
+        let version = database.data.tree.current_version();
+        let runs = version.iter_levels().map(|level| level.run_count()).sum::<usize>();
+        assert!(runs < 40, "{runs} runs");
+    }
+
+    #[test]
+    fn a_merge_that_is_given_up_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(folder.path());
+        (1..=FED_RUNS_MERGED as u64).for_each(|number| feed(&database, number, 500));
+        let before = rows(&database);
+        assert!(!database.compact(|_| false).unwrap(), "without space nothing is begun");
+        database.merges().end();
+        assert!(database.compact(|_| true).is_err());
+        assert!(rows(&database) == before);
+        drop(database);
+        let database = open(folder.path());
+        assert!(rows(&database) == before);
+        compact_all(&database);
+        assert_eq!(database.level0_runs(), 0);
+        assert!(rows(&database) == before);
+    }
 }

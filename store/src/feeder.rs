@@ -17,16 +17,18 @@ use crate::database::{Database, Failure, Stamp};
 use crate::log::LogKeeper;
 use crate::poison::Poison;
 use crate::stats::{ShardCounters, micros};
-use crate::table::{Frozen, Merged, Table, Work};
+use crate::table::{Frozen, Merged, Parts, Row, Table, Work};
 
 /// With so many sorted runs in fjall's first level the feeder waits for the compactor: reads would get slow, and the
-/// table's bound then slows down the commits.
+/// table's bound then slows down the commits. Not while the disk has no room for a merge: commits soon end then anyway.
 const LEVEL0_RUNS_MAX: usize = 32;
 /// How often it looks whether the store is closing while it waits for that.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// If there is no room for a segment, when to try again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
+/// Rows that are sorted at a time.
+const ROWS_SORTED: usize = 2_048;
 /// Rows that are fetched from memory at a time.
 const ROWS_FETCHED: usize = 16;
 /// How many more rows than deletes are looked at in fjall to see which deletes it needs.
@@ -73,7 +75,7 @@ impl Feeder {
 
     /// False if there will be nothing more to feed.
     fn wait_for_compactor(&self) -> bool {
-        while self.database.level0_runs() >= LEVEL0_RUNS_MAX {
+        while self.database.level0_runs() >= LEVEL0_RUNS_MAX && !self.compactor.is_short_of_space() {
             if self.table.is_closing() || self.poison.is_set() {
                 return false;
             }
@@ -84,27 +86,29 @@ impl Feeder {
 
     fn feed(&self, frozen: &Frozen) -> Result<(), Failure> {
         let begun = Instant::now();
-        let merged = Merged::of(&frozen.runs);
-        let unneeded = self.unneeded_deletes(&merged)?;
-        let mut rows = 0;
-        let needed = (0..merged.len()).filter(|index| !unneeded.contains(index));
-        let mut fetched = 0;
-        let counted = needed.map(|index| {
-            rows += 1;
-            if index >= fetched {
-                fetched = index + ROWS_FETCHED;
-                merged.fetch(index..fetched);
-            }
-            merged.row(index)
-        });
+        let parts = Parts::of(&frozen.runs, ROWS_SORTED).map(|part| self.needed(part));
         let stamp = Stamp { number: frozen.up_to, tag: self.tag };
-        self.database.feed(counted, stamp, &self.table.feeder)?;
+        let rows = self.database.feed(parts, stamp, &self.table.feeder)?;
         self.log.release(frozen.up_to).map_err(Failure::Io)?;
         let counters = &self.counters;
         counters.feeds.fetch_add(1, Relaxed);
         counters.fed_rows.fetch_add(rows, Relaxed);
         counters.feed_us_sum.fetch_add(micros(begun.elapsed()), Relaxed);
         Ok(())
+    }
+
+    /// The rows that fjall needs.
+    fn needed<'a>(&self, part: Merged<'a>) -> Result<impl Iterator<Item = Row<'a>> + use<'a>, Failure> {
+        let unneeded = self.unneeded_deletes(&part)?;
+        let needed = (0..part.len()).filter(move |index| !unneeded.contains(index));
+        let mut fetched = 0;
+        Ok(needed.map(move |index| {
+            if index >= fetched {
+                fetched = index + ROWS_FETCHED;
+                part.fetch(index..fetched);
+            }
+            part.row(index)
+        }))
     }
 
     /// Deletes of keys that fjall does not have: a row that was written and deleted between two feeds need not go there

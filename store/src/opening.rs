@@ -25,7 +25,7 @@ use crate::poison::Poison;
 use crate::queue::Queue;
 use crate::reader::Reader;
 use crate::shard_open::{OpenShard, ShardPlace, open_shard};
-use crate::space::SpaceFloor;
+use crate::space::{MergeSpace, SpaceFloor};
 use crate::stats::{ReadCounters, ShardCounters};
 use crate::store::{Line, Store, Threads};
 use crate::view::View;
@@ -144,6 +144,7 @@ impl Opening {
                 database: database.clone(),
                 table: table.clone(),
                 signal: signal.clone(),
+                space: MergeSpace { dir: options.dir.clone(), free_space: options.free_space.clone() },
                 poison: poison.clone(),
                 counters: counters.clone(),
             };

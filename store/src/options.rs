@@ -56,11 +56,11 @@ pub struct StoreOptions {
     pub store_shards_if_new: u16,
     /// Below this much free space batches are answered `Full`, in bytes.
     ///
-    /// The floor is room for what the store writes after it has stopped taking batches: the next log segments, and a
-    /// compaction that writes its output before it drops its input (up to some hundred MiB in a large store). Rows
-    /// that are in memory and not yet in tables are counted on top of it. If that room is missing, the store poisons
-    /// itself, the node stops, and starts again once there is space; nothing acknowledged is lost either way. A test
-    /// on a small image sets both lower.
+    /// The floor is room for what the store writes after it has stopped taking batches: the next log segments, and
+    /// merges of tables that have begun (they write their output before they drop their input; one that does not fit
+    /// is not begun). Rows that are in memory and not yet in tables are counted on top of it. If that room is missing,
+    /// the store poisons itself, the node stops, and starts again once there is space; nothing acknowledged is lost
+    /// either way. A test on a small image sets both lower.
     pub free_floor_bytes: u64,
     /// Block cache over all store shards, in bytes.
     pub cache_bytes: u64,

@@ -146,9 +146,7 @@ impl ShardPlace<'_> {
             // Says whose the database is, and moves what fjall has in memory to tables: its journals are of no use
             // from now on.
             let stamp = Stamp { number: fed, tag: self.manifest.tag };
-            database
-                .feed(std::iter::empty(), stamp, &table.feeder)
-                .map_err(|failure| self.failed(failure))?;
+            database.put_stamp(stamp).map_err(|failure| self.failed(failure))?;
         }
         if log.segments.len() > SEGMENTS_FED_AT_START {
             table.feed_now();

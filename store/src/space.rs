@@ -12,6 +12,19 @@ const ASK_EVERY_WHEN_FULL: Duration = Duration::from_millis(20);
 /// A committed byte takes space in the log and again in a table.
 const DISK_BYTES_PER_BYTE: u64 = 2;
 
+/// Room for merges of tables, which write all they make before they remove what it replaces.
+pub(crate) struct MergeSpace {
+    pub dir: PathBuf,
+    pub free_space: FreeSpace,
+}
+
+impl MergeSpace {
+    /// If the file system does not say, the merge is begun.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        (self.free_space)(&self.dir).map_or(true, |free_bytes| free_bytes >= bytes)
+    }
+}
+
 pub(crate) struct SpaceFloor {
     dir: PathBuf,
     free_space: FreeSpace,

@@ -15,7 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub(crate) use overlay::Overlay;
-pub(crate) use run::{Merged, Run};
+pub(crate) use run::{Merged, Parts, Row, Run};
 
 use crate::priority::Priority;
 

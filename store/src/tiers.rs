@@ -32,15 +32,16 @@ pub(crate) enum Step {
     Merge { from: usize },
 }
 
-/// `runs`: how many each level has.
-pub(crate) fn next_step(runs: [usize; LEVELS]) -> Option<Step> {
+/// `runs`: how many each level has. `fits`: whether the disk has room to merge a level and the next one. Without it,
+/// there are more runs for a while.
+pub(crate) fn next_step(runs: [usize; LEVELS], fits: impl Fn(usize) -> bool) -> Option<Step> {
     // From below, so that there is room for what comes from above.
     for from in (0..LAST).rev() {
         let (here, below) = (runs[from], runs[from + 1]);
         let step = match from {
-            0 if here >= FED_RUNS_MERGED && below == 0 => Step::Merge { from },
-            2 | 4 if here >= TIER_RUNS_MERGED && below == 0 => Step::Merge { from },
-            5 if here > 0 && below >= TIER_RUNS_MERGED => Step::Merge { from },
+            0 if here >= FED_RUNS_MERGED && below == 0 && fits(from) => Step::Merge { from },
+            2 | 4 if here >= TIER_RUNS_MERGED && below == 0 && fits(from) => Step::Merge { from },
+            5 if here > 0 && below >= TIER_RUNS_MERGED && fits(from) => Step::Merge { from },
             1 | 3 | 5 if here > 0 => Step::Move { from },
             _ => continue,
         };
@@ -63,7 +64,7 @@ mod tests {
     impl Model {
         fn feed(&mut self) {
             self.levels[0].insert(0, 1);
-            while let Some(step) = next_step(std::array::from_fn(|level| self.levels[level].len())) {
+            while let Some(step) = self.next_step() {
                 let (Step::Move { from } | Step::Merge { from }) = step;
                 let moved = std::mem::take(&mut self.levels[from]);
                 self.levels[from + 1].splice(0..0, moved);
@@ -73,6 +74,10 @@ mod tests {
                     self.written += merged;
                 }
             }
+        }
+
+        fn next_step(&self) -> Option<Step> {
+            next_step(std::array::from_fn(|level| self.levels[level].len()), |_| true)
         }
 
         fn runs(&self) -> usize {
@@ -99,9 +104,23 @@ mod tests {
 
     #[test]
     fn what_was_merged_by_levels_stays_where_it_is() {
-        assert_eq!(next_step([15, 0, 0, 0, 0, 0, 1]), None);
-        assert_eq!(next_step([16, 0, 0, 0, 0, 0, 1]), Some(Step::Merge { from: 0 }));
-        assert_eq!(next_step([3, 0, 0, 0, 0, 1, 1]), Some(Step::Move { from: 5 }));
-        assert_eq!(next_step([16, 1, 1, 1, 1, 0, 1]), Some(Step::Move { from: 3 }));
+        let next = |runs| next_step(runs, |_| true);
+        assert_eq!(next([15, 0, 0, 0, 0, 0, 1]), None);
+        assert_eq!(next([16, 0, 0, 0, 0, 0, 1]), Some(Step::Merge { from: 0 }));
+        assert_eq!(next([3, 0, 0, 0, 0, 1, 1]), Some(Step::Move { from: 5 }));
+        assert_eq!(next([16, 1, 1, 1, 1, 0, 1]), Some(Step::Move { from: 3 }));
+    }
+
+    #[test]
+    fn what_does_not_fit_on_the_disk_is_not_merged() {
+        let next = |runs| next_step(runs, |from| from < 2);
+        assert_eq!(next([16, 0, 9, 0, 9, 0, 9]), Some(Step::Merge { from: 0 }));
+        assert_eq!(
+            next([3, 0, 9, 0, 9, 1, 9]),
+            Some(Step::Move { from: 5 }),
+            "the last tier has one run more"
+        );
+        assert_eq!(next([3, 0, 9, 0, 9, 0, 9]), None);
+        assert_eq!(next_step([40, 0, 0, 0, 0, 0, 0], |_| false), None);
     }
 }
