@@ -46,8 +46,13 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
 }
 
 fn log_to_standard_error(filter: &str) {
-    // A level alone is meant for the node; what its storage engine tells is for those who ask for it by name.
-    let quiet = if filter.contains(['=', ',']) { "" } else { ",fjall=warn,lsm_tree=warn" };
+    // A level alone is meant for the node; what its storage engine tells is for those who ask for it by name. A merge of
+    // tables that fails is told by the store, and one that is given up at a stop is no failure.
+    let quiet = if filter.contains(['=', ',']) {
+        ""
+    } else {
+        ",fjall=warn,lsm_tree=warn,lsm_tree::compaction::worker=off"
+    };
     let filter = tracing_subscriber::EnvFilter::try_new(format!("{filter}{quiet}"));
     let filter = filter.expect("checked with the configuration");
     let output = std::io::stderr;

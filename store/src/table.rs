@@ -9,13 +9,15 @@
 //! batches back.
 
 mod overlay;
+mod parts;
 mod run;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub(crate) use overlay::Overlay;
-pub(crate) use run::{Merged, Parts, Row, Run};
+pub(crate) use parts::Parts;
+pub(crate) use run::{Merged, Row, Run};
 
 use crate::priority::Priority;
 

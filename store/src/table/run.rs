@@ -24,7 +24,7 @@ const HEAD_BYTES: usize = 32;
 
 /// Where a row lies, and the start of its key.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     /// The first bytes of the key as big-endian numbers, padded with zeros.
     head: Head,
     /// Where the key begins.
@@ -65,8 +65,8 @@ fn head_of(key: &[u8]) -> Head {
 /// Rows in the order of their keys, each key once.
 #[derive(Debug)]
 pub(crate) struct Run {
-    bytes: Vec<u8>,
-    places: Vec<Place>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) places: Vec<Place>,
 }
 
 impl Run {
@@ -146,7 +146,7 @@ impl Run {
     }
 }
 
-fn compare(a_bytes: &[u8], a: &Place, b_bytes: &[u8], b: &Place) -> Ordering {
+pub(super) fn compare(a_bytes: &[u8], a: &Place, b_bytes: &[u8], b: &Place) -> Ordering {
     // Keys that are all head and equal up to the padding differ by trailing zeros only.
     let behind = || match usize::from(a.key_len.max(b.key_len)) > HEAD_BYTES {
         true => a.key(a_bytes).cmp(b.key(b_bytes)),
@@ -157,24 +157,16 @@ fn compare(a_bytes: &[u8], a: &Place, b_bytes: &[u8], b: &Place) -> Ordering {
 
 /// The rows of several runs in the order of their keys, each key once, as the latest run has it.
 pub(crate) struct Merged<'a> {
-    runs: &'a [Arc<Run>],
-    places: Vec<(u32, Place)>,
+    pub(super) runs: &'a [Arc<Run>],
+    pub(super) places: Vec<(u32, Place)>,
 }
 
 impl<'a> Merged<'a> {
     /// Runs come oldest first.
     pub(crate) fn of(runs: &'a [Arc<Run>]) -> Self {
-        Self::of_ranges(runs, runs.iter().map(|run| 0..run.len()))
-    }
-
-    /// Of each run the rows with these indexes.
-    fn of_ranges(
-        runs: &'a [Arc<Run>],
-        ranges: impl DoubleEndedIterator<Item = Range<usize>> + ExactSizeIterator + Clone,
-    ) -> Self {
-        let mut places = Vec::with_capacity(ranges.clone().map(|range| range.len()).sum());
-        for ((index, run), range) in runs.iter().enumerate().zip(ranges).rev() {
-            places.extend(run.places[range].iter().map(|place| (index as u32, *place)));
+        let mut places = Vec::with_capacity(runs.iter().map(|run| run.len()).sum());
+        for (index, run) in runs.iter().enumerate().rev() {
+            places.extend(run.places.iter().map(|place| (index as u32, *place)));
         }
         let bytes = |run: u32| &runs[run as usize].bytes[..];
         // A stable sort, which finds the sorted stretches and merges them; the newest of equal keys stays in front.
@@ -205,46 +197,6 @@ impl<'a> Merged<'a> {
     }
 }
 
-/// All that [`Merged`] gives, in the same order and in small parts: sorting all at once keeps the processor for long, and
-/// the parts fit into its cache.
-pub(crate) struct Parts<'a> {
-    runs: &'a [Arc<Run>],
-    /// How much of each run was given.
-    given: Vec<usize>,
-    rows_about: usize,
-}
-
-impl<'a> Parts<'a> {
-    /// Runs come oldest first. A part has about so many rows if the keys of the runs are alike.
-    pub(crate) fn of(runs: &'a [Arc<Run>], rows_about: usize) -> Self {
-        Self { runs, given: vec![0; runs.len()], rows_about }
-    }
-}
-
-impl<'a> Iterator for Parts<'a> {
-    type Item = Merged<'a>;
-
-    fn next(&mut self) -> Option<Merged<'a>> {
-        let left = |run: usize| self.runs[run].len() - self.given[run];
-        let longest = (0..self.runs.len()).max_by_key(|run| left(*run))?;
-        let rows_left = (0..self.runs.len()).map(left).sum::<usize>();
-        if rows_left == 0 {
-            return None;
-        }
-        // The longest run gives its share, and its next key is where the part ends.
-        let share = (left(longest) * self.rows_about / rows_left).max(1);
-        let longest_run = &self.runs[longest];
-        let end = self.given[longest] + share;
-        let key = (end < longest_run.len() && rows_left > self.rows_about).then(|| longest_run.row(end).0);
-        let ends: Vec<_> =
-            self.runs.iter().map(|run| key.map_or(run.len(), |key| run.lower_bound(key))).collect();
-        let ranges = self.given.iter().zip(&ends).map(|(first, end)| *first..*end);
-        let part = Merged::of_ranges(self.runs, ranges);
-        self.given = ends;
-        Some(part)
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -264,7 +216,7 @@ pub(super) mod tests {
         Arc::new(Run::from_rows(encoded(rows), 0, 0).unwrap())
     }
 
-    fn text(row: Row<'_>) -> String {
+    pub(in crate::table) fn text(row: Row<'_>) -> String {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         format!("{}={}", text(row.0), row.1.map_or("-".to_owned(), text))
     }
@@ -305,24 +257,6 @@ pub(super) mod tests {
         let merged = Run::merge(&runs);
         assert_eq!(all(&merged), ["a=3", "b=-", "c=3", "d=2"]);
         assert!(merged.memory_bytes() < runs.iter().map(|run| run.memory_bytes()).sum());
-    }
-
-    #[test]
-    fn parts_are_the_whole_and_none_is_large() {
-        let keys = |step: usize, count: usize, value: &'static str| {
-            let keys: Vec<_> = (0..count).map(|n| format!("{:05}", n * step)).collect();
-            let rows: Vec<_> = keys.iter().map(|key| (&key[..], Some(value))).collect();
-            run(&rows)
-        };
-        let runs = [keys(7, 900, "old"), keys(3, 2_000, "new"), keys(1, 30, "newest"), run(&[("x", None)])];
-        let all = |merged: &Merged<'_>| (0..merged.len()).map(|n| text(merged.row(n))).collect::<Vec<_>>();
-        for rows_about in [1, 10, 100, 10_000] {
-            let parts: Vec<_> = Parts::of(&runs, rows_about).collect();
-            assert_eq!(parts.iter().flat_map(all).collect::<Vec<_>>(), all(&Merged::of(&runs)));
-            let longest = parts.iter().map(|part| part.len()).max().unwrap();
-            assert!(longest <= rows_about * 2 + 2, "{longest} of about {rows_about}");
-        }
-        assert_eq!(Parts::of(&[], 10).count(), 0);
     }
 
     #[test]
