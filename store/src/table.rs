@@ -8,6 +8,7 @@
 //! [`GROWTH_MAX`] times that and by one group; then the committer waits, its queue fills, and the shards get their
 //! batches back.
 
+mod filter;
 mod overlay;
 mod parts;
 mod run;

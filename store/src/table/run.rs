@@ -8,7 +8,9 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use super::filter::Filter;
 
 /// Bytes in front of each key.
 pub(crate) const ROW_HEADER_BYTES: usize = 3;
@@ -52,6 +54,9 @@ impl Place {
     }
 }
 
+/// In a run with fewer rows looking for a key costs about as much as asking a filter.
+const FILTERED_ROWS_MIN: usize = 64;
+
 type Head = [u64; HEAD_BYTES / 8];
 
 fn head_of(key: &[u8]) -> Head {
@@ -67,6 +72,9 @@ fn head_of(key: &[u8]) -> Head {
 pub(crate) struct Run {
     pub(super) bytes: Vec<u8>,
     pub(super) places: Vec<Place>,
+    /// Made by the first reader that needs it: most runs are merged or fed before anybody reads. Some 1 % of the run's
+    /// size.
+    filter: OnceLock<Filter>,
 }
 
 impl Run {
@@ -89,7 +97,7 @@ impl Run {
         // Later rows lie further behind, which makes an unstable sort stable.
         places.sort_unstable_by(|a, b| compare(&bytes, a, &bytes, b).then(b.at.cmp(&a.at)));
         places.dedup_by(|later, kept| compare(&bytes, later, &bytes, kept).is_eq());
-        Some(Self { bytes, places })
+        Some(Self { bytes, places, filter: OnceLock::new() })
     }
 
     /// One run of all, in which a row of a later run replaces those of earlier ones.
@@ -104,7 +112,12 @@ impl Run {
             bytes.extend_from_slice(place.encoded(&runs[*run as usize].bytes));
             places.push(Place { at, ..*place });
         }
-        Self { bytes, places }
+        Self { bytes, places, filter: OnceLock::new() }
+    }
+
+    fn filter(&self) -> Option<&Filter> {
+        let keys = || self.places.iter().map(|place| place.key(&self.bytes));
+        (self.places.len() >= FILTERED_ROWS_MIN).then(|| self.filter.get_or_init(|| Filter::of(keys())))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -122,6 +135,9 @@ impl Run {
 
     /// `Some(None)` for a delete, `None` if this run says nothing about the key.
     pub(crate) fn value_of(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        if self.filter().is_some_and(|filter| !filter.may_have(key)) {
+            return None;
+        }
         let index = self.lower_bound(key);
         let place = self.places.get(index)?;
         (place.key(&self.bytes) == key).then(|| place.row(&self.bytes).1)
@@ -129,6 +145,9 @@ impl Run {
 
     /// Indexes of the rows with `from <= key < to`.
     pub(crate) fn range(&self, from: &[u8], to: &[u8]) -> Range<usize> {
+        if self.filter().is_some_and(|filter| !filter.may_have_any(from, to)) {
+            return 0..0;
+        }
         let first = self.lower_bound(from);
         first..self.lower_bound(to).max(first)
     }
