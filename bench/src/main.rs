@@ -23,7 +23,7 @@ struct Arguments {
 enum Task {
     /// Pairs of users: one sends to the other, durably acknowledged
     Direct(Reported<direct::Options>),
-    /// Logged-in sessions that do nothing: what each costs in memory
+    /// Logged-in sessions that do nothing: what each costs in memory, without contacts and with them
     Idle(Reported<idle::Options>),
     /// Everybody logs in, by kept keys or by ticket: sessions per second of one core
     LoginStorm(Reported<login_storm::Options>),
@@ -37,11 +37,14 @@ enum Task {
     Sweep(Reported<sweep::Options>),
     /// All that must be reached, measured in one run of about twelve minutes
     ///
-    /// Rows of cost: the node's processor time per delivered message (all its threads, until it is quiet) over that of the
-    /// plain relay with the same pairs and window. Rows of latency: the latency over the bound that the row names, where the
-    /// latency of fdatasync is that of appends of as many bytes as the node's commits have, measured between its rounds; the
-    /// aim, once the disk's latency and 1 ms, is told as a part of that bound. Memory is in KiB per session, from one round.
-    /// Logins are sessions per second of server processor time. A row passes when it reaches its floor.
+    /// Rows of cost: the node's processor time per delivered message over that of the plain relay with the same pairs and
+    /// window; all its threads from the first round until it is quiet after the last, so that merges of the store count, and
+    /// the medians of rounds as a note. Rows of latency: the latency over the bound that the row names, at half the top rate,
+    /// which is the highest that the node holds in an open loop with a delivery p99 of 20 ms; the latency of fdatasync is that
+    /// of appends of as many bytes as the node's commits have, measured between its rounds; the aim, once the disk's latency and
+    /// 1 ms, is told as a part of that bound. Memory is in KiB per session: the slope between a quarter of the sessions and all.
+    /// Logins are sessions per second of server processor time. A row passes when it reaches its floor; one that cannot be told
+    /// soundly says why and does not pass.
     Table(table::Options),
     /// The physical limits of this machine: raw relay, fdatasync, mesh, encryption
     Limit(Reported<limit::Options>),

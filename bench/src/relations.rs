@@ -4,14 +4,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use wire::ConversationId;
+use wire::limits::PAIRS_MAX;
 
-use crate::driver::{Driver, PeerEvent};
+use crate::driver::{Account, Driver, Entrance, Pace, PeerEvent};
+use crate::server::Server;
 
 /// Contacts of each user where a scenario has any.
 pub const CONTACTS: u32 = 100;
-/// Relations on their way at a time. Each may make a node read its record and two lists first, which it does for 1,024 at a
-/// time.
-const IN_FLIGHT_MAX: usize = 256;
+/// Commands on their way at a time, each with [`PAIRS_MAX`] pairs.
+const IN_FLIGHT_MAX: usize = 4;
 /// How long nothing may come while relations are made.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
@@ -31,53 +32,54 @@ pub fn lattice(users: usize, contacts: u32) -> Vec<(usize, usize)> {
     (0..users).flat_map(|user| (1..=each_side).map(move |step| (user, (user + step) % users))).collect()
 }
 
-/// Makes contacts of these pairs of clients, all of whom are logged in: one asks, the other accepts. What the node has no room
-/// for is sent again.
+/// Makes contacts of these pairs of clients, who have accounts: an operator does it, by a token that the node is asked for.
+/// What the node has no room for is sent again.
 ///
 /// # Errors
-/// If the node refuses one, or nothing comes any more.
-pub fn seed(driver: &mut Driver, pairs: &[(usize, usize)]) -> Result<()> {
-    ensure!(u32::try_from(pairs.len()).is_ok(), "{} pairs", pairs.len());
+/// If the node was not started here, refuses a pair, or nothing comes any more.
+pub fn seed(server: &Server, driver: &mut Driver, pairs: &[(usize, usize)]) -> Result<()> {
     let begin = Instant::now();
-    let (mut asked, mut done, mut last) = (0, 0, begin);
-    // Clients and their pairs, as numbers of commands.
-    let mut to_send: Vec<(usize, u32)> = Vec::new();
-    while done < pairs.len() {
-        while asked < pairs.len() && asked - done < IN_FLIGHT_MAX {
-            to_send.push((pairs[asked].0, asked as u32));
+    let name = format!("bench-{:x}", rand::random::<u32>());
+    let operator = driver.add(Account::service(name.clone(), &server.token(&name, "relations")?)?);
+    driver.bring_in([operator], Pace::default(), |_| Entrance::Token)?;
+    let user = |driver: &Driver, index: usize| driver.peers[index].account.user;
+    let id = |driver: &Driver, (a, b): &(usize, usize)| {
+        ConversationId::private(user(driver, *a), user(driver, *b)).context("a pair of two users")
+    };
+    let commands: Vec<Vec<ConversationId>> = pairs
+        .chunks(PAIRS_MAX)
+        .map(|pairs| pairs.iter().map(|pair| id(driver, pair)).collect())
+        .collect::<Result<_>>()?;
+    let (mut asked, mut answered, mut done, mut last) = (0, 0, 0, begin);
+    let mut to_send: Vec<u32> = Vec::new();
+    while answered < commands.len() {
+        while asked < commands.len() && asked - answered < IN_FLIGHT_MAX {
+            to_send.push(asked as u32);
             asked += 1;
         }
-        for (client, number) in to_send.drain(..) {
-            let (asking, accepting) = pairs[number as usize];
-            let user = |index: usize| driver.peers[index].account.user;
-            let conversation = ConversationId::private(user(asking), user(accepting)).context("two users")?;
-            driver.push(client, |encoder| match client == asking {
-                true => encoder.contact_request(number, conversation, ""),
-                false => encoder.contact_accept(number, conversation),
-            });
+        for number in to_send.drain(..) {
+            driver.push(operator, |encoder| encoder.relate_pairs(number, &commands[number as usize]));
         }
-        driver.turn(Duration::from_millis(100), |client, event| {
+        driver.turn(Duration::from_millis(100), |_, event| {
             match event {
-                PeerEvent::Related { request } => {
-                    let (asking, accepting) = *pairs.get(request as usize).context("an answer to nothing")?;
-                    match client == asking {
-                        true => to_send.push((accepting, request)),
-                        false => done += 1,
-                    }
-                    last = Instant::now();
+                PeerEvent::Related { done: of_these, refused, .. } => {
+                    ensure!(refused == 0, "{refused} pairs cannot be contacts");
+                    (answered, done, last) = (answered + 1, done + of_these as usize, Instant::now());
                 }
-                PeerEvent::Busy { request } => to_send.push((client, request)),
+                PeerEvent::Busy { request } => to_send.push(request),
                 _ => {}
             }
             Ok(())
         })?;
         ensure!(
             last.elapsed() < STALL_MAX,
-            "{done} of {} relations are made, and nothing happens",
+            "{done} of {} pairs are contacts, and nothing happens",
             pairs.len()
         );
     }
-    eprintln!("{} relations in {:.0} s", pairs.len(), begin.elapsed().as_secs_f64());
+    ensure!(done == pairs.len(), "{done} of {} pairs are contacts", pairs.len());
+    driver.cut(operator);
+    eprintln!("{} relations in {:.1} s", pairs.len(), begin.elapsed().as_secs_f64());
     Ok(())
 }
 

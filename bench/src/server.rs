@@ -188,6 +188,22 @@ impl Server {
         })
     }
 
+    /// A new token of a service account of the node, with these scopes.
+    ///
+    /// # Errors
+    /// If the node was not started here, or refuses.
+    pub fn token(&self, name: &str, scopes: &str) -> Result<String> {
+        let (started, data) = (self.started.as_ref(), self.data.as_ref());
+        let (started, data) = started.zip(data).context("a token of a node that was not started here")?;
+        let mut command = Command::new(started.0.get_program());
+        command.args(["token", "create", name, "--scopes", scopes, "--data"]).arg(data);
+        let output = command.output().context("asking the node for a token")?;
+        if !output.status.success() {
+            bail!("no token: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// Bytes of all files in the data folder, where it is known.
     pub fn store_bytes(&self) -> Option<u64> {
         self.data.as_deref().map(usage::folder_bytes)

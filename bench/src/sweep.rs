@@ -14,8 +14,9 @@ use crate::scenario::direct::{CrowdOptions, Direct, SharedPairs, node_pairs};
 
 /// The quantile that is bounded.
 const QUANTILE: f64 = 0.99;
-/// The first rate tried is this part of what a closed loop reaches, where it finds many messages of a chat together.
-const FIRST: f64 = 0.25;
+/// The first rate tried is this part of what a closed loop reaches, where many messages of a chat come together; the load itself
+/// has no time to spare far above it.
+const FIRST: f64 = 0.125;
 /// Bound of `sweep` and of the table's top rate.
 pub const BOUND_MS: f64 = 20.0;
 /// The figure that the rounds of the highest rate that held have, and no others.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use wire::decode::EventBody;
 use wire::message::{DeviceClass, Hello, LoginProof};
 use wire::scram::{self, ClientKeys, ClientProved, ClientStart};
+use wire::token::Token;
 use wire::{DeviceId, Encoder, UserId};
 
 /// Keys of all accounts of a run. They are random and not stretched from a password, which a client may choose: a bench
@@ -19,11 +20,20 @@ pub struct Account {
     pub user: UserId,
     device: DeviceId,
     ticket: Vec<u8>,
+    /// Of a service account.
+    token: Option<Token>,
 }
 
 impl Account {
     pub fn new(name: String) -> Self {
-        Self { name, user: UserId::NOBODY, device: wire::encode::NEW_DEVICE, ticket: Vec::new() }
+        let device = wire::encode::NEW_DEVICE;
+        Self { name, user: UserId::NOBODY, device, ticket: Vec::new(), token: None }
+    }
+
+    /// A service account with a token, as `ringtalk token create` prints it.
+    pub fn service(name: String, token: &str) -> Result<Self> {
+        let token = Token::parse(token.trim()).ok().context("a token")?;
+        Ok(Self { user: token.user, token: Some(token), ..Self::new(name) })
     }
 }
 
@@ -38,6 +48,8 @@ pub enum Entrance {
     LogIn,
     /// The ticket of the last login.
     Resume,
+    /// A service account's token.
+    Token,
     /// At the raw relay: the number of this client, whose partner is the one with the last bit turned.
     Introduce(u64),
 }
@@ -51,6 +63,7 @@ pub(super) enum Step {
     Challenge(Box<ClientStart>),
     Proof(Box<ClientProved>),
     Resuming,
+    Token,
     Introduced,
     Inside,
 }
@@ -95,6 +108,10 @@ impl Step {
                 }
                 Entrance::LogIn => start(&welcome.mechanisms, encrypted, account, encoder)?,
                 Entrance::Resume => (Step::Resuming, Progress::Say(encoder.resume(2, &account.ticket, 0))),
+                Entrance::Token => {
+                    let token = account.token.as_ref().context("an account with a token")?;
+                    (Step::Token, Progress::Say(encoder.token_login(2, token, account.device, "bench")))
+                }
                 Entrance::Introduce(_) => bail!("a relay does not say welcome"),
             },
             (Step::Terms(entrance), EventBody::RegisterTerms(_)) => {
@@ -121,6 +138,7 @@ impl Step {
                 account.user = logged_in.user;
                 (Step::Inside, Progress::Entered)
             }
+            (Step::Token, EventBody::LoggedIn(_)) => (Step::Inside, Progress::Entered),
             (Step::Resuming, EventBody::Resumed(resumed)) => {
                 account.ticket = resumed.ticket;
                 (Step::Inside, Progress::Entered)

@@ -64,6 +64,12 @@ impl Driver {
         })
     }
 
+    /// One more client, without a connection; returns its number.
+    pub fn add(&mut self, account: Account) -> usize {
+        self.peers.push(Peer::new(account));
+        self.peers.len() - 1
+    }
+
     /// Opens a connection for this client; a [`PeerEvent::Entered`] tells when it is in.
     pub fn connect(&mut self, index: usize, entrance: Entrance) -> Result<()> {
         let mut stream = self.stream(index)?;

@@ -11,7 +11,7 @@ use super::link::{Buffers, Link};
 pub const STAMP_LEN: usize = 8;
 
 /// What the scenario is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerEvent {
     /// It is where its entrance was to lead.
     Entered,
@@ -19,10 +19,12 @@ pub enum PeerEvent {
     Sent { counter: u64 },
     /// A message came; `stamp` is the beginning of its body, 0 if it is shorter.
     Message { seq: u64, stamp: u64 },
-    /// A command about a contact was carried out.
-    Related { request: u32 },
+    /// So many pairs of an operator's command are contacts, and so many cannot be.
+    Related { request: u32, done: u32, refused: u32 },
     /// The node has no room for a command now.
     Busy { request: u32 },
+    /// Its session is over, as it wished.
+    LoggedOut,
     /// Anything else, such as answers to reads.
     Other,
 }
@@ -129,13 +131,18 @@ fn inside(bytes: &[u8]) -> Result<PeerEvent> {
             let stamp = text.first_chunk::<STAMP_LEN>().map_or(0, |stamp| u64::from_le_bytes(*stamp));
             PeerEvent::Message { seq: entry.seq(), stamp }
         }
-        Some(Event::Related) => PeerEvent::Related { request: header.request },
         _ => match decode_event(bytes)?.event {
             EventBody::Refused(refused) if refused.code == wire::Refusal::Busy.code() => {
                 PeerEvent::Busy { request: header.request }
             }
             EventBody::Refused(refused) => bail!("refused: {}", refused.reason),
             EventBody::Closing(closing) => bail!("the node closes: {}", closing.reason),
+            EventBody::PairsRelated(related) => PeerEvent::Related {
+                request: header.request,
+                done: related.changed + related.unchanged,
+                refused: related.refused,
+            },
+            EventBody::LoggedOut => PeerEvent::LoggedOut,
             _ => PeerEvent::Other,
         },
     })

@@ -1,5 +1,6 @@
 //! Pairs of users of whom one sends to the other: the load of `direct` and of all that builds on it.
 
+pub mod beside;
 mod pacing;
 mod tally;
 
@@ -15,6 +16,7 @@ use crate::report::model::{Round, Subject};
 use crate::server::Server;
 use crate::usage::{self, Usage};
 
+use beside::{Beside, Nobody};
 use pacing::Pacing;
 use tally::Tally;
 
@@ -73,7 +75,7 @@ pub struct Pairs {
     pub server: Server,
     pub subject: Subject,
     pub crowd: Crowd,
-    driver: Driver,
+    pub driver: Driver,
     senders: Vec<Sender>,
     text: Vec<u8>,
     /// Messages acknowledged and delivered since the start.
@@ -116,6 +118,16 @@ impl Pairs {
     /// Load for so long, then until all is answered and the server is quiet: what it put off counts too. What the server did
     /// since the round before counts to this one, so that no work falls between two rounds.
     pub fn round(&mut self, mode: Mode, span: Span) -> Result<Round> {
+        self.round_beside(mode, span, &mut Nobody)
+    }
+
+    /// The driver's number of the first client that is in no pair.
+    pub fn first_beside(&self) -> usize {
+        self.senders.len() * 2
+    }
+
+    /// The same while other clients do something. They act until the load ends, and hear until all is answered.
+    pub fn round_beside(&mut self, mode: Mode, span: Span, beside: &mut dyn Beside) -> Result<Round> {
         let (store_before, commits_before) = (self.server.store_bytes(), self.server.commits());
         let before = match self.used.take() {
             Some(used) => used,
@@ -123,9 +135,9 @@ impl Pairs {
         };
         let own_before = usage::own_cpu_ns();
         let mut tally = Tally::new(self.server.pid)?;
-        self.load(mode, span, &mut tally)?;
+        self.load(mode, span, &mut tally, beside)?;
         let elapsed = tally.end_load(usage::own_cpu_ns() - own_before);
-        self.settle(&mut tally)?;
+        self.settle(&mut tally, beside)?;
         let quiet = self.server.wait_until_quiet()?;
         let used = self.server.usage()?;
         let growth = used.since(&before);
@@ -150,7 +162,7 @@ impl Pairs {
         Ok(round)
     }
 
-    fn load(&mut self, mode: Mode, span: Span, tally: &mut Tally) -> Result<()> {
+    fn load(&mut self, mode: Mode, span: Span, tally: &mut Tally, beside: &mut dyn Beside) -> Result<()> {
         let (length, acked_end) = match span {
             Span::Time(length) => (length, u64::MAX),
             Span::Messages(count) => (TIME_MAX, self.acked + count),
@@ -179,7 +191,10 @@ impl Pairs {
                 }
                 (Mode::Rate(_), None) => unreachable!("a rate has its pacing"),
             }
-            self.turn(Duration::from_nanos(wait_ns), tally)?;
+            let first = self.first_beside();
+            beside.act(&mut self.driver, first, now_ns)?;
+            let beside_ns = beside.next_ns().unwrap_or(u64::MAX).saturating_sub(tally.now_ns());
+            self.turn(Duration::from_nanos(wait_ns.min(beside_ns)), tally, beside)?;
         }
     }
 
@@ -221,10 +236,13 @@ impl Pairs {
         self.driver.push(pair * 2, |encoder| encoder.send(request, conversation, &send));
     }
 
-    fn turn(&mut self, wait: Duration, tally: &mut Tally) -> Result<()> {
+    fn turn(&mut self, wait: Duration, tally: &mut Tally, beside: &mut dyn Beside) -> Result<()> {
+        let first = self.first_beside();
         let (senders, acked, delivered) = (&mut self.senders, &mut self.acked, &mut self.delivered);
         self.driver.turn(wait, |index, event| {
-            let Some(sender) = senders.get_mut(index / 2) else { return Ok(()) };
+            let Some(sender) = senders.get_mut(index / 2) else {
+                return beside.handle(index - first, event, tally.now_ns());
+            };
             match event {
                 PeerEvent::Sent { counter } => {
                     tally.on_ack(sender.intended_ns[counter as usize % WINDOW_MAX]);
@@ -242,7 +260,7 @@ impl Pairs {
                 }
                 PeerEvent::Message { .. } => bail!("a message came back to its sender"),
                 PeerEvent::Busy { .. } => bail!("the node has no room for a message"),
-                PeerEvent::Entered | PeerEvent::Related { .. } | PeerEvent::Other => {}
+                _ => {}
             }
             Ok(())
         })?;
@@ -250,7 +268,7 @@ impl Pairs {
     }
 
     /// Waits for the answers and deliveries still out. What was due and never sent is as late as it is now.
-    fn settle(&mut self, tally: &mut Tally) -> Result<()> {
+    fn settle(&mut self, tally: &mut Tally, beside: &mut dyn Beside) -> Result<()> {
         for sender in &mut self.senders {
             sender.backlog.drain(..).for_each(|intended_ns| tally.on_unsent(intended_ns));
         }
@@ -259,7 +277,7 @@ impl Pairs {
             if begin.elapsed() > SETTLE_MAX {
                 bail!("messages stay without an answer");
             }
-            self.turn(Duration::from_millis(20), tally)?;
+            self.turn(Duration::from_millis(20), tally, beside)?;
         }
         Ok(())
     }

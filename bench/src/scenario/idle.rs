@@ -121,9 +121,7 @@ pub fn measure(node: &NodeOptions, sessions: u32, contacts: u32) -> Result<Run> 
         driver.cut_all();
     }
     if contacts > 0 {
-        driver.bring_in(0..sessions, Pace::default(), |_| Entrance::LogIn)?;
-        relations::seed(&mut driver, &relations::lattice(sessions, contacts))?;
-        driver.cut_all();
+        relations::seed(&server, &mut driver, &relations::lattice(sessions, contacts))?;
     }
     if node.connect.is_none() {
         // An idle store moves what it has in memory to its tables. What it has not is read back at the start, and would be
