@@ -95,7 +95,7 @@ fn direct_in_an_open_loop_offers_its_rate() {
 
 #[test]
 fn idle_sessions_take_memory() {
-    let report = report("idle --sessions 300 --contacts 10");
+    let report = report("idle --sessions 300 --contacts 10 --steady-s 0");
     let [without, with] = &report.runs[..] else { panic!("{} runs", report.runs.len()) };
     assert_eq!((&*without.parameters["contacts"], &*with.parameters["contacts"]), ("0", "10"));
     for run in [without, with] {
@@ -135,7 +135,7 @@ fn a_sweep_ends_at_the_highest_rate_that_held() {
 
 #[test]
 fn the_table_has_every_row_and_nothing_else() {
-    let arguments = "table --rounds 1 --seconds 1 --warm-up-ms 0 --pairs 3 --sessions 60 --few 20 --logins 20 --messages 2000";
+    let arguments = "table --rounds 1 --seconds 1 --warm-up-ms 0 --pairs 3 --sessions 60 --few 20 --logins 20 --messages 2000 --steady-s 0";
     let folder = tempfile::tempdir().expect("a folder");
     let (saved, page) = (folder.path().join("report.json"), folder.path().join("report.html"));
     let mut command = command(arguments);

@@ -16,9 +16,7 @@ use crate::report::model::{Round, Run, Subject};
 use crate::server::Server;
 use crate::{relations, usage};
 
-/// The sessions are left alone before the node's memory is read, until it has stayed within [`STEADY_BYTES`] for so long: what
-/// a login left behind is settled by then, and what was freed is back at the system.
-const STEADY: Duration = Duration::from_secs(5);
+/// Memory is steady when it stays within so much.
 const STEADY_BYTES: u64 = 128 * 1_024;
 /// How long that is waited for.
 const STEADY_MAX: Duration = Duration::from_secs(90);
@@ -37,7 +35,18 @@ pub struct Options {
     #[arg(long, default_value_t = relations::CONTACTS, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     contacts: u32,
     #[command(flatten)]
+    steadiness: Steadiness,
+    #[command(flatten)]
     node: NodeOptions,
+}
+
+/// How long the sessions are left alone.
+#[derive(Args, Debug, Clone, Copy)]
+pub struct Steadiness {
+    /// Seconds for which the node's memory must be steady before it is read: what a login left behind is settled by then, and
+    /// what was freed is back at the system
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=60))]
+    steady_s: u32,
 }
 
 /// The node's memory at a number of sessions.
@@ -48,9 +57,9 @@ pub struct Reading {
 }
 
 pub fn run(options: &Options) -> Result<Vec<Run>> {
-    let mut runs = vec![measure(&options.node, options.sessions, 0)?];
+    let mut runs = vec![measure(&options.node, options.sessions, 0, options.steadiness)?];
     if options.contacts > 0 {
-        runs.push(measure(&options.node, options.sessions, options.contacts)?);
+        runs.push(measure(&options.node, options.sessions, options.contacts, options.steadiness)?);
     }
     Ok(runs)
 }
@@ -109,7 +118,7 @@ fn stages(sessions: u64) -> [u64; 3] {
 
 /// The accounts are made first, and their contacts. A node that was started here is started again then, so that only sessions
 /// fill the memory that is counted.
-pub fn measure(node: &NodeOptions, sessions: u32, contacts: u32) -> Result<Run> {
+pub fn measure(node: &NodeOptions, sessions: u32, contacts: u32, steadiness: Steadiness) -> Result<Run> {
     let mut server = Server::node(node, &[])?;
     let run = rand::random::<u32>();
     let sessions = sessions as usize;
@@ -126,12 +135,12 @@ pub fn measure(node: &NodeOptions, sessions: u32, contacts: u32) -> Result<Run> 
     if node.connect.is_none() {
         // An idle store moves what it has in memory to its tables. What it has not is read back at the start, and would be
         // counted, or go while sessions come.
-        steady_bytes(&mut driver, &server)?;
+        steady_bytes(&mut driver, &server, steadiness)?;
         server.restart(node)?;
     }
     driver.bring_in(sessions..sessions + FIRST, Pace::default(), |_| Entrance::LogIn)?;
     (sessions..sessions + FIRST).for_each(|index| driver.cut(index));
-    let before = steady_bytes(&mut driver, &server)?;
+    let before = steady_bytes(&mut driver, &server, steadiness)?;
     let mut round = Round::default();
     let mut put = |name: &str, value: f64| round.values.insert(name.to_owned(), value);
     put("anonymous_before_bytes", before as f64);
@@ -139,17 +148,18 @@ pub fn measure(node: &NodeOptions, sessions: u32, contacts: u32) -> Result<Run> 
     for (stage, name) in stages(sessions as u64).into_iter().zip(READINGS) {
         driver.bring_in(entered..stage as usize, Pace::default(), |_| Entrance::LogIn)?;
         entered = stage as usize;
-        put(name, steady_bytes(&mut driver, &server)? as f64);
+        put(name, steady_bytes(&mut driver, &server, steadiness)? as f64);
     }
     round.seconds = begin.elapsed().as_secs_f64();
     Ok(finish(node, sessions, contacts, round))
 }
 
 /// The node's memory when it no longer changes. Nothing is sent meanwhile; what comes is read.
-fn steady_bytes(driver: &mut Driver, server: &Server) -> Result<u64> {
+fn steady_bytes(driver: &mut Driver, server: &Server, steadiness: Steadiness) -> Result<u64> {
+    let length = Duration::from_secs(steadiness.steady_s.into());
     let begin = Instant::now();
     let (mut bytes, mut since) = (usage::anonymous_bytes(server.pid)?, begin);
-    while since.elapsed() < STEADY && begin.elapsed() < STEADY_MAX {
+    while since.elapsed() < length && begin.elapsed() < STEADY_MAX {
         driver.turn(Duration::from_millis(200), |_, _| Ok(()))?;
         let now = usage::anonymous_bytes(server.pid)?;
         if now.abs_diff(bytes) > STEADY_BYTES {

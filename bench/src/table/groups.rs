@@ -135,7 +135,7 @@ impl Scenario for HalfRate {
 /// One round: memory does not vary from one to the next.
 pub(super) fn idle(options: &Options, tls: bool) -> Result<Run> {
     eprintln!("idle: {} sessions, {}", options.sessions, if tls { "TLS" } else { "plain" });
-    scenario::idle::measure(&options.node.with_tls(tls), options.sessions, 0)
+    scenario::idle::measure(&options.node.with_tls(tls), options.sessions, 0, options.steadiness)
 }
 
 /// Fewer sessions without contacts and with them: a hundred contacts of each have to be made first.
@@ -143,7 +143,8 @@ pub(super) fn idle_contacts(options: &Options) -> Result<Vec<Run>> {
     let sessions = options.sessions.min(CONTACT_SESSIONS_MAX);
     let measure = |contacts: u32| {
         eprintln!("idle: {sessions} sessions, plain, {contacts} contacts each");
-        let run = scenario::idle::measure(&options.node.with_tls(false), sessions, contacts)?;
+        let run =
+            scenario::idle::measure(&options.node.with_tls(false), sessions, contacts, options.steadiness)?;
         Ok(Run { name: format!("contacts: {}", run.name), scenario: IDLE_CONTACTS.to_owned(), ..run })
     };
     [0, CONTACTS].into_iter().map(measure).collect()

@@ -18,6 +18,7 @@ use crate::machine;
 use crate::options::NodeOptions;
 use crate::report::model::{Report, Run};
 use crate::report::{Outputs, Table};
+use crate::scenario::idle::Steadiness;
 
 /// A row, as it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,6 +81,8 @@ pub struct Options {
     /// Also what no row needs and a report shows: a sweep, a reconnect storm, the mesh and encryption
     #[arg(long)]
     full: bool,
+    #[command(flatten)]
+    steadiness: Steadiness,
     #[command(flatten)]
     node: NodeOptions,
     #[command(flatten)]
