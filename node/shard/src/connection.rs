@@ -26,7 +26,7 @@ mod wheel;
 use wire::{Command, ConnectionId, ConnectionPhase, Incoming, Misfit, Refusal, classify, verified};
 
 use crate::core::Core;
-use crate::follow::Follows;
+use crate::follow::{Above, Follows};
 use crate::input::CloseReason;
 use crate::limits::{ADDRESSES_MAX, FRAMES_BEFORE_LOGIN_MAX, LOGIN_STEPS, MALFORMED_PER_CONNECTION_MAX};
 use crate::mesh::MeshFrame;
@@ -55,6 +55,8 @@ pub struct Connections {
     costs: Costs,
     follows: Follows,
     fan_outs: FanOuts,
+    /// From this place of the table on, what sessions follow of departments is to be found anew.
+    replaced: Option<u32>,
     before_login: u32,
     sessions: u32,
     /// As the login shard knows it.
@@ -117,6 +119,7 @@ impl Connections {
             costs,
             follows: Follows::new(core),
             fan_outs: FanOuts::default(),
+            replaced: None,
             before_login: 0,
             sessions: 0,
             reported: Load::default(),
@@ -131,7 +134,8 @@ impl Connections {
 
     /// When a connection may have reached its deadline, in `Now::mono_ms`. At once while sessions are being told something.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        if self.fan_outs.is_empty() { self.wheel.next_ms() } else { Some(0) }
+        let is_idle = self.fan_outs.is_empty() && self.replaced.is_none();
+        if is_idle { self.wheel.next_ms() } else { Some(0) }
     }
 
     /// Subscribes to what everybody may follow.
@@ -253,7 +257,8 @@ impl Connections {
     }
 
     /// Tells sessions what they follow, and the login shard how many sessions there are, when that has changed.
-    pub(crate) fn end_turn(&mut self, core: &mut Core) {
+    pub(crate) fn end_turn(&mut self, core: &mut Core, above: Above<'_>) {
+        self.replace_some(core, above);
         self.fan_out(core);
         self.tell_org(core);
         let load = Load { sessions: self.sessions };

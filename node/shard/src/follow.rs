@@ -11,7 +11,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use record::Place;
+use record::{OrgPlace, Place};
 use wire::ConversationId;
 
 use crate::mesh::PushEvent;
@@ -43,10 +43,13 @@ pub struct Followed {
     pub events: Arc<[PushEvent]>,
 }
 
-/// What a session follows beside the notices that are for everybody.
+/// What a session follows beside the notices that are for everybody; what is not said stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Following {
-    pub adverts_off: bool,
-    /// Departments whose member the user is, without those above.
-    pub departments: Vec<u32>,
+    pub adverts_off: Option<bool>,
+    /// Departments whose member the user is, without those above. A lower version than one that came is old.
+    pub place: Option<OrgPlace>,
 }
+
+/// Gives departments and all those above them.
+pub(crate) type Above<'a> = &'a dyn Fn(&[u32]) -> Vec<u32>;

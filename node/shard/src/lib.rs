@@ -39,7 +39,7 @@ mod testing;
 
 use std::sync::Arc;
 
-use record::{CommitOutcome, StoreShardId};
+use record::{CommitOutcome, OrgPlace, StoreShardId};
 use wire::{ConversationId, ShardAddress};
 
 use crate::admin::{AdminReply, AdminRequest};
@@ -227,6 +227,9 @@ impl Shard {
                 self.org.handle_sync(core, org::Asker::Operator { token }, position, rows_max);
             }
             AdminRequest::FindUsers { names } => self.org.handle_find(core, token, names),
+            AdminRequest::Issue { conversation, notice } => {
+                self.conversations.handle_issue(core, token, conversation, notice);
+            }
             request => self.operator.handle(core, &mut self.logins, token, request),
         }
     }
@@ -345,11 +348,13 @@ impl Shard {
             }
             MeshFrame::Followed(followed) => self.connections.handle_followed(core, followed),
             MeshFrame::AnswerFollowing { caller, frame, following } => {
+                let above = |direct: &[u32]| self.org.above(direct);
                 core.end_forwards(from, 1);
-                self.connections.handle_answer_following(core, caller, frame, *following);
+                self.connections.handle_answer_following(core, caller, frame, *following, &above);
             }
             MeshFrame::Refollow { connection, session, following, frame } => {
-                self.connections.handle_refollow(core, connection, session, *following, frame);
+                let above = |direct: &[u32]| self.org.above(direct);
+                self.connections.handle_refollow(core, connection, session, *following, frame, &above);
             }
             MeshFrame::Announce { user, frame } => {
                 self.lists.announce(core, self.logins.sessions(user), &frame);
@@ -366,7 +371,10 @@ impl Shard {
         let core = &mut self.core;
         match frame {
             OrgFrame::Version { version } => self.connections.handle_org_version(version),
-            OrgFrame::Tree { afresh, changes } => self.org.handle_tree(afresh, &changes),
+            OrgFrame::Tree { afresh, changes } => {
+                self.org.handle_tree(afresh, &changes);
+                self.connections.handle_tree();
+            }
             OrgFrame::Place { user, version, departments } => {
                 self.org.handle_place(core, from, user, version, departments);
             }
@@ -444,6 +452,10 @@ impl Shard {
                         Some(After::Org(written)) => self.org.handle_written(&mut self.core, *written),
                         Some(After::OrgPlace(placed)) => {
                             self.org.handle_place_written(&mut self.core, &placed);
+                            let org::Placed { user, version, departments, .. } = placed;
+                            let place = OrgPlace { version, departments };
+                            let sessions = self.logins.sessions(user);
+                            self.lists.on_place_changed(&mut self.core, sessions, user, &place);
                         }
                         Some(After::Profile(written)) => {
                             let sessions = self.logins.sessions(written.user);
@@ -483,7 +495,8 @@ impl Shard {
             self.contacts.end_turn(&mut self.core);
             self.logins.end_turn(&mut self.core);
             self.org.end_turn(&mut self.core);
-            self.connections.end_turn(&mut self.core);
+            let above = |direct: &[u32]| self.org.above(direct);
+            self.connections.end_turn(&mut self.core, &above);
             if self.core.local.is_empty() {
                 break;
             }

@@ -258,9 +258,9 @@ pub enum MeshFrame {
     /// Control lane. The answer of a forward, a whole frame for the client, and what the session follows from now on.
     AnswerFollowing { caller: Caller, frame: Bytes, following: Box<Following> },
     /// Control lane, to the shard of a session: what it follows has changed. At most one per session and command that
-    /// changes it, and those are bounded as commands in flight.
-    /// `frame` is a whole one for the client: here, so that two changes are told in their order.
-    Refollow { connection: ConnectionId, session: SessionId, following: Box<Following>, frame: Bytes },
+    /// changes it, and those are bounded as commands in flight; and one per session and change of the user's departments,
+    /// which come one at a time. `frame` is a whole one for the client: here, so that two changes are told in their order.
+    Refollow { connection: ConnectionId, session: SessionId, following: Box<Following>, frame: Option<Bytes> },
     /// Within a shard only: a whole frame for all sessions of a user that have room for it.
     Announce { user: UserId, frame: Bytes },
     /// Within a shard only: the operator writes to a user whose name was found.

@@ -102,8 +102,6 @@ impl Org {
     }
 
     /// The departments and all those above them, ascending, each once.
-    // Notices to departments ask this.
-    #[allow(dead_code)]
     pub fn above(&self, direct: &[u32]) -> Vec<u32> {
         self.tree.above(direct)
     }

@@ -13,7 +13,7 @@ use wire::{ConversationId, Notices, Scopes, Slot, UserId};
 
 use super::faults::Fault;
 use super::model::disk;
-use super::model::notices::Issued;
+use super::model::notices::{DEPARTMENTS, Issued};
 use super::scram;
 use super::world::World;
 
@@ -130,7 +130,11 @@ impl World {
     /// A notice to all, to those who want adverts, or to one user; now and then one for those who are online.
     fn operator_issues(&mut self) {
         let names: Vec<_> = self.model.users.iter().map(|(user, name)| (*user, name.clone())).collect();
-        let (conversation, name) = match self.fault_stream.below(5) {
+        let (conversation, name) = match self.fault_stream.below(8) {
+            4..7 => {
+                let department = self.fault_stream.below(u64::from(DEPARTMENTS)) as u32 + 1;
+                (ConversationId::of_notices(Notices::Department(department)), None)
+            }
             0..2 => (ConversationId::of_notices(Notices::All), None),
             2..4 => (ConversationId::of_notices(Notices::Adverts), None),
             _ if names.is_empty() => return,

@@ -14,7 +14,7 @@ use super::Connections;
 use super::state::{SessionFollows, State};
 use crate::bugs::Bug;
 use crate::core::Core;
-use crate::follow::{Followed, Following, Update};
+use crate::follow::{Above, Followed, Following, Update};
 use crate::input::SendClass;
 use crate::limits::{FAN_OUT_PER_TURN, FAN_OUTS_MAX, FOLLOWED_PER_SESSION_MAX};
 use crate::mesh::PushEvent;
@@ -74,44 +74,77 @@ impl Connections {
         id: ConnectionId,
         session: SessionId,
         following: Following,
-        frame: Bytes,
+        frame: Option<Bytes>,
+        above: Above<'_>,
     ) {
         if self.table.find(id).is_some_and(|found| found.session(session).is_some()) {
             let before = self.followed_by(id);
-            self.follow(core, id, following);
-            self.handle_push(core, id, session, frame, 0);
-            let news = self.followed_by(id).into_iter().filter(|conversation| !before.contains(conversation));
-            let news: Vec<_> = news.collect();
-            self.send_heads_of(core, id, &news);
+            self.follow(core, id, following, above);
+            if let Some(frame) = frame {
+                self.handle_push(core, id, session, frame, 0);
+            }
+            self.send_new_heads(core, id, &before);
         }
     }
 
+    /// Another department stands above another: what sessions follow is found anew, a part in each turn.
+    pub(crate) fn handle_tree(&mut self) {
+        self.replaced = Some(0);
+    }
+
+    /// Some sessions whose departments may have others above them now.
+    pub(super) fn replace_some(&mut self, core: &mut Core, above: Above<'_>) {
+        let Some(from) = self.replaced.take() else { return };
+        let to = self.table.end().min(from + FAN_OUT_PER_TURN as u32);
+        for index in from..to {
+            let Some(id) = self.table.id_of(core.address.shard, index) else { continue };
+            let Some(State::LoggedIn(session)) = self.table.find(id).map(|found| &found.state) else {
+                continue;
+            };
+            if let Some(place) = session.follows.as_ref().map(|follows| follows.place.clone()) {
+                let before = self.followed_by(id);
+                self.follow(core, id, Following { adverts_off: None, place: Some(place) }, above);
+                self.send_new_heads(core, id, &before);
+            }
+        }
+        self.replaced = (to < self.table.end()).then_some(to);
+    }
+
     /// A session follows this from now on.
-    pub(super) fn follow(&mut self, core: &mut Core, id: ConnectionId, following: Following) {
-        let Following { adverts_off, mut departments } = following;
-        departments.truncate(FOLLOWED_PER_SESSION_MAX);
-        let wanted: Vec<_> = departments
-            .iter()
-            .map(|department| ConversationId::of_notices(Notices::Department(*department)))
-            .collect();
+    fn follow(&mut self, core: &mut Core, id: ConnectionId, following: Following, above: Above<'_>) {
         let Some(State::LoggedIn(session)) = self.table.find(id).map(|found| &mut found.state) else {
             return;
         };
-        session.adverts = Some(!adverts_off || core.bug(Bug::AdvertsToAll));
+        if let Some(off) = following.adverts_off {
+            session.adverts = Some(!off || core.bug(Bug::AdvertsToAll));
+        }
+        let known = session.follows.as_ref().map_or(0, |follows| follows.place.version);
+        let Some(place) = following.place.filter(|place| place.version >= known) else { return };
+        let mut wanted = above(&place.departments);
+        wanted.truncate(FOLLOWED_PER_SESSION_MAX);
+        let of = |department: &u32| ConversationId::of_notices(Notices::Department(*department));
+        let wanted: Vec<_> = wanted.iter().map(of).collect();
         let before = session.follows.take().map(|follows| follows.conversations).unwrap_or_default();
         for gone in before.iter().filter(|conversation| !wanted.contains(conversation)) {
             self.follows.remove(core, *gone, id.index);
         }
         let mut conversations = Vec::with_capacity(wanted.len());
         for conversation in wanted {
-            let has = before.contains(&conversation) || self.follows.add(core, conversation, id.index);
-            if has && !conversations.contains(&conversation) {
+            if before.contains(&conversation) || self.follows.add(core, conversation, id.index) {
                 conversations.push(conversation);
             }
         }
-        if !conversations.is_empty() {
-            session.follows = Some(Box::new(SessionFollows { conversations }));
+        // Most users are in no department, and cost nothing here.
+        if place.version > 0 {
+            session.follows = Some(Box::new(SessionFollows { place, conversations }));
         }
+    }
+
+    /// Tells a session how far that has come which it follows now and did not before.
+    fn send_new_heads(&mut self, core: &mut Core, id: ConnectionId, before: &[ConversationId]) {
+        let mut news = self.followed_by(id);
+        news.retain(|conversation| !before.contains(conversation));
+        self.send_heads_of(core, id, &news);
     }
 
     /// Everything that a session follows.
@@ -133,12 +166,13 @@ impl Connections {
         id: ConnectionId,
         answer: Bytes,
         following: Following,
+        above: Above<'_>,
     ) {
         let had_none = matches!(
             self.table.find(id).map(|found| &found.state),
             Some(State::LoggedIn(session)) if session.adverts == Some(false)
         );
-        self.follow(core, id, following);
+        self.follow(core, id, following, above);
         let is_late =
             |conversation: &ConversationId| had_none && conversation.notice() == Some(Notices::Adverts);
         let (late, early): (Vec<_>, Vec<_>) = self.followed_by(id).into_iter().partition(is_late);

@@ -14,7 +14,7 @@ use super::home_command::{conversation_of, home_command, send};
 use super::state::{Session, State};
 use super::{Connections, Costs, No};
 use crate::core::Core;
-use crate::follow::Following;
+use crate::follow::{Above, Following};
 use crate::input::{CloseReason, SendClass};
 use crate::limits::{ACTIVE_TOLD_MS, BUSY_RETRY_MS, COMMANDS_IN_FLIGHT_MAX, LONG_READS_IN_FLIGHT_MAX};
 use crate::mesh::{Caller, HomeCommand, MeshFrame, SessionPlace};
@@ -114,10 +114,11 @@ impl Connections {
         caller: Caller,
         answer: Bytes,
         following: Following,
+        above: Above<'_>,
     ) {
         let Some(is_last) = self.end_command(core, caller) else { return };
         let id = caller.place.connection;
-        self.answer_following(core, id, answer, following);
+        self.answer_following(core, id, answer, following, above);
         if core.stopping && is_last {
             self.close(core, id, CloseReason::Stopping, None);
         }
@@ -199,16 +200,20 @@ impl Session {
 
     /// Notices are read by those who follow them, and by the one they are for; clients do nothing else with them.
     fn check_notices(&self, conversation: ConversationId, command: Command) -> Result<(), No> {
+        if !matches!(command, Command::Pull | Command::Mark) {
+            return Err(Refusal::NotMember.into());
+        }
         let allowed = match conversation.notice() {
             Some(Notices::All | Notices::Adverts) => true,
-            Some(Notices::Department(_)) => {
-                let follows = self.follows.as_ref();
-                follows.is_some_and(|follows| follows.conversations.contains(&conversation))
-            }
+            Some(Notices::Department(_)) => match &self.follows {
+                Some(follows) => follows.conversations.contains(&conversation),
+                // Before its first `Sync` nobody knows.
+                None if self.adverts.is_none() => return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS)),
+                None => false,
+            },
             None => conversation.has(self.user),
         };
-        let reads = matches!(command, Command::Pull | Command::Mark);
-        if allowed && reads { Ok(()) } else { Err(Refusal::NotMember.into()) }
+        if allowed { Ok(()) } else { Err(Refusal::NotMember.into()) }
     }
 
     fn check_room(&self, command: Command) -> Result<(), No> {

@@ -17,6 +17,7 @@ use super::register::name_of;
 use super::service;
 use super::state::Session;
 use crate::follow::Follows;
+use crate::limits::BUSY_RETRY_MS;
 use crate::mesh::{DeviceCommand, HomeCommand};
 use crate::profile::to_store;
 
@@ -178,11 +179,13 @@ fn device_command(incoming: &Incoming<'_>) -> Result<DeviceCommand, No> {
 fn mark_notice(incoming: &Incoming<'_>, follows: &Follows) -> Result<HomeCommand, No> {
     let conversation = conversation_of(incoming);
     let mark = verified::view::<body::Mark>(incoming.body)?;
-    let (seq, at) = (mark.seq(), follows.head(conversation).unwrap_or_default());
+    let seq = mark.seq();
     // Nobody asks how far notices were delivered: that would be a write for each follower.
     if mark.kind() != MarkKind::Read || seq == 0 {
         return Err(Refusal::BadField.into());
     }
+    // Its home has not answered yet.
+    let at = follows.head(conversation).ok_or_else(|| No::after_ms(Refusal::Busy, BUSY_RETRY_MS))?;
     if seq > at.head.seq {
         return Err(No::with_detail(Refusal::BadField, at.head.seq));
     }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use record::OrgPlace;
 use wire::scram::{ClientFirst, Exchange};
 use wire::ticket::Contents;
 use wire::{ConnectionPhase, ConversationId, DeviceId, Scopes, SessionId, UserId, UserName};
@@ -128,6 +129,8 @@ pub(super) struct Session {
 /// What one session follows.
 #[derive(Debug, Default)]
 pub(super) struct SessionFollows {
+    /// The user's own departments, as his home told them last.
+    pub place: OrgPlace,
     /// Each once.
     pub conversations: Vec<ConversationId>,
 }

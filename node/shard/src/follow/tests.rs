@@ -1,6 +1,8 @@
 //! Notices through whole shards: one entry and one frame per shard, whoever hears of it and when.
 
+use record::OrgPlace;
 use wire::message::{BodyKind, MarkKind, Pull, Send, Synced};
+use wire::org::{Department, Member, OrgItem};
 use wire::{ConversationId, EventBody, EventFrame, Notices, Refusal};
 
 use crate::admin::{AdminReply, AdminRequest, Notice, Reach};
@@ -131,6 +133,7 @@ fn adverts_are_switched_off_for_all_devices_and_over_a_crash() {
 fn only_the_system_writes_and_only_followers_read() {
     let mut world = World::new(2);
     let (ann, bob) = (world.login(0, "ann"), world.login(1, "bob"));
+    sync(&mut world, ann.client);
     let department = ConversationId::of_notices(Notices::Department(9));
     let send = Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"I am the system" };
     let pull = Pull { from: 1, to: 9, bytes_max: 0, epoch: 0 };
@@ -183,19 +186,87 @@ fn what_is_for_those_online_is_not_stored() {
     assert!(told(&mut world, people[0].client, ALL).is_empty());
 }
 
+fn edit(world: &mut World, edits: Vec<OrgItem>) {
+    let home = world.shard_of_slot(wire::org::org_slot());
+    let reply = world.admin(home, AdminRequest::EditOrg { expected: 0, edits });
+    assert!(!matches!(reply, AdminReply::Refused { .. }), "{reply:?}");
+}
+
+fn department(id: u32, parent: u32) -> OrgItem {
+    OrgItem::Department(Department { id, parent, order: 0, name: format!("department {id}") })
+}
+
+fn member(department: u32, login: &Login) -> OrgItem {
+    let (user, name, title) = (login.user, "name".to_owned(), String::new());
+    OrgItem::Member(Member { department, user, order: 0, name, title })
+}
+
+#[test]
+fn members_follow_their_departments_and_those_above() {
+    for shards in [1, 3] {
+        let mut world = World::new(shards);
+        let (ann, bob) = (world.login(0, "ann"), world.login(shards - 1, "bob"));
+        for person in [&ann, &bob] {
+            sync(&mut world, person.client);
+        }
+        edit(&mut world, vec![department(1, 0), department(2, 1), department(3, 1), member(2, &ann)]);
+        world.run();
+        let of = |department| ConversationId::of_notices(Notices::Department(department));
+        for id in [1, 2, 3] {
+            issue(&mut world, of(id), notice(1, "to members"));
+        }
+        assert_eq!([1, 2, 3].map(of).map(|of| of_told(&mut world, &ann, of)), [true, true, false]);
+        let pull = Pull { from: 1, to: 9, bytes_max: 0, epoch: 0 };
+        for (person, may) in [(&ann, true), (&bob, false)] {
+            let reply = world.reply(person.client, |encoder, request| encoder.pull(request, of(1), &pull));
+            assert_eq!(matches!(reply, EventBody::Pulled(_)), may, "{reply:?}");
+        }
+        // Bob comes to the third, and its parent changes; ann is a member no more.
+        edit(
+            &mut world,
+            vec![member(3, &bob), department(3, 0), OrgItem::MemberGone { department: 2, user: ann.user }],
+        );
+        world.run();
+        world.events(ann.client);
+        assert_eq!(told(&mut world, bob.client, of(3)), [-1], "the head when he comes");
+        for id in [1, 2, 3] {
+            issue(&mut world, of(id), notice(2, "to members"));
+        }
+        assert!(world.events(ann.client).is_empty());
+        assert_eq!(told(&mut world, bob.client, of(3)), [2]);
+        world.crash(shards);
+        let (back, _) = world.resume(0, &bob.ticket, 0);
+        sync(&mut world, back);
+        world.run();
+        let heads = world.events(back).into_iter().filter_map(|frame| match frame.event {
+            EventBody::HeadMoved(moved) => Some((moved.conversation, moved.head.seq)),
+            _ => None,
+        });
+        assert_eq!(heads.collect::<Vec<_>>(), [(of(3), 2)]);
+    }
+}
+
+/// Whether a message of this was told; other events stay unread.
+fn of_told(world: &mut World, person: &Login, of: ConversationId) -> bool {
+    let pull = Pull { from: 1, to: 9, bytes_max: 0, epoch: 0 };
+    let reply = world.reply(person.client, |encoder, request| encoder.pull(request, of, &pull));
+    matches!(reply, EventBody::Pulled(pulled) if pulled.entries.len() == 1)
+}
+
 #[test]
 fn a_shard_follows_a_department_while_it_hosts_a_member() {
     let mut world = World::new(2);
     let (ann, bob) = (world.login(0, "ann"), world.login(1, "bob"));
     let department = ConversationId::of_notices(Notices::Department(9));
     issue(&mut world, department, notice(1, "before ann came"));
-    for (departments, heard) in [(vec![9], vec![-1, 2]), (vec![], vec![])] {
+    for (version, departments, heard) in [(1, vec![9], vec![-1, 2]), (2, vec![], vec![])] {
         let connection = world.connection(ann.client);
         let session = ann.logged_in.session;
-        let frame = wire::Encoder::new().adverts_set(0, false);
         world.within(usize::from(connection.shard), |shard| {
-            let following = Following { adverts_off: false, departments };
-            shard.connections.handle_refollow(&mut shard.core, connection, session, following, frame);
+            let following = Following { adverts_off: None, place: Some(OrgPlace { version, departments }) };
+            let above = |direct: &[u32]| direct.to_vec();
+            let core = &mut shard.core;
+            shard.connections.handle_refollow(core, connection, session, following, None, &above);
         });
         world.run();
         issue(&mut world, department, notice(heard.len() as u64 + 10, "to members"));

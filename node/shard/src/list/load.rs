@@ -18,6 +18,7 @@ pub(super) fn begin(core: &mut Core, user: UserId, behind: Option<&Bytes>) -> bo
     let mut queries = vec![query];
     if behind.is_none() {
         queries.push(Query::Get(Key::Following(user).bytes()));
+        queries.push(Query::Get(Key::OrgPlace(user).bytes()));
     }
     core.load(user.slot(), queries, LoadFor::List(LoadKey(user)))
 }
@@ -36,13 +37,10 @@ impl Lists {
                 return core.damaged(user.slot(), &format!("{user:?}'s list: {reason}"));
             }
         }
-        if let Some(row) = rows.get(1).and_then(|following| following.rows.first()) {
-            match record::Following::decode(&row.value) {
-                Ok(following) => held.wishes.following = following,
-                Err(_) => {
-                    return core.damaged(user.slot(), &format!("what {user:?} follows cannot be read"));
-                }
-            }
+        if let [_, following, place] = &rows[..]
+            && held.wishes.restore(following, place).is_err()
+        {
+            return core.damaged(user.slot(), &format!("what {user:?} follows cannot be read"));
         }
         self.entries += rows[0].rows.len();
         if let Some(last) = rows[0].rows.last().filter(|_| rows[0].more) {

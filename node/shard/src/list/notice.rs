@@ -2,14 +2,14 @@
 //! elsewhere and know nothing of him.
 
 use bytes::Bytes;
-use record::{Digest, Key, ListEntry, Marks, Place};
+use record::{Digest, Key, ListEntry, Marks, OrgPlace, Place, Record, RecordError, Rows};
 use wire::message::{MarkKind, Marked};
 use wire::{ConversationId, Notices, SessionId, UserId};
 
 use crate::core::{After, Core};
 use crate::follow::{Following, NoticeHead};
 use crate::login::OpenSession;
-use crate::mesh::{Caller, MeshFrame};
+use crate::mesh::{Caller, MeshFrame, SessionPlace};
 
 use super::merge::merge_one;
 use super::push;
@@ -20,11 +20,31 @@ use super::{BUSY_RETRY_MS, Held, ListCommand, Lists};
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     pub following: record::Following,
+    /// Whose member he is: as it was read, or told since then.
+    place: OrgPlace,
 }
 
 impl Wishes {
     pub fn following(&self) -> Following {
-        Following { adverts_off: self.following.adverts_off, departments: Vec::new() }
+        Following { adverts_off: Some(self.following.adverts_off), place: Some(self.place.clone()) }
+    }
+
+    /// Takes in what the store has.
+    pub fn restore(&mut self, following: &Rows, place: &Rows) -> Result<(), RecordError> {
+        if let Some(row) = following.rows.first() {
+            self.following = record::Following::decode(&row.value)?;
+        }
+        if let Some(row) = place.rows.first() {
+            self.put(&OrgPlace::decode(&row.value)?);
+        }
+        Ok(())
+    }
+
+    /// What was told while the list was being read is newer than what was read.
+    fn put(&mut self, place: &OrgPlace) {
+        if place.version > self.place.version {
+            self.place.clone_from(place);
+        }
     }
 }
 
@@ -76,15 +96,30 @@ impl Lists {
         self.submit(core, caller, ListCommand::SetAdverts(SetAdverts { off, adverts }));
     }
 
+    /// The user is a member of these departments, on disk. His sessions follow their notices from now on.
+    pub fn on_place_changed(
+        &mut self,
+        core: &mut Core,
+        sessions: &[OpenSession],
+        user: UserId,
+        place: &OrgPlace,
+    ) {
+        if let Some(held) = self.held.get_mut(&user) {
+            held.wishes.put(place);
+        }
+        let following = Following { adverts_off: None, place: Some(place.clone()) };
+        for session in sessions {
+            refollow(core, &session.place, &following, None);
+        }
+    }
+
     /// It is on disk.
     pub fn handle_told(&mut self, core: &mut Core, sessions: &[OpenSession], told: Told) {
         let places = sessions.iter().map(|open| &open.place);
         for place in places.filter(|place| place.session != told.except) {
             let frame = told.frame.clone();
             if let Some(following) = &told.following {
-                let (connection, session) = (place.connection, place.session);
-                let following = Box::new(following.clone());
-                core.control(place.shard, MeshFrame::Refollow { connection, session, following, frame });
+                refollow(core, place, following, Some(frame));
             } else {
                 self.pushes.push_or_sync(core, place, &frame);
             }
@@ -132,7 +167,7 @@ impl SetAdverts {
             answer = self.skip(core, user, &mut held.list, entries);
             held.list.stamp = core.stamp(user.slot());
             let frame = [&answer, &core.encoder.adverts_set(0, off)[..]].concat().into();
-            let following = Some(held.wishes.following());
+            let following = Some(Following { adverts_off: Some(off), place: None });
             let told = Told { user, except: caller.place.session, frame, following };
             core.after(user.slot(), held.list.stamp, After::Followed(told));
         }
@@ -150,6 +185,12 @@ impl SetAdverts {
         merge_one(core, user, list, entries, adverts, digest(at, at.head));
         core.encoder.marked(0, &marked(adverts, user, at.head)).to_vec()
     }
+}
+
+fn refollow(core: &mut Core, place: &SessionPlace, following: &Following, frame: Option<Bytes>) {
+    let (connection, session) = (place.connection, place.session);
+    let following = Box::new(following.clone());
+    core.control(place.shard, MeshFrame::Refollow { connection, session, following, frame });
 }
 
 /// The first rows of a new user's list, in the batch of his account: what was told before is not unread for him.

@@ -1,7 +1,7 @@
 //! Notices: what the system writes stands once in its log, whoever asks for it again; every device that wants it holds all of
 //! it in order; who wants no adverts is told of none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use record::Key;
@@ -10,9 +10,12 @@ use wire::message::{Entry, Place};
 use wire::notice::Announced;
 use wire::{ConversationId, Notices, UserId};
 
-use super::{Model, disk};
+use super::{Model, disk, org};
 use crate::sim::network::LinkId;
 use crate::sim::world::World;
+
+/// Departments that are told something.
+pub const DEPARTMENTS: u32 = 6;
 
 /// A request of the operator, under its number.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +41,30 @@ pub struct IssuedNotices {
 pub fn wants_no_adverts(store: &MemoryStore, user: UserId) -> bool {
     let following = disk::record::<record::Following>(store, &Key::Following(user));
     following.unwrap_or_default().adverts_off
+}
+
+/// Whether a user is to have these notices, as it stands on disk.
+pub fn follows(store: &MemoryStore, user: UserId, conversation: ConversationId) -> bool {
+    match conversation.notice() {
+        Some(Notices::Adverts) => !wants_no_adverts(store, user),
+        Some(Notices::Department(department)) => departments(store, user).contains(&department),
+        Some(Notices::All) | None => true,
+    }
+}
+
+/// The departments of a user, and those above them.
+fn departments(store: &MemoryStore, user: UserId) -> BTreeSet<u32> {
+    let place = disk::record::<record::OrgPlace>(store, &Key::OrgPlace(user)).unwrap_or_default();
+    let known = org::directory(store).departments;
+    let mut all = BTreeSet::new();
+    for direct in place.departments {
+        let mut next = known.get(&direct);
+        while let Some(at) = next {
+            all.insert(at.id);
+            next = known.get(&at.parent);
+        }
+    }
+    all
 }
 
 fn is_advert(conversation: ConversationId) -> bool {
@@ -108,15 +135,18 @@ impl World {
     pub fn unsettled_notices(&self, number: usize) -> Option<String> {
         let device = &self.devices[number];
         let user = device.user_id()?;
-        for notices in [Notices::All, Notices::Adverts] {
+        let departments = (1..=DEPARTMENTS).map(Notices::Department);
+        for notices in [Notices::All, Notices::Adverts].into_iter().chain(departments) {
             let conversation = ConversationId::of_notices(notices);
             let head = disk::log(&self.store, conversation).last().map_or(0, |(seq, _)| *seq);
             let states = &device.disk.stored.conversations;
             let state = states.iter().find(|state| state.conversation == conversation);
             let (applied, read) = state.map_or((0, 0), |state| (state.applied.seq, state.read.seq));
             let wanted = state.map_or(0, |state| state.read_wanted);
-            let skips = is_advert(conversation) && wants_no_adverts(&self.store, user);
-            if !skips && applied != head {
+            if !follows(&self.store, user, conversation) {
+                continue;
+            }
+            if applied != head {
                 return Some(format!("device {number} has {conversation:?} up to {applied}, not {head}"));
             }
             let stored = disk::marks(&self.store, conversation, user).read.seq;

@@ -26,7 +26,7 @@ fn rows<R: Record>(store: &MemoryStore, table: Table) -> Vec<(Key, R)> {
 }
 
 /// The directory as it is on disk.
-fn directory(store: &MemoryStore) -> Directory {
+pub fn directory(store: &MemoryStore) -> Directory {
     let mut directory = Directory::default();
     for (key, row) in rows::<OrgDepartment>(store, Table::OrgDepartment) {
         let Key::OrgDepartment(id) = key else { panic!("a key of another table") };

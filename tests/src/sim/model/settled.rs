@@ -6,7 +6,7 @@ use record::{Key, Table};
 use store::MemoryStore;
 use wire::client::{Account, StoredSend};
 use wire::message::{Entry, MarkKind, Place};
-use wire::{ConversationId, Notices, UserId};
+use wire::{ConversationId, UserId};
 
 use super::{Identity, Model, SendKey, disk, notices, shown};
 use crate::sim::world::World;
@@ -270,12 +270,11 @@ impl World {
     fn check_device_logs(&mut self, conversation: ConversationId, log: &[Entry]) {
         for (number, device) in self.devices.iter().enumerate() {
             let Some(user) = device.user_id().filter(|user| conversation.is_of(*user)) else { continue };
-            let skips = conversation.notice() == Some(Notices::Adverts)
-                && notices::wants_no_adverts(&self.store, user);
+            let skips = !notices::follows(&self.store, user, conversation);
             let held = device.disk.logs.get(&conversation).map(Vec::as_slice).unwrap_or_default();
             if skips {
                 self.model.violation_if(!log.starts_with(held), || {
-                    format!("device {number} holds other adverts than there are")
+                    format!("device {number} holds other notices than there are")
                 });
                 continue;
             }
