@@ -128,7 +128,12 @@ impl Client {
         self.log_in_by(LoginStep::LogIn, name, password).await
     }
 
-    async fn log_in_by(&self, step: LoginStep, name: &UserName, password: &str) -> Result<Me, Error> {
+    pub(crate) async fn log_in_by(
+        &self,
+        step: LoginStep,
+        name: &UserName,
+        password: &str,
+    ) -> Result<Me, Error> {
         let name = name.as_str().to_owned();
         let password = Zeroizing::new(password.to_owned());
         self.ask(|reply| Request::Login { step, name, password, reply }).await

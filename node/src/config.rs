@@ -182,6 +182,12 @@ pub struct Options {
     /// How long a ticket can resume a session (hours; 1 to 8760) [default: 168]
     #[arg(long, value_name = "HOURS")]
     pub ticket_lifetime: Option<u64>,
+    /// How long the one-time code of `ringtalk user reset` can be used (hours; 1 to 8760) [default: 24]
+    #[arg(long, value_name = "HOURS")]
+    pub code_lifetime: Option<u64>,
+    /// How long nobody can take the name of a deleted account (days; 0 to 36500) [default: 365]
+    #[arg(long, value_name = "DAYS")]
+    pub name_reserved: Option<u64>,
     /// Longest wait of a client before it connects again, told at login; clients spread over it (milliseconds; 100 to
     /// 600000) [default: 2000]
     #[arg(long, value_name = "MS")]
@@ -293,6 +299,8 @@ pub struct Config {
     pub idle_bot: Duration,
     pub login_timeout: Duration,
     pub ticket_lifetime: Duration,
+    pub code_lifetime: Duration,
+    pub name_reserved: Duration,
     pub reconnect_delay_max: Duration,
     pub iterations: u32,
     pub connections_max: u32,
@@ -365,6 +373,8 @@ impl Options {
             idle_bot: self.idle_bot.or(below.idle_bot),
             login_timeout: self.login_timeout.or(below.login_timeout),
             ticket_lifetime: self.ticket_lifetime.or(below.ticket_lifetime),
+            code_lifetime: self.code_lifetime.or(below.code_lifetime),
+            name_reserved: self.name_reserved.or(below.name_reserved),
             reconnect_delay: self.reconnect_delay.or(below.reconnect_delay),
             iterations: self.iterations.or(below.iterations),
             connections_max: self.connections_max.or(below.connections_max),
@@ -426,6 +436,8 @@ impl Config {
             idle_bot: seconds("idle-bot", options.idle_bot)?,
             login_timeout: seconds("login-timeout", options.login_timeout)?,
             ticket_lifetime: seconds("ticket-lifetime", options.ticket_lifetime)? * 3600,
+            code_lifetime: seconds("code-lifetime", options.code_lifetime)? * 3600,
+            name_reserved: seconds("name-reserved", options.name_reserved)? * 86_400,
             reconnect_delay_max: Duration::from_millis(
                 bounds::of("reconnect-delay").check(options.reconnect_delay)?,
             ),

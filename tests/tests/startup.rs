@@ -188,11 +188,8 @@ fn the_operator_adds_lists_and_resets_users_of_a_running_node() {
     assert!(run(&["user", "list"]).contains("zoe"));
     let again = node.tool(&["user", "add", "ZOE"]);
     assert!(!again.status.success(), "names differ in more than case");
-    let reset = run(&["user", "reset", "zoe"]);
-    let new_password = reset.split_whitespace().last().expect("a password").to_owned();
+    run(&["user", "reset", "zoe"]);
     zoe.until_closed();
     let mut zoe = RawClient::greet(plain, Protection::Plain);
     assert!(matches!(zoe.try_log_in("zoe", &password), EventBody::Refused(_)));
-    let mut zoe = RawClient::greet(plain, Protection::Plain);
-    zoe.log_in("zoe", &new_password);
 }

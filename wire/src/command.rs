@@ -156,6 +156,11 @@ commands! {
     17 NameUser, AnySession, User, None, SMALL, Query, UserFound, "The name of the user with this id.";
     18 SetProfile, AfterLogin, Caller, Committed, PROFILE, Query, ProfileChanged, "Replaces the caller's own profile as a whole.";
     19 GetProfile, AfterLogin, User, None, SMALL, Query, ProfileFound, "The profile of the user with this id, as the caller may see it; one's own in full.";
+    20 ProofStart, AfterLogin, Caller, None, LOGIN, Login, ProofTerms, "Begins the proof of the caller's password; the answer is a challenge valid for 60 s, once.";
+    21 ChangePassword, AfterLogin, Caller, Committed, LOGIN, Login, PasswordChanged, "A new password with the proof of the old one; all other sessions end, and every ticket of before.";
+    22 DeleteAccount, AfterLogin, Caller, Committed, LOGIN, Login, AccountDeleted, "Deletes the caller's account for good, with the proof of its password.";
+    23 CodeStart, BeforeLogin, Connection, None, SMALL, Login, RegisterTerms, "Asks for the salt and iteration count under which to redeem a one-time code.";
+    24 RedeemCode, BeforeLogin, Name, Committed, SMALL, Login, CodeRedeemed, "Sets a new password with a one-time code of the operator.";
     32 Send, AfterLogin, Conversation, Committed, MESSAGE, Message, Sent, "Appends a message; answered when it is on disk.";
     33 Pull, AfterLogin, Conversation, None, SMALL, Query, Pulled, "Entries of a log; entries and typed ranges together cover what was asked.";
     34 Mark, AfterLogin, Conversation, Committed, SMALL, Message, Marked, "Delivered or read up to a seq; never goes back.";
@@ -220,6 +225,10 @@ events! {
     272 UserFound, "A user's id and name.";
     274 ProfileChanged, "The user's own profile: the answer to SetProfile, and an event to every device.";
     275 ProfileFound, "A profile as the caller may see it.";
+    276 ProofTerms, "A challenge for the old password, salt and iteration count for a new one.";
+    277 PasswordChanged, "The new password is on disk; with a new ticket for this session.";
+    278 AccountDeleted, "The account is gone; the connection closes.";
+    280 CodeRedeemed, "The new password is on disk: log in with it.";
     288 Sent, "The message is on disk under this seq.";
     289 Pulled, "Entries and typed ranges that cover what was asked.";
     290 Marked, "A mark moved: the answer to Mark, and an event to every device of both users.";

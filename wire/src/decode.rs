@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::account::{self, PasswordChanged, ProofTerms};
 use crate::body;
 use crate::command::Event;
 use crate::contact::{self, Contact, ContactsSynced, Related};
@@ -54,6 +55,14 @@ pub enum EventBody {
     UserFound(UserFound),
     ProfileChanged(Box<ProfileChanged>),
     ProfileFound(Box<ProfileFound>),
+    ProofTerms(ProofTerms),
+    PasswordChanged(PasswordChanged),
+    AccountDeleted {
+        server_final: String,
+    },
+    CodeRedeemed {
+        user: UserId,
+    },
     Sent(Sent),
     Pulled(Pulled),
     Marked(Marked),
@@ -137,10 +146,12 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
             let (user, deleted) = (UserId(view.user()), view.deleted());
             EventBody::UserFound(UserFound { user, name: text(view.name()), deleted })
         }
-        Event::ProfileChanged => {
-            EventBody::ProfileChanged(Box::new(profile::profile_changed(view!(ProfileChanged))?))
-        }
-        Event::ProfileFound => EventBody::ProfileFound(Box::new(profile::profile_found(view!(ProfileFound)))),
+        Event::ProfileChanged
+        | Event::ProfileFound
+        | Event::ProofTerms
+        | Event::PasswordChanged
+        | Event::AccountDeleted
+        | Event::CodeRedeemed => decode_account(event, body)?,
         Event::Sent => EventBody::Sent(sent(view!(Sent))?),
         Event::Pulled => EventBody::Pulled(pulled(view!(Pulled))?),
         Event::Marked => EventBody::Marked(marked(view!(Marked))?),
@@ -162,6 +173,31 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::TokenCreated => EventBody::TokenCreated(service::token_created(view!(TokenCreated))),
         Event::TokensListed => EventBody::TokensListed(service::tokens_listed(view!(TokensListed))),
         Event::TokenRevoked => EventBody::TokenRevoked(service::token_revoked(view!(TokenRevoked))),
+    })
+}
+
+/// The same for events about accounts.
+fn decode_account(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
+    let unverifiable = |Unverifiable| DecodeError::Unverifiable { event };
+    macro_rules! view {
+        ($name:ident) => {
+            verified::view::<body::$name>(body).map_err(unverifiable)?
+        };
+    }
+    Ok(match event {
+        Event::ProfileChanged => {
+            EventBody::ProfileChanged(Box::new(profile::profile_changed(view!(ProfileChanged))?))
+        }
+        Event::ProfileFound => EventBody::ProfileFound(Box::new(profile::profile_found(view!(ProfileFound)))),
+        Event::ProofTerms => EventBody::ProofTerms(account::proof_terms(view!(ProofTerms))),
+        Event::PasswordChanged => {
+            EventBody::PasswordChanged(account::password_changed(view!(PasswordChanged)))
+        }
+        Event::AccountDeleted => {
+            EventBody::AccountDeleted { server_final: text(view!(AccountDeleted).server_final()) }
+        }
+        Event::CodeRedeemed => EventBody::CodeRedeemed { user: UserId(view!(CodeRedeemed).user()) },
+        other => unreachable!("{other:?} is not about an account"),
     })
 }
 

@@ -69,6 +69,14 @@ refusals! {
     28 TooManyDevices "too_many_devices";
     /// The session is over: its device logged in again, or the operator gave the account a new password.
     29 SessionEnded "session_ended";
+    /// The code is wrong, was used, or is too old.
+    30 CodeRefused "code_refused";
+    /// The operator has disabled the account.
+    31 AccountDisabled "account_disabled";
+    /// The password is not the present one.
+    32 WrongPassword "wrong_password";
+    /// There is no challenge for this proof, or it is too old: begin anew.
+    33 ProofExpired "proof_expired";
     /// The session is over: another device of the same class logged in.
     34 TakenOver "taken_over";
     /// The session is over: the user ended it from another device.
@@ -127,6 +135,7 @@ impl Refusal {
         matches!(
             self,
             Refusal::SessionEnded
+                | Refusal::AccountDisabled
                 | Refusal::TakenOver
                 | Refusal::EndedByUser
                 | Refusal::PasswordChanged

@@ -1,6 +1,7 @@
 //! Every event and every command: encoded, decoded, the same again; cut short or lengthened, refused.
 
 use bytes::Bytes;
+use wire::account::{PasswordChanged, ProofTerms};
 use wire::contact::{Contact, ContactState, ContactsSynced, Related};
 use wire::device::Device;
 use wire::frame::{LENGTH_LEN, split};
@@ -118,6 +119,19 @@ fn login_events() -> Vec<EventBody> {
 fn chat_events() -> Vec<EventBody> {
     vec![
         EventBody::UserFound(UserFound { user: BERT, name: "bert".to_owned(), deleted: true }),
+        EventBody::ProofTerms(ProofTerms {
+            server_first: "r=abc,s=c2FsdA==,i=4096".into(),
+            valid_ms: 60_000,
+            salt: vec![1; 16],
+            iterations: 4_096,
+        }),
+        EventBody::PasswordChanged(PasswordChanged {
+            server_final: "v=AAAA".into(),
+            ticket: vec![9; 90],
+            ticket_ms: 5,
+        }),
+        EventBody::AccountDeleted { server_final: "v=AAAA".into() },
+        EventBody::CodeRedeemed { user: BERT },
         EventBody::ProfileChanged(Box::new(ProfileChanged { version: 3, profile: profile() })),
         EventBody::ProfileFound(Box::new(ProfileFound {
             user: BERT,
@@ -233,6 +247,14 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         EventBody::ProfileChanged(changed) => {
             (Event::ProfileChanged, encoder.profile_changed(request, changed))
         }
+        EventBody::ProofTerms(terms) => (Event::ProofTerms, encoder.proof_terms(request, terms)),
+        EventBody::PasswordChanged(changed) => {
+            (Event::PasswordChanged, encoder.password_changed(request, changed))
+        }
+        EventBody::AccountDeleted { server_final } => {
+            (Event::AccountDeleted, encoder.account_deleted(request, server_final))
+        }
+        EventBody::CodeRedeemed { user } => (Event::CodeRedeemed, encoder.code_redeemed(request, *user)),
         EventBody::ProfileFound(found) => (Event::ProfileFound, encoder.profile_found(request, found)),
         EventBody::Sent(sent) => (Event::Sent, encoder.sent(request, sent)),
         EventBody::Pulled(p) => {
@@ -394,6 +416,11 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         (Command::NameUser, LoggedIn, encoder.name_user(1, BERT)),
         (Command::SetProfile, LoggedIn, encoder.set_profile(1, &profile())),
         (Command::GetProfile, LoggedIn, encoder.get_profile(1, BERT)),
+        (Command::ProofStart, LoggedIn, encoder.proof_start(1, "n,,n=anna,r=abc")),
+        (Command::ChangePassword, LoggedIn, encoder.change_password(1, "c=biws", &[1; 32], &[2; 32])),
+        (Command::DeleteAccount, LoggedIn, encoder.delete_account(1, "c=biws")),
+        (Command::CodeStart, BeforeLogin, encoder.code_start(1, "anna")),
+        (Command::RedeemCode, BeforeLogin, encoder.redeem_code(1, "anna", "abcde", &[1; 32], &[2; 32])),
         (Command::Send, LoggedIn, encoder.send(1, chat(), &send)),
         (Command::Pull, LoggedIn, encoder.pull(1, chat(), &pull)),
         (Command::Mark, LoggedIn, encoder.mark(1, chat(), MarkKind::Read, 12)),

@@ -67,6 +67,8 @@ fn config() -> Config {
         fake_salt_secret: [9; 32],
         ticket_keys: TicketKeys { current: TicketKey { id: 1, key: [1; 32] }, previous: None },
         ticket_ms: 3_600_000,
+        code_ms: 60_000,
+        name_reserved_ms: 0,
         placement: PlacementPolicy::Home,
         placement_excess_percent: 25,
         login_ms_max: 15_000,

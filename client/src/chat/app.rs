@@ -76,6 +76,13 @@ pub enum Wish {
     /// Tell the user's devices.
     Devices,
     EndSessions(Which),
+    Password {
+        old: String,
+        new: String,
+    },
+    DeleteAccount {
+        password: String,
+    },
     /// The open chat changed: load its newest history.
     Open(ConversationId),
     LoadOlder {
@@ -293,6 +300,8 @@ impl App {
             Command::SetProfile(set) => wishes.push(Wish::SetProfile(set)),
             Command::Devices => wishes.push(Wish::Devices),
             Command::End(which) => wishes.push(Wish::EndSessions(which)),
+            Command::Password { old, new } => wishes.push(Wish::Password { old, new }),
+            Command::DeleteAccount { password } => wishes.push(Wish::DeleteAccount { password }),
             Command::Quit => wishes.push(Wish::Quit),
             Command::Unknown(problem) => {
                 self.notice(NoticeKind::Problem, problem);

@@ -23,6 +23,13 @@ pub enum Command {
     Adverts(Adverts),
     Devices,
     End(Which),
+    Password {
+        old: String,
+        new: String,
+    },
+    DeleteAccount {
+        password: String,
+    },
     Quit,
     /// What is wrong with it.
     Unknown(String),
@@ -53,6 +60,7 @@ pub const HELP: &[&str] = &[
     "/profile [NAME]  look at one, or yours   /set FIELD[:WHO] [VALUE]  change it",
     "/adverts on  /adverts off   whether you want them; other notices always come",
     "/devices  your devices   /end NUMBER  log one out   /end others  all others",
+    "/password OLD NEW  ends your other sessions   /delete-account PASSWORD  for good",
     "//text  sends /text          Alt-Enter or Ctrl-J  new line",
     "PageUp PageDown Up Down  scroll     Ctrl-End or Esc  back to the newest",
     "Ctrl-N Ctrl-P  next, previous chat  Tab  next chat with unread messages",
@@ -82,6 +90,14 @@ pub fn parse(line: &str) -> Command {
         ("to" | "t", name) => Command::To(name.to_owned()),
         ("contacts" | "c", _) => Command::Contacts,
         ("profile", name) => Command::Profile(name.to_owned()),
+        ("password", argument) => match argument.split_once(char::is_whitespace) {
+            Some((old, new)) => Command::Password { old: old.to_owned(), new: new.trim().to_owned() },
+            None => Command::Unknown("Write both behind it: /password OLD NEW".into()),
+        },
+        ("delete-account", "") => {
+            Command::Unknown("Write your password behind it: /delete-account PASSWORD".into())
+        }
+        ("delete-account", password) => Command::DeleteAccount { password: password.to_owned() },
         ("set", argument) => match parse_set(argument) {
             Ok(set) => Command::SetProfile(set),
             Err(what) => Command::Unknown(what),
@@ -149,6 +165,9 @@ mod tests {
         assert_eq!(parse("/contacts"), Command::Contacts);
         assert_eq!(parse("/profile  ann"), Command::Profile("ann".into()));
         assert!(matches!(parse("/set email:nobody a b"), Command::SetProfile(set) if set.value == "a b"));
+        let changed = Command::Password { old: "a".into(), new: "b c".into() };
+        assert_eq!(parse("/password a b c"), changed);
+        assert!(unknown("/password a") && unknown("/delete-account"));
         assert!(unknown("/set") && unknown("/set email:all x"));
         assert_eq!(parse("/adverts  off"), Command::Adverts(Adverts::Off));
         assert_eq!(parse("/adverts on"), Command::Adverts(Adverts::On));

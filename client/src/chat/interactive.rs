@@ -178,6 +178,14 @@ impl Interactive<'_> {
                     let client = self.client.clone();
                     self.tell_of(async move { profile::show(&client, &name).await });
                 }
+                Wish::Password { old, new } => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { profile::change_password(&client, &old, &new).await });
+                }
+                Wish::DeleteAccount { password } => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { profile::delete_account(&client, &password).await });
+                }
                 Wish::SetProfile(set) => {
                     let client = self.client.clone();
                     self.tell_of(async move { profile::set(&client, set).await });

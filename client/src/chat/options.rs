@@ -18,6 +18,8 @@ pub struct ChatOptions {
     pub password: Option<String>,
     /// Create the account first, if it does not exist.
     pub register: bool,
+    /// A one-time code of the operator: a new password is set with it first.
+    pub code: Option<String>,
     /// The user to talk to. Needed when input or output is not a terminal.
     pub peer: Option<String>,
     /// Folder for all accounts of this person. Absent: `$XDG_DATA_HOME/ringtalk`, else `~/.local/share/ringtalk`.

@@ -1,4 +1,4 @@
-//! What the interactive client shows of profiles, and how the own one is changed.
+//! What the interactive client shows of profiles, and what it changes of the own account.
 
 use wire::UserId;
 use wire::name::UserName;
@@ -60,6 +60,25 @@ pub async fn set(client: &Client, set: Set) -> Result<Vec<String>, String> {
     set.apply(&mut profile)?;
     client.set_profile(profile).await.map_err(told)?;
     Ok(vec!["Your profile is kept.".into()])
+}
+
+/// Changes the password.
+///
+/// # Errors
+/// In a sentence.
+pub async fn change_password(client: &Client, old: &str, new: &str) -> Result<Vec<String>, String> {
+    let changed = client.change_password(old, new).await;
+    changed.map_err(|error| format!("Your password: {error}."))?;
+    Ok(vec!["Your password is changed, and your other sessions are over.".into()])
+}
+
+/// Ends the account.
+///
+/// # Errors
+/// In a sentence.
+pub async fn delete_account(client: &Client, password: &str) -> Result<Vec<String>, String> {
+    client.delete_account(password).await.map_err(|error| format!("Your account: {error}."))?;
+    Ok(vec!["Your account is deleted. What is on this device stays; /quit leaves.".into()])
 }
 
 fn me(client: &Client) -> Result<UserId, String> {

@@ -65,6 +65,9 @@ pub async fn log_in(
     plan: &Plan,
     offline: Offline,
 ) -> Result<(), Stop> {
+    if let Some(code) = &options.code {
+        return redeem(client, options, plan, code).await;
+    }
     if options.register && client.me().is_none() {
         return register(client, options, plan).await;
     }
@@ -97,6 +100,16 @@ pub async fn log_in(
             Err(stop)
         }
     }
+}
+
+/// Sets a new password with a one-time code.
+async fn redeem(client: &Client, options: &ChatOptions, plan: &Plan, code: &str) -> Result<(), Stop> {
+    let password = match given_password(options) {
+        Some(password) => password,
+        None => ask(format!("New password for {}", plan.user), password::ask_new_password).await?,
+    };
+    let redeemed = client.redeem_code(&plan.user, code, &password).await;
+    redeemed.map(|_| ()).map_err(|error| stop(error, Exit::Login))
 }
 
 /// Creates the account, or logs in to it if it is there and the password fits.

@@ -342,6 +342,7 @@ impl Engine {
         match step {
             LoginStep::Register => self.session.register(now_ms, name, nonce()),
             LoginStep::LogIn => self.session.log_in(now_ms, name, nonce()),
+            LoginStep::Redeem(code) => self.session.redeem(now_ms, name, &code, nonce()),
         }
         if self.io.is_idle() {
             self.open(Vec::new());
@@ -445,7 +446,7 @@ fn send_error(error: SendError) -> Error {
 }
 
 /// Fresh randomness for a login.
-fn nonce() -> [u8; NONCE_LEN] {
+pub(crate) fn nonce() -> [u8; NONCE_LEN] {
     let mut nonce = [0; NONCE_LEN];
     OsRng.try_fill_bytes(&mut nonce).expect("the operating system gives randomness");
     nonce

@@ -98,9 +98,11 @@ pub(crate) enum DeviceAnswer {
     Ended(u32),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LoginStep {
     /// Create the account, then log in.
     Register,
     LogIn,
+    /// Set the password with this one-time code, then log in.
+    Redeem(String),
 }

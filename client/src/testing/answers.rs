@@ -97,6 +97,11 @@ impl Talk {
             }
             Command::SetProfile
             | Command::GetProfile
+            | Command::ProofStart
+            | Command::ChangePassword
+            | Command::DeleteAccount
+            | Command::CodeStart
+            | Command::RedeemCode
             | Command::ContactRequest
             | Command::ContactAccept
             | Command::ContactRefuse

@@ -6,39 +6,86 @@ use wire::org::{OrgItem, OrgPosition, OrgSynced};
 use wire::service::TokenLine;
 
 use crate::login::NewToken;
+use record::{Account, AccountState};
+use wire::UserId;
+
 use crate::stats::ShardStats;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminRequest {
     /// Creates an account from SCRAM's keys; the password never reaches the node.
-    AddUser { name: String, credential: record::Credential },
+    AddUser {
+        name: String,
+        credential: record::Credential,
+    },
     /// Sets new credentials and ends all sessions and their tickets.
-    ResetUser { name: String, credential: record::Credential },
     /// The devices of a user and their sessions.
-    ListDevices { name: String },
+    ListDevices {
+        name: String,
+    },
     /// Ends the session and the ticket of one device of a user, or of all.
-    EndSessions { name: String, device: Option<u32> },
+    EndSessions {
+        name: String,
+        device: Option<u32>,
+    },
+    ResetUser {
+        name: String,
+        credential: record::Credential,
+    },
+    /// Changes whether an account may be used.
+    ChangeUser {
+        name: String,
+        act: UserAct,
+    },
+    ShowUser {
+        name: String,
+    },
     /// Users of the slots of this shard, by rising name, behind `after`.
-    ListUsers { after: Option<String>, users_max: u32 },
+    ListUsers {
+        after: Option<String>,
+        users_max: u32,
+    },
     /// Makes a token of a service account, and the account when the name is free.
-    CreateToken { name: String, new: NewToken },
+    CreateToken {
+        name: String,
+        new: NewToken,
+    },
     /// The tokens of a service account.
-    ListTokens { name: String },
+    ListTokens {
+        name: String,
+    },
     /// Ends a token and its sessions.
-    RevokeToken { name: String, number: u32 },
+    RevokeToken {
+        name: String,
+        number: u32,
+    },
     /// Writes a notice, at the home of its conversation.
-    Issue { conversation: wire::ConversationId, notice: Notice },
+    Issue {
+        conversation: wire::ConversationId,
+        notice: Notice,
+    },
     /// Writes a notice to the user with this name.
-    IssueTo { name: String, notice: Notice },
+    IssueTo {
+        name: String,
+        notice: Notice,
+    },
     /// How this shard is.
     Stats,
     /// Edits of the directory that are done together, at its home; `expected` is the version they were made for, 0 any.
-    EditOrg { expected: u64, edits: Vec<OrgItem> },
+    EditOrg {
+        expected: u64,
+        edits: Vec<OrgItem>,
+    },
     /// A page of changes of the directory, at its home.
-    OrgPage { position: OrgPosition, rows_max: u32 },
+    OrgPage {
+        position: OrgPosition,
+        rows_max: u32,
+    },
     /// Which users have these names, all of slots of this shard.
-    FindUsers { names: Vec<String> },
+    FindUsers {
+        names: Vec<String>,
+    },
 }
 
 /// What the system says.
@@ -61,6 +108,20 @@ pub enum Reach {
     OnlineNow,
 }
 
+/// What the operator does about an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserAct {
+    /// Nobody can log in to it; sessions and tickets end.
+    Disable,
+    Enable,
+    /// The password and all sessions and tickets are void; whoever has this code sets a new one, once and for a while.
+    Reset {
+        code_hash: [u8; 32],
+    },
+    /// For good: sessions, tickets, password and profile are gone, and the name is not free again for a while.
+    Delete,
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminReply {
@@ -79,6 +140,12 @@ pub enum AdminReply {
         user: u64,
         sessions_ended: u32,
     },
+    /// `sessions_ended`: by this.
+    Changed {
+        user: u64,
+        sessions_ended: u32,
+    },
+    User(UserLine),
     Users {
         users: Vec<UserLine>,
         more: bool,
@@ -129,4 +196,20 @@ pub struct UserLine {
     pub name: String,
     pub created_ms: u64,
     pub devices: u32,
+    pub state: AccountState,
+    /// Since when, Unix milliseconds; 0: since it was created.
+    pub state_ms: u64,
+}
+
+impl UserLine {
+    pub(crate) fn of(user: UserId, account: &Account) -> Self {
+        Self {
+            user: user.0,
+            name: account.name.clone(),
+            created_ms: account.created_ms,
+            devices: account.devices.len() as u32,
+            state: account.state,
+            state_ms: account.state_ms,
+        }
+    }
 }

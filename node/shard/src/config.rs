@@ -83,6 +83,10 @@ pub struct Config {
     pub fake_salt_secret: [u8; 32],
     pub ticket_keys: TicketKeys,
     pub ticket_ms: u64,
+    /// How long a one-time code serves.
+    pub code_ms: u64,
+    /// How long the name of a deleted account is not free.
+    pub name_reserved_ms: u64,
     pub placement: PlacementPolicy,
     /// A home may be above the mean load by this many percent before sessions go elsewhere.
     pub placement_excess_percent: u32,

@@ -201,6 +201,8 @@ impl Connections {
             Command::Register => self.register(core, id, incoming)?,
             Command::LoginStart => self.login_start(core, id, incoming)?,
             Command::LoginProof => self.login_proof(core, id, incoming)?,
+            Command::CodeStart => self.code_start(core, id, incoming)?,
+            Command::RedeemCode => self.redeem_code(core, id, incoming)?,
             Command::Resume => self.resume(core, id, incoming)?,
             Command::TokenLogin => self.token_login(core, id, incoming)?,
             Command::Logout
@@ -211,6 +213,9 @@ impl Connections {
             | Command::NameUser
             | Command::SetProfile
             | Command::GetProfile
+            | Command::ProofStart
+            | Command::ChangePassword
+            | Command::DeleteAccount
             | Command::Send
             | Command::Pull
             | Command::Mark

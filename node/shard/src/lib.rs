@@ -414,6 +414,12 @@ impl Shard {
             H::RevokeToken { name, number } => {
                 self.logins.handle_revoke_token(core, Asker::Session(caller), name, number);
             }
+            H::ProofStart { client_first, address } => {
+                self.logins.handle_proof_start(core, caller, client_first, address);
+            }
+            H::Confirm { client_final, address, what } => {
+                self.logins.handle_confirm(core, caller, client_final, address, what);
+            }
             H::SetProfile(profile) => self.profiles.handle_set(core, caller, profile),
             H::GetProfile(user) => self.profiles.handle_get(core, caller, user),
             H::FindUser(name) => self.logins.handle_find_user(core, caller, name),
@@ -431,7 +437,12 @@ impl Shard {
             Freed::Committed(list) => {
                 for after in list {
                     match self.core.release(after) {
-                        Some(After::Logins(written)) => self.logins.handle_written(&mut self.core, written),
+                        Some(After::Logins(written)) => {
+                            if let Some(user) = written.deleted() {
+                                self.profiles.on_deleted(&mut self.core, user);
+                            }
+                            self.logins.handle_written(&mut self.core, written);
+                        }
                         Some(After::Conversation(written)) => {
                             self.conversations.handle_written(&mut self.core, written);
                         }

@@ -113,6 +113,8 @@ pub const PART_LOADS_MAX: usize = 4;
 /// Lists of contacts in memory, and their rows; lists used longest ago leave over it.
 pub const CONTACT_LISTS_CACHED_MAX: usize = 16_384;
 pub const CONTACT_ROWS_CACHED_MAX: usize = 262_144;
+/// Challenges of sessions for a proof of their password, each valid for a minute. One more is refused `busy`.
+pub const PROOFS_MAX: usize = 4_096;
 /// Profiles that are being changed. A change of another one is refused `busy`.
 pub const PROFILES_CHANGING_MAX: usize = 4_096;
 /// Rows of one read of a user's list.

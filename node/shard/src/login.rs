@@ -5,16 +5,21 @@
 //! everything it could show is on disk.
 
 mod cache;
+mod confirm;
 mod devices;
 mod ending;
 mod failures;
 mod find;
 mod logout;
 mod proof;
+mod redeem;
 mod register;
 mod reset;
 mod resume;
 mod sessions;
+mod standing;
+#[cfg(test)]
+mod standing_tests;
 mod start;
 #[cfg(test)]
 mod storm;
@@ -36,11 +41,12 @@ use record::{
     Account, Credential, Key, NameEntry, Query, Record, RecordError, Rows, SlotState, StoreShardId, Tokens,
     keys,
 };
-use wire::scram::Exchange;
+use wire::account::PasswordChanged;
+use wire::scram::{ClientFirst, Exchange};
 use wire::ticket::Contents;
 use wire::{ConnectionId, DeviceId, Refusal, SessionId, ShardAddress, Slot, UserId, UserName};
 
-use crate::admin::{AdminReply, Notice};
+use crate::admin::{AdminReply, Notice, UserAct};
 use crate::asker::Asker;
 use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
@@ -51,10 +57,13 @@ use crate::limits::{
 use crate::mesh::{Caller, MeshFrame, SessionPlace};
 use crate::stats::TableStats;
 use cache::Cache;
+pub use confirm::Confirmed;
+use confirm::Proofs;
 use devices::Seen;
 pub(crate) use ending::Ending;
 use ending::{End, Revoked, end_session};
 use failures::Failures;
+pub use redeem::Redeem;
 pub(crate) use sessions::OpenSession;
 use sessions::Sessions;
 pub(crate) use task::LoadKey;
@@ -72,6 +81,7 @@ pub enum LoginCommand {
         address: IpAddr,
     },
     Proof(Box<Proof>),
+    Redeem(Box<Redeem>),
     /// What stood in a ticket of this node that has not expired.
     Resume {
         contents: Contents,
@@ -112,6 +122,7 @@ pub struct Proof {
 pub enum LoginReply {
     Refused { refusal: Refusal, detail: u64, retry_ms: u32 },
     Registered { user: UserId },
+    Redeemed { user: UserId },
     Salt { salt: [u8; 16], iterations: u32 },
     LoggedIn { session: Box<NewSession>, server_final: String },
     Resumed(Box<NewSession>),
@@ -140,7 +151,10 @@ impl LoginReply {
     pub(crate) fn session(&self) -> Option<&NewSession> {
         match self {
             LoginReply::LoggedIn { session, .. } | LoginReply::Resumed(session) => Some(session),
-            LoginReply::Refused { .. } | LoginReply::Registered { .. } | LoginReply::Salt { .. } => None,
+            LoginReply::Refused { .. }
+            | LoginReply::Registered { .. }
+            | LoginReply::Redeemed { .. }
+            | LoginReply::Salt { .. } => None,
         }
     }
 }
@@ -148,11 +162,50 @@ impl LoginReply {
 /// Done when all that it could show is on disk.
 #[derive(Debug)]
 pub(crate) enum Written {
-    Step { connection: ConnectionId, reply_to: ShardAddress, reply: LoginReply },
-    Logout { caller: Caller },
+    Step {
+        connection: ConnectionId,
+        reply_to: ShardAddress,
+        reply: LoginReply,
+    },
+    Logout {
+        caller: Caller,
+    },
     Ended(Revoked),
-    Reset { token: u64, user: UserId },
-    TokenRevoked { asker: Asker, user: UserId, number: u32 },
+    Reset {
+        token: u64,
+        user: UserId,
+    },
+    TokenRevoked {
+        asker: Asker,
+        user: UserId,
+        number: u32,
+    },
+    PasswordChanged {
+        caller: Caller,
+        changed: PasswordChanged,
+    },
+    /// By the user himself.
+    Deleted {
+        caller: Caller,
+        server_final: String,
+    },
+    /// An account of which the sessions end for this reason, if for one.
+    Changed {
+        token: u64,
+        user: UserId,
+        ended: Option<Refusal>,
+    },
+}
+
+impl Written {
+    /// Whose account is empty now.
+    pub fn deleted(&self) -> Option<UserId> {
+        match self {
+            Written::Changed { user, ended: Some(Refusal::AccountDeleted), .. } => Some(*user),
+            Written::Deleted { caller, .. } => Some(caller.user),
+            _ => None,
+        }
+    }
 }
 
 /// Nothing was written: who waits is told.
@@ -163,9 +216,11 @@ pub(crate) fn refuse_full(core: &mut Core, written: Written) {
             let reply = LoginReply::Refused { refusal, detail: 0, retry_ms };
             core.control(reply_to, MeshFrame::LoginReply { connection, reply });
         }
-        Written::Logout { caller } => core.refuse_caller(caller, refusal, 0, retry_ms),
+        Written::Logout { caller }
+        | Written::PasswordChanged { caller, .. }
+        | Written::Deleted { caller, .. } => core.refuse_caller(caller, refusal, 0, retry_ms),
         Written::Ended(revoked) => revoked.asker.refuse(core, refusal, 0, retry_ms),
-        Written::Reset { token, .. } => {
+        Written::Reset { token, .. } | Written::Changed { token, .. } => {
             core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
         }
         Written::TokenRevoked { asker, .. } => asker.refuse(core, refusal, 0, retry_ms),
@@ -186,6 +241,7 @@ pub struct Logins {
     /// Records to be loaded at the end of the turn, or as soon as fewer loads are in flight.
     postponed: VecDeque<LoadKey>,
     sessions: Sessions,
+    proofs: Proofs,
     granted: Granted,
     failures: Failures,
 }
@@ -203,6 +259,7 @@ impl Logins {
             waiting: AHashMap::with_hasher(rng.hasher()),
             postponed: VecDeque::new(),
             sessions: Sessions::new(rng),
+            proofs: Proofs::new(rng),
             granted: Granted::new(rng),
             failures: Failures::new(rng, shards),
         }
@@ -243,6 +300,28 @@ impl Logins {
 
     pub(crate) fn handle_name_user(&mut self, core: &mut Core, caller: Caller, user: UserId) {
         self.submit(core, Task::NameUser { caller, user });
+    }
+
+    /// A challenge for the caller's own password.
+    pub(crate) fn handle_proof_start(
+        &mut self,
+        core: &mut Core,
+        caller: Caller,
+        client_first: Box<ClientFirst>,
+        address: IpAddr,
+    ) {
+        self.submit(core, Task::ProofStart { caller, client_first, address });
+    }
+
+    pub(crate) fn handle_confirm(
+        &mut self,
+        core: &mut Core,
+        caller: Caller,
+        client_final: String,
+        address: IpAddr,
+        what: Confirmed,
+    ) {
+        self.submit(core, Task::Confirm { caller, client_final, address, what });
     }
 
     /// Of the operator: a new account.
@@ -292,6 +371,15 @@ impl Logins {
     pub(crate) fn handle_issue(&mut self, core: &mut Core, token: u64, name: UserName, notice: Notice) {
         let notice = Box::new(notice);
         self.submit(core, Task::Issue { token, name: name.into_string(), notice });
+    }
+
+    /// Of the operator: an account is disabled, enabled or deleted.
+    pub(crate) fn handle_change(&mut self, core: &mut Core, token: u64, name: UserName, act: UserAct) {
+        self.submit(core, Task::Change { token, name, act });
+    }
+
+    pub(crate) fn handle_show(&mut self, core: &mut Core, token: u64, name: UserName) {
+        self.submit(core, Task::Show { token, name });
     }
 
     /// The connection of a session is gone.
@@ -359,6 +447,12 @@ impl Logins {
         };
         let Some((user, _)) = self.names.find(name) else { return Some(LoadKey::Name(name.to_owned())) };
         match (subject, *user) {
+            // A name that is taken may be free again: its account says so.
+            (Subject::NewName(_), Some(user)) => {
+                let slot = Slot::of_name(name);
+                let slot = self.slots.find(&slot).is_none().then_some(LoadKey::Slot(slot));
+                self.missing_account(user).or(slot)
+            }
             (Subject::NewName(_) | Subject::NewService(_), None) => {
                 let slot = Slot::of_name(name);
                 self.slots.find(&slot).is_none().then_some(LoadKey::Slot(slot))
@@ -470,6 +564,7 @@ impl Logins {
                     LoginCommand::Token(proof) => {
                         self.log_in_with_token(core, &proof).map_err(|key| (key, LoginCommand::Token(proof)))
                     }
+                    LoginCommand::Redeem(redeem) => Ok(self.redeem(core, *redeem)),
                     LoginCommand::Resume { contents, address } => Ok(self.resume(core, contents, address)),
                 };
                 match done {
@@ -488,10 +583,18 @@ impl Logins {
             Task::Issue { token, name, notice } => self.issue(core, token, &name, notice),
             Task::Devices { asker, person } => self.list_devices(core, asker, &person),
             Task::End(end) => self.end(core, end),
+            Task::ProofStart { caller, client_first, address } => {
+                self.start_proof(core, caller, &client_first, address);
+            }
+            Task::Confirm { caller, client_final, address, what } => {
+                self.confirm(core, caller, &client_final, address, what);
+            }
             Task::Add { token, name, written, credential } => {
                 self.add(core, token, Register { name, written, credential });
             }
             Task::Reset { token, name, credential } => self.reset(core, token, &name, credential),
+            Task::Change { token, name, act } => self.change_user(core, token, &name, act),
+            Task::Show { token, name } => self.show_user(core, token, &name),
             Task::CreateToken { asker, name, written, new } => {
                 self.create_token(core, asker, name, written, new)
             }
@@ -522,11 +625,19 @@ impl Logins {
                     }
                     self.release_account(core, new.user);
                 }
+                if let LoginReply::Redeemed { user } = reply {
+                    self.close_sessions(core, user, Ending::All, Refusal::PasswordChanged);
+                }
                 core.control(reply_to, MeshFrame::LoginReply { connection, reply });
             }
             Written::Logout { caller } => self.log_out(core, caller),
             Written::Ended(revoked) => self.finish_end(core, revoked),
+            Written::PasswordChanged { caller, changed } => self.finish_password(core, caller, &changed),
+            Written::Deleted { caller, server_final } => {
+                self.finish_deletion(core, caller, &server_final);
+            }
             Written::Reset { token, user } => self.finish_reset(core, token, user),
+            Written::Changed { token, user, ended } => self.finish_change(core, token, user, ended),
             Written::TokenRevoked { asker, user, number } => {
                 self.finish_revocation(core, asker, user, number)
             }
@@ -568,6 +679,7 @@ impl Logins {
         self.seen.check_invariants();
         self.sessions.check_invariants();
         self.failures.check_invariants();
+        self.proofs.check_invariants();
         assert!(self.sessions.users().all(|user| core.is_home(user.slot())));
         assert!(self.postponed.len() <= LOGINS_POSTPONED_MAX);
         assert!(self.postponed.iter().all(|key| self.waiting.contains_key(key)));

@@ -6,12 +6,14 @@
 //!   without credit keeps a coalesced mark and sends that when credits return.
 //! - ephemeral: newest wins; nothing uses it before there is presence.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use record::{Act, Digest, Profile, View};
 use wire::message::{BodyKind, MarkKind, Send};
 use wire::org::OrgPosition;
+use wire::scram::ClientFirst;
 use wire::{
     ConnectionId, ConversationId, DeviceId, Refusal, SessionId, ShardAddress, UserId, UserName, Verified,
     body,
@@ -20,7 +22,7 @@ use wire::{
 use crate::admin::Notice;
 use crate::follow::{Followed, Following, NoticeHead};
 use crate::limits::DELIVERY_CREDIT_BYTES;
-use crate::login::{LoginCommand, LoginReply, NewToken};
+use crate::login::{Confirmed, LoginCommand, LoginReply, NewToken};
 use crate::parts::{PartAnswer, PartAsk, PartNumber};
 use crate::placement::{Load, Placement};
 
@@ -94,6 +96,16 @@ pub enum HomeCommand {
         number: u32,
     },
     SetProfile(Box<Profile>),
+    ProofStart {
+        client_first: Box<ClientFirst>,
+        address: IpAddr,
+    },
+    /// With what needs the proof of the password.
+    Confirm {
+        client_final: String,
+        address: IpAddr,
+        what: Confirmed,
+    },
     GetProfile(UserId),
     /// A name in its comparable form.
     FindUser(String),

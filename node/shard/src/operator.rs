@@ -76,6 +76,14 @@ impl Operator {
                 }
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
+            AdminRequest::ChangeUser { name, act } => match home_name(core, &name) {
+                Ok(name) => logins.handle_change(core, token, name, act),
+                Err(reason) => core.reply(token, AdminReply::Refused { reason }),
+            },
+            AdminRequest::ShowUser { name } => match home_name(core, &name) {
+                Ok(name) => logins.handle_show(core, token, name),
+                Err(reason) => core.reply(token, AdminReply::Refused { reason }),
+            },
             AdminRequest::ListUsers { after, users_max } => self.list(core, token, after, users_max),
             AdminRequest::IssueTo { name, notice } => match home_name(core, &name) {
                 Ok(name) => logins.handle_issue(core, token, name, notice),
@@ -217,13 +225,7 @@ impl Listing {
         for (user, rows) in self.asked.iter().zip(rows) {
             let Some(row) = rows.rows.first() else { return Err(RecordError::Short) };
             let account = Account::decode(&row.value)?;
-            let line = UserLine {
-                user: user.0,
-                name: account.name,
-                created_ms: account.created_ms,
-                devices: account.devices.len() as u32,
-            };
-            self.lines.insert(*user, line);
+            self.lines.insert(*user, UserLine::of(*user, &account));
         }
         Ok(())
     }

@@ -126,6 +126,14 @@ impl Profiles {
         self.tidy(core, user);
     }
 
+    /// The account is deleted: what was set while that went to the disk goes as well.
+    pub fn on_deleted(&mut self, core: &mut Core, user: UserId) {
+        if self.changing.get(&user).is_some_and(|changing| changing.version.is_some()) {
+            self.changing.remove(&user);
+            core.delete(&Key::Profile(user));
+        }
+    }
+
     /// What is on disk needs no place in memory.
     fn tidy(&mut self, core: &Core, user: UserId) {
         let is_done = |changing: &Changing| {
@@ -187,7 +195,7 @@ fn look(core: &mut Core, caller: Caller, user: UserId, rows: &[Rows]) -> Result<
     let is_contact = first::<Contact>(&rows[2])?.is_some_and(|row| row.view.state == ContactState::Contact);
     let deleted = account.state == AccountState::Deleted;
     let profile = match (deleted, user == caller.user) {
-        (true, _) => Profile::default(),
+        (true, _) => Profile::default().seen_by(false),
         (false, true) => profile,
         (false, false) => profile.seen_by(is_contact),
     };

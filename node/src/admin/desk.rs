@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use shard::admin::{AdminReply, AdminRequest, Notice, Reach, UserLine};
+use shard::admin::{AdminReply, AdminRequest, Notice, Reach, UserAct, UserLine};
 use shard::ownership::Ownership;
 use wire::limits::TOKEN_LABEL_LEN_MAX;
 use wire::message::BodyKind;
@@ -63,6 +63,10 @@ impl Desk {
             Request::EndSessions { name, device } => {
                 self.ask_home(&name, |name| AdminRequest::EndSessions { name, device })
             }
+            Request::ChangeUser { name, act } => {
+                self.ask_home(&name, |name| AdminRequest::ChangeUser { name, act: act.into() })
+            }
+            Request::ShowUser { name } => self.ask_home(&name, |name| AdminRequest::ShowUser { name }),
             Request::ListUsers { after, users_max } => self.list_users(after, users_max),
             Request::Issue { to, id, online_now, text } => self.issue(to, id, online_now, text),
             Request::EditOrg { expected, edits } => self.edit_org(expected, edits),
@@ -97,6 +101,8 @@ impl Desk {
                 Reply::Devices { user, devices: devices.into_iter().map(Device::from).collect() }
             }
             AdminReply::Ended { user, sessions_ended } => Reply::Ended { user, sessions_ended },
+            AdminReply::Changed { user, sessions_ended } => Reply::Changed { user, sessions_ended },
+            AdminReply::User(line) => Reply::User(line.into()),
             AdminReply::Refused { reason } => Reply::Refused { reason },
             other => return Err(unexpected(&other)),
         };
@@ -232,6 +238,11 @@ fn audit_line(request: &AdminRequest) -> &'static str {
         AdminRequest::ResetUser { .. } => "user reset",
         AdminRequest::ListDevices { .. } => "user sessions",
         AdminRequest::EndSessions { .. } => "user end",
+        AdminRequest::ChangeUser { act: UserAct::Disable, .. } => "user disable",
+        AdminRequest::ChangeUser { act: UserAct::Enable, .. } => "user enable",
+        AdminRequest::ChangeUser { act: UserAct::Reset { .. }, .. } => "user reset",
+        AdminRequest::ChangeUser { act: UserAct::Delete, .. } => "user delete",
+        AdminRequest::ShowUser { .. } => "user show",
         AdminRequest::ListUsers { .. } => "user list",
         AdminRequest::Issue { .. } | AdminRequest::IssueTo { .. } => "notice",
         AdminRequest::CreateToken { .. } => "token create",

@@ -11,6 +11,13 @@ use wire::org::{Department, Member, OrgItem};
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     Status,
+    ChangeUser {
+        name: String,
+        act: UserAct,
+    },
+    ShowUser {
+        name: String,
+    },
     AddUser {
         name: String,
         credential: Credential,
@@ -97,6 +104,11 @@ pub enum Reply {
         seq: u64,
         time_ms: u64,
     },
+    Changed {
+        user: u64,
+        sessions_ended: u32,
+    },
+    User(User),
     /// By rising comparable form of the name.
     Users {
         users: Vec<User>,
@@ -242,6 +254,51 @@ pub struct User {
     /// Unix milliseconds.
     pub created_ms: u64,
     pub devices: u32,
+    pub state: State,
+    /// Since when it is so, Unix milliseconds; 0: since it was created.
+    pub state_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Active,
+    Disabled,
+    Deleted,
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Disabled => "disabled",
+            State::Deleted => "deleted",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserAct {
+    Disable,
+    Enable,
+    /// With SHA-256 of the code, as `wire::account::code_hash` makes it.
+    Reset {
+        #[serde(with = "crate::hex")]
+        code_hash: [u8; 32],
+    },
+    Delete,
+}
+
+impl From<UserAct> for shard::admin::UserAct {
+    fn from(act: UserAct) -> Self {
+        match act {
+            UserAct::Disable => shard::admin::UserAct::Disable,
+            UserAct::Enable => shard::admin::UserAct::Enable,
+            UserAct::Reset { code_hash } => shard::admin::UserAct::Reset { code_hash },
+            UserAct::Delete => shard::admin::UserAct::Delete,
+        }
+    }
 }
 
 /// A token to be made.
@@ -310,8 +367,13 @@ impl From<Credential> for record::Credential {
 
 impl From<shard::admin::UserLine> for User {
     fn from(line: shard::admin::UserLine) -> Self {
-        let shard::admin::UserLine { user, name, created_ms, devices } = line;
-        Self { user, name, created_ms, devices }
+        let shard::admin::UserLine { user, name, created_ms, devices, state, state_ms } = line;
+        let state = match state {
+            record::AccountState::Active => State::Active,
+            record::AccountState::Disabled => State::Disabled,
+            record::AccountState::Deleted => State::Deleted,
+        };
+        Self { user, name, created_ms, devices, state, state_ms }
     }
 }
 

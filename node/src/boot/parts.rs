@@ -136,6 +136,8 @@ fn shard_config(config: &Config, keys: &NodeKeys, term: u64) -> shard::Config {
         fake_salt_secret: keys.fake_salt_secret(),
         ticket_keys: keys.ticket_keys(),
         ticket_ms: ms(config.ticket_lifetime),
+        code_ms: ms(config.code_lifetime),
+        name_reserved_ms: ms(config.name_reserved),
         placement: match config.placement {
             Placement::Home => PlacementPolicy::Home,
             Placement::LeastLoaded => PlacementPolicy::LeastLoaded,

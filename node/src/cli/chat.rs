@@ -28,6 +28,9 @@ pub(super) struct ChatArgs {
     /// Create the account first, if it does not exist
     #[arg(long)]
     register: bool,
+    /// The one-time code that the operator gave you: set a new password with it
+    #[arg(long, value_name = "CODE", conflicts_with = "register")]
+    code: Option<String>,
     /// The user to talk to; needed when input or output is not a terminal
     #[arg(long, value_name = "NAME")]
     peer: Option<String>,
@@ -64,6 +67,7 @@ pub(super) fn run(args: ChatArgs) -> ExitCode {
         user: args.user,
         password: args.password,
         register: args.register,
+        code: args.code,
         peer: args.peer,
         data: args.data,
         pin: args.pin,

@@ -53,7 +53,7 @@ struct Cli {
 enum Act {
     /// Start a node (the same as no command)
     Serve(Box<ServeArgs>),
-    /// Add, list or reset users of a running node
+    /// Add, list, show, disable, enable, reset or delete users of a running node
     User(user::UserArgs),
     /// Tell something to all, to a department or to some users of a running node
     Notice(notice::NoticeArgs),

@@ -1,4 +1,4 @@
-//! `ringtalk user add|list|reset|sessions|end`: accounts of a running node.
+//! `ringtalk user add|list|show|disable|enable|reset|delete|sessions|end`: accounts of a running node.
 //!
 //! The password never reaches the node: this process derives SCRAM's keys and sends those.
 
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::sessions::{self, EndArgs, SessionsArgs};
 use super::{Failure, Reach, print};
-use crate::admin::{AdminClient, Credential, Reply, Request, USERS_PER_PAGE_MAX};
+use crate::admin::{AdminClient, Credential, Reply, Request, USERS_PER_PAGE_MAX, UserAct as Act};
 use crate::calendar;
 use crate::entropy::entropy;
 
@@ -35,8 +35,17 @@ pub(super) struct UserArgs {
 enum UserAct {
     /// Make an account; its password is made up and printed, or read with --password-stdin
     Add(NameArgs),
-    /// Give an account a new password and end all its sessions
+    /// End an account's sessions and password; a code is printed with which its user sets a new one, or a new password
+    /// is read with --password-stdin
     Reset(NameArgs),
+    /// Show one account
+    Show(OneArgs),
+    /// Let nobody log in to an account any more, and end all its sessions
+    Disable(OneArgs),
+    /// Let its user log in to a disabled account again
+    Enable(OneArgs),
+    /// Delete an account for good; what others have of its chats stays
+    Delete(OneArgs),
     /// List all accounts by name
     List(ListArgs),
     /// List the devices of an account and their sessions
@@ -57,6 +66,14 @@ struct NameArgs {
 }
 
 #[derive(Args, Debug)]
+struct OneArgs {
+    /// Name of the user
+    name: String,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Args, Debug)]
 struct ListArgs {
     #[command(flatten)]
     reach: Reach,
@@ -66,6 +83,10 @@ pub(super) fn run(args: UserArgs) -> Result<ExitCode, Failure> {
     match args.act {
         UserAct::Add(args) => add(args),
         UserAct::Reset(args) => reset(args),
+        UserAct::Show(args) => show_one(args),
+        UserAct::Disable(args) => change(args, Act::Disable),
+        UserAct::Enable(args) => change(args, Act::Enable),
+        UserAct::Delete(args) => change(args, Act::Delete),
         UserAct::List(args) => list(&args),
         UserAct::Sessions(args) => sessions::list(&args),
         UserAct::End(args) => sessions::end(&args),
@@ -82,7 +103,26 @@ fn add(args: NameArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What nobody chose is told once, by the operator, and then chosen by the user.
+fn reset_by_code(args: NameArgs) -> Result<ExitCode, Failure> {
+    let NameArgs { name, reach, .. } = args;
+    let mut node = AdminClient::connect(&reach.socket()?).map_err(Failure::new)?;
+    let code = generated();
+    let act = Act::Reset { code_hash: wire::account::code_hash(&code) };
+    match ask(&mut node, &Request::ChangeUser { name: name.clone(), act })? {
+        Reply::Changed { user, sessions_ended } => {
+            print(&format!("user {name} has no password, id {user}, sessions ended {sessions_ended}\n"));
+            print(&format!("one-time code: {}\n", *code));
+            Ok(ExitCode::SUCCESS)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
 fn reset(args: NameArgs) -> Result<ExitCode, Failure> {
+    if !args.password_stdin {
+        return reset_by_code(args);
+    }
     let (mut node, credential, password) = prepare(&args)?;
     match ask(&mut node, &Request::ResetUser { name: args.name.clone(), credential })? {
         Reply::Reset { user, sessions_ended } => {
@@ -97,9 +137,50 @@ fn reset(args: NameArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn change(args: OneArgs, act: Act) -> Result<ExitCode, Failure> {
+    let mut node = AdminClient::connect(&args.reach.socket()?).map_err(Failure::new)?;
+    let OneArgs { name, .. } = args;
+    match ask(&mut node, &Request::ChangeUser { name: name.clone(), act })? {
+        Reply::Changed { user, sessions_ended } => {
+            let done = match act {
+                Act::Disable => "disabled",
+                Act::Enable => "enabled",
+                Act::Delete => "deleted",
+                Act::Reset { .. } => "reset",
+            };
+            print(&format!("user {name} {done}, id {user}, sessions ended {sessions_ended}\n"));
+            Ok(ExitCode::SUCCESS)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn show_one(args: OneArgs) -> Result<ExitCode, Failure> {
+    let mut node = AdminClient::connect(&args.reach.socket()?).map_err(Failure::new)?;
+    match ask(&mut node, &Request::ShowUser { name: args.name })? {
+        Reply::User(user) => {
+            let since = match user.state_ms {
+                0 => String::new(),
+                state_ms => format!(" since {}", calendar::utc(state_ms)),
+            };
+            print(&format!(
+                "name     {}\nid       {}\ncreated  {}\ndevices  {}\nstate    {}{since}\n",
+                user.name,
+                user.user,
+                calendar::utc(user.created_ms),
+                user.devices,
+                user.state.name(),
+            ));
+            Ok(ExitCode::SUCCESS)
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
 fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let mut node = AdminClient::connect(&args.reach.socket()?).map_err(Failure::new)?;
-    let mut header = format!("{:>10}  {:<19}  {:>7}  name\n", "id", "created (UTC)", "devices");
+    let mut header =
+        format!("{:>10}  {:<19}  {:>7}  {:<8}  name\n", "id", "created (UTC)", "devices", "state");
     let mut after = None;
     loop {
         match ask(&mut node, &Request::ListUsers { after, users_max: USERS_PER_PAGE_MAX })? {
@@ -109,8 +190,11 @@ fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
                     let created = calendar::utc(user.created_ms);
                     let _ = writeln!(
                         text,
-                        "{:>10}  {created:<19}  {:>7}  {}",
-                        user.user, user.devices, user.name
+                        "{:>10}  {created:<19}  {:>7}  {:<8}  {}",
+                        user.user,
+                        user.devices,
+                        user.state.name(),
+                        user.name
                     );
                 }
                 print(&text);

@@ -22,6 +22,8 @@ pub const BOUNDS: &[Bounds] = &[
     bounds("idle-bot", "seconds", 10, 86_400, 300),
     bounds("login-timeout", "seconds", 1, 300, 15),
     bounds("ticket-lifetime", "hours", 1, 8_760, 168),
+    bounds("code-lifetime", "hours", 1, 8_760, 24),
+    bounds("name-reserved", "days", 0, 36_500, 365),
     bounds("reconnect-delay", "milliseconds", 100, 600_000, 2_000),
     bounds("iterations", "", 4_096, 10_000_000, 600_000),
     bounds("connections-max", "", 16, 1_000_000, 100_000),

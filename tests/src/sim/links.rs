@@ -234,6 +234,12 @@ impl World {
             }
             (Command::TokenLogin | Command::CreateToken, _, _) => self.note_token(asked_at, &incoming),
             (Command::LoginProof | Command::Resume | Command::EndSession | Command::EndOtherSessions, ..) => {
+                if let Ok(view) = verified::view::<body::Resume>(incoming.body)
+                    && incoming.command == Command::Resume
+                {
+                    let ticket = view.ticket().map(|ticket| ticket.bytes()).unwrap_or_default();
+                    self.model.tickets.on_presented(link, incoming.request, ticket);
+                }
                 self.note_session(asked_at, incoming.command, incoming.body);
             }
             (Command::FindUser, _, _) => {

@@ -1,11 +1,13 @@
 //! The operator: adds, resets and lists accounts through the shards' admin requests.
 
+mod accounts;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use record::{Account, Credential, Key, Tokens};
 use shard::Input;
-use shard::admin::{AdminReply, AdminRequest, Notice, Reach};
+use shard::admin::{AdminReply, AdminRequest, Notice, Reach, UserAct};
 use shard::login::NewToken;
 use wire::message::BodyKind;
 use wire::org::{Department, Member, OrgItem, OrgPosition, org_slot};
@@ -26,6 +28,10 @@ enum Asked {
         name: String,
         password: String,
         shown: u64,
+    },
+    Change {
+        name: String,
+        act: UserAct,
     },
     List,
     CreateToken {
@@ -71,6 +77,8 @@ pub struct Operator {
     last_issue: u64,
     /// Names whose password was ever to be changed.
     ever_reset: BTreeSet<String>,
+    /// Accounts to be enabled again, until that is confirmed.
+    disabled: BTreeSet<String>,
     added: u32,
 }
 
@@ -86,18 +94,20 @@ impl Operator {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.resets.is_empty() && self.issues.is_empty()
+        let waits = !self.resets.is_empty() || !self.issues.is_empty() || !self.disabled.is_empty();
+        self.asked.is_empty() && !waits
     }
 }
 
 impl World {
     /// One act of the operator.
     pub fn operator_acts(&mut self) {
-        match self.fault_stream.below(32) {
+        match self.fault_stream.below(38) {
+            32.. => self.operator_judges(),
             10..18 => self.operator_issues(),
             18..28 => self.operator_edits(),
             28..30 => self.ask_operator(None, Asked::OrgPage),
-            30.. => self.operator_finds(),
+            30..32 => self.operator_finds(),
             0..3 => self.ask_operator(None, Asked::Stats),
             3..6 => self.ask_operator(None, Asked::List),
             6..8 => {
@@ -233,6 +243,9 @@ impl World {
 
     /// Asks again for what was not confirmed.
     pub fn repeat_resets(&mut self) {
+        if self.healed {
+            self.enable_all();
+        }
         self.repeat_issues();
         for (name, password) in self.operator.resets.clone() {
             let waits = |asked: &Asked| matches!(asked, Asked::Reset { name: other, .. } if *other == name);
@@ -257,6 +270,7 @@ impl World {
             Asked::Reset { name, password, .. } => {
                 AdminRequest::ResetUser { name: name.clone(), credential: credential(password) }
             }
+            Asked::Change { name, act } => AdminRequest::ChangeUser { name: name.clone(), act: *act },
             Asked::List => AdminRequest::ListUsers { after: None, users_max: 3 },
             Asked::CreateToken { name, hash, scopes } => AdminRequest::CreateToken {
                 name: name.clone(),
@@ -306,6 +320,12 @@ impl World {
                 devices.for_each(|device| device.password.clone_from(&password));
                 let probes = self.probes.iter_mut().filter(|probe| probe.name == name);
                 probes.for_each(|probe| probe.password.clone_from(&password));
+            }
+            (Asked::Change { name, act }, AdminReply::Changed { user, .. }) => {
+                self.on_user_changed(name, act, UserId(user));
+            }
+            (Asked::Change { name, .. } | Asked::Reset { name, .. }, AdminReply::Refused { .. }) => {
+                self.on_act_refused(&name);
             }
             (Asked::List, AdminReply::Users { users, .. }) => {
                 let sorted =

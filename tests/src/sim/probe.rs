@@ -41,6 +41,12 @@ pub struct Probe {
     pub previous: BTreeMap<wire::ConversationId, u64>,
     pub ticket: Vec<u8>,
     pub last_proof: String,
+    /// The first step of the proof of its password in a session.
+    pub proof: Option<ClientStart>,
+    /// Asked for and not confirmed.
+    pub new_password: Option<String>,
+    /// Accounts that it had before.
+    pub lives: u32,
     unread: Unread,
 }
 
@@ -61,6 +67,9 @@ impl Probe {
             previous: BTreeMap::new(),
             ticket: Vec::new(),
             last_proof: String::new(),
+            proof: None,
+            new_password: None,
+            lives: 0,
             unread: Unread::default(),
         }
     }
@@ -209,6 +218,14 @@ impl World {
                 }
             }
             EventBody::LoggedOut => probe.login = Login::No,
+            EventBody::ProofTerms(terms) => self.probe_confirms(number, &terms),
+            EventBody::PasswordChanged(changed) => {
+                probe.ticket = changed.ticket;
+                if let Some(new) = probe.new_password.take() {
+                    probe.password = new;
+                }
+            }
+            EventBody::AccountDeleted { .. } => self.probe_begins_anew(number),
             _ => {}
         }
     }
@@ -339,8 +356,8 @@ impl World {
     /// A frame of somebody else, as it was or with one bit changed.
     fn probe_replays(&mut self, number: usize, link: LinkId) {
         // A ticket, a token or the keys of a registration in foreign hands do harm, which is why they travel encrypted.
-        let secret =
-            [Command::Resume, Command::Register, Command::TokenLogin].map(|command| command.id() as u8);
+        let secret = [Command::Resume, Command::Register, Command::RedeemCode, Command::TokenLogin]
+            .map(|command| command.id() as u8);
         let usable = |frame: &&Bytes| !secret.contains(&frame[0]);
         let frames: Vec<_> = self.overheard.iter().filter(usable).cloned().collect();
         if frames.is_empty() {

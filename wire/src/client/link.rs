@@ -60,6 +60,11 @@ pub(super) enum Intent {
         name: String,
         attempted: bool,
     },
+    /// Set a new password with a one-time code.
+    Redeem {
+        name: String,
+        code: String,
+    },
     /// What the application says: it was refused before.
     Ask,
 }

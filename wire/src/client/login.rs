@@ -24,6 +24,12 @@ impl Session {
         self.begin(now_ms, Intent::Register { name: name.to_owned(), attempted: false }, nonce);
     }
 
+    /// Sets the password that [`Effect::NeedStretch`] asks for with a one-time code of the operator, then logs in. An answer
+    /// that is lost shows as a code that is refused: the new password may be set all the same.
+    pub fn redeem(&mut self, now_ms: u64, name: &str, code: &str, nonce: [u8; NONCE_LEN]) {
+        self.begin(now_ms, Intent::Redeem { name: name.to_owned(), code: code.to_owned() }, nonce);
+    }
+
     fn begin(&mut self, now_ms: u64, intent: Intent, nonce: [u8; NONCE_LEN]) {
         self.intent = intent;
         self.wanted = true;
@@ -65,6 +71,13 @@ impl Session {
             (Pending::Register, EventBody::Registered { user }) => {
                 self.tell(ClientEvent::Registered { user });
                 if let Intent::Register { name, .. } = self.intent.clone() {
+                    self.intent = Intent::LogIn { name };
+                }
+                self.start_login(now_ms);
+                Ok(())
+            }
+            (Pending::Register, EventBody::CodeRedeemed { .. }) => {
+                if let Intent::Redeem { name, .. } = self.intent.clone() {
                     self.intent = Intent::LogIn { name };
                 }
                 self.start_login(now_ms);
@@ -119,6 +132,10 @@ impl Session {
             (Intent::Register { name, .. }, _) => {
                 self.enter(Link::RegisterStarted, now_ms);
                 self.transmit(now_ms, Pending::RegisterStart, |e, r| e.register_start(r, &name));
+            }
+            (Intent::Redeem { name, .. }, _) => {
+                self.enter(Link::RegisterStarted, now_ms);
+                self.transmit(now_ms, Pending::RegisterStart, |e, r| e.code_start(r, &name));
             }
         }
     }
@@ -179,12 +196,20 @@ impl Session {
     pub(super) fn on_stretched(&mut self, now_ms: u64, keys: ClientKeys) {
         match std::mem::replace(&mut self.link, Link::Welcomed) {
             Link::RegisterStretch { salt, iterations } => {
-                let Intent::Register { name, .. } = self.intent.clone() else { return };
-                let credentials = keys.credentials();
+                let new = keys.credentials();
+                let (stored_key, server_key) = (&new.stored_key, &new.server_key);
+                let intent = self.intent.clone();
+                if !matches!(intent, Intent::Register { .. } | Intent::Redeem { .. }) {
+                    return;
+                }
                 self.kept = Some(KeptKeys { salt, iterations, keys });
                 self.enter(Link::Registering, now_ms);
-                self.transmit(now_ms, Pending::Register, |encoder, request| {
-                    encoder.register(request, &name, &credentials.stored_key, &credentials.server_key)
+                self.transmit(now_ms, Pending::Register, |encoder, request| match &intent {
+                    Intent::Redeem { name, code } => {
+                        encoder.redeem_code(request, name, code, stored_key, server_key)
+                    }
+                    Intent::Register { name, .. } => encoder.register(request, name, stored_key, server_key),
+                    _ => unreachable!("it was looked at a moment ago"),
                 });
             }
             Link::LoginStretch(challenged) => {
@@ -310,6 +335,26 @@ impl Session {
         self.forget_ticket();
         self.start_login(now_ms);
         Ok(())
+    }
+
+    /// The session's ticket of before is void, and so are kept keys of the old password.
+    pub(super) fn on_password_changed(&mut self, ticket: Vec<u8>, keys: Option<Box<KeptKeys>>) {
+        if let Some(account) = &mut self.account {
+            account.ticket = ticket;
+            self.journal.write(PersistOp::Account(account.clone()));
+        }
+        self.keep(keys.map(|keys| *keys));
+    }
+
+    fn keep(&mut self, keys: Option<KeptKeys>) {
+        self.kept = keys;
+        let keys = self.kept.clone().filter(|_| self.config.keep_keys);
+        self.journal.write(PersistOp::Keys(keys));
+    }
+
+    pub(super) fn on_account_deleted(&mut self) {
+        self.forget_ticket();
+        self.keep(None);
     }
 
     fn forget_ticket(&mut self) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::effect::QueryId;
+use super::stored::KeptKeys;
 use super::{ANSWER_MS_MAX, QUERIES_MAX};
 use crate::account::AccountQuery;
 use crate::contact::ContactQuery;
@@ -21,17 +22,40 @@ pub(super) enum Pending {
     Resume,
     Logout,
     Ping,
-    Send { counter: u64 },
-    CatchUp { conversation: ConversationId },
-    History { query: QueryId },
-    Mark { conversation: ConversationId },
+    Send {
+        counter: u64,
+    },
+    CatchUp {
+        conversation: ConversationId,
+    },
+    History {
+        query: QueryId,
+    },
+    Mark {
+        conversation: ConversationId,
+    },
     Sync,
-    Find { query: QueryId },
-    Contact { query: QueryId, is_long: bool },
-    Org { query: QueryId },
-    Account { query: QueryId },
-    Adverts { query: QueryId },
-    Device { query: QueryId },
+    Find {
+        query: QueryId,
+    },
+    Contact {
+        query: QueryId,
+        is_long: bool,
+    },
+    Org {
+        query: QueryId,
+    },
+    /// `keys`: of the password that this sets.
+    Account {
+        query: QueryId,
+        keys: Option<Box<KeptKeys>>,
+    },
+    Adverts {
+        query: QueryId,
+    },
+    Device {
+        query: QueryId,
+    },
 }
 
 impl Pending {
@@ -84,7 +108,7 @@ impl Requests {
                 Pending::Find { query }
                 | Pending::History { query }
                 | Pending::Contact { query, .. }
-                | Pending::Account { query }
+                | Pending::Account { query, .. }
                 | Pending::Adverts { query }
                 | Pending::Org { query }
                 | Pending::Device { query } => Some(query),

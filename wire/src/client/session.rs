@@ -517,13 +517,13 @@ impl Session {
             (Pending::Org { query }, event) => self.on_org_answer(query, event),
             (Pending::Device { query }, event) => self.on_device_answer(query, event),
             (
-                Pending::Find { query } | Pending::Contact { query, .. } | Pending::Account { query },
+                Pending::Find { query } | Pending::Contact { query, .. } | Pending::Account { query, .. },
                 EventBody::Refused(refused),
             ) => {
                 self.tell(ClientEvent::QueryRefused { query, refused });
                 Ok(())
             }
-            (Pending::Account { query }, event) => self.on_account_answer(query, event),
+            (Pending::Account { query, keys }, event) => self.on_account_answer(query, keys, event),
             (Pending::History { query }, EventBody::Refused(refused)) => {
                 self.pulls.on_answered();
                 self.tell(ClientEvent::QueryRefused { query, refused });
@@ -574,10 +574,24 @@ impl Session {
         Ok(())
     }
 
-    fn on_account_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
+    fn on_account_answer(
+        &mut self,
+        query: QueryId,
+        keys: Option<Box<KeptKeys>>,
+        event: EventBody,
+    ) -> Result<(), Reason> {
         let answer = match event {
             EventBody::ProfileChanged(changed) => AccountAnswer::ProfileChanged(changed),
             EventBody::ProfileFound(found) => AccountAnswer::ProfileFound(found),
+            EventBody::ProofTerms(terms) => AccountAnswer::ProofTerms(terms),
+            EventBody::PasswordChanged(changed) => {
+                self.on_password_changed(changed.ticket, keys);
+                AccountAnswer::PasswordChanged { server_final: changed.server_final }
+            }
+            EventBody::AccountDeleted { server_final } => {
+                self.on_account_deleted();
+                AccountAnswer::AccountDeleted { server_final }
+            }
             _ => return Err(Reason::Misbehaved("another answer to a question about an account")),
         };
         self.tell(ClientEvent::Account { query, answer });
@@ -724,7 +738,11 @@ impl Session {
                     self.transmit(now_ms, pending, |e, request| e.sync_org(request, position, rows_max));
                 }
                 Query::Account(query) => {
-                    let pending = Pending::Account { query: id };
+                    let keys = match &query {
+                        AccountQuery::ChangePassword { new, .. } => Some(new.clone()),
+                        _ => None,
+                    };
+                    let pending = Pending::Account { query: id, keys };
                     self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
                 }
                 Query::Device(query) => {

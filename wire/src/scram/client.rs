@@ -38,6 +38,11 @@ impl ClientStart {
         Ok((mechanism, Self::with_flag(flag, name, nonce)))
     }
 
+    /// For the proof of a password within a session, which is not bound to the connection.
+    pub fn unbound(name: &str, nonce: String) -> Self {
+        Self::with_flag(BindingFlag::Unsupported, name, nonce)
+    }
+
     pub(crate) fn with_flag(flag: BindingFlag, name: &str, nonce: String) -> Self {
         let (message, bare) = ClientFirst::write(flag, name, &nonce);
         Self { flag, bare, message, nonce }

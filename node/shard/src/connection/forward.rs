@@ -35,7 +35,9 @@ impl Connections {
         id: ConnectionId,
         incoming: &Incoming<'a>,
     ) -> Result<Option<LocalSend<'a>>, No> {
-        let State::LoggedIn(session) = &mut self.table.find(id).expect("it sent a command").state else {
+        let connection = self.table.find(id).expect("it sent a command");
+        let address = connection.address;
+        let State::LoggedIn(session) = &mut connection.state else {
             unreachable!("the phase was checked");
         };
         if core.stopping {
@@ -65,7 +67,8 @@ impl Connections {
                 return Ok(Some(LocalSend { caller, conversation, send }));
             }
         }
-        let (slot, command) = home_command(incoming, session, &self.follows)?;
+        let address = address.expect("a connection that stays is counted");
+        let (slot, command) = home_command(incoming, session, &self.follows, address)?;
         let to = core.home(slot);
         if !begin(core, to) {
             return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS));

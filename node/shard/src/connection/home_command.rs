@@ -1,5 +1,7 @@
 //! Bodies of commands for a home: verified once, and what is in them checked by meaning.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use record::{Act, Profile};
 use wire::limits::{
@@ -7,17 +9,20 @@ use wire::limits::{
 };
 use wire::message::{BodyKind, MarkKind, Send};
 use wire::org::{OrgPosition, org_slot};
+use wire::scram::{BindingFlag, ClientFirst};
 use wire::{
     Command, ConversationId, DeviceId, Incoming, Notices, OwnerKey, Refusal, Slot, UserId, Verified, body,
     verified,
 };
 
 use super::No;
-use super::register::name_of;
+use super::login::text_of;
+use super::register::{keys_of, name_of};
 use super::service;
 use super::state::Session;
 use crate::follow::Follows;
 use crate::limits::BUSY_RETRY_MS;
+use crate::login::Confirmed;
 use crate::mesh::{DeviceCommand, HomeCommand};
 use crate::profile::to_store;
 
@@ -26,6 +31,7 @@ pub(super) fn home_command(
     incoming: &Incoming<'_>,
     session: &Session,
     follows: &Follows,
+    address: IpAddr,
 ) -> Result<(Slot, HomeCommand), No> {
     let caller = session.user;
     match incoming.command {
@@ -74,12 +80,17 @@ pub(super) fn home_command(
         | Command::NameUser
         | Command::SetProfile
         | Command::GetProfile
-        | Command::Logout => account_command(incoming, caller),
+        | Command::ProofStart
+        | Command::ChangePassword
+        | Command::DeleteAccount
+        | Command::Logout => account_command(incoming, session, address),
         Command::Hello
         | Command::RegisterStart
         | Command::Register
         | Command::LoginStart
         | Command::LoginProof
+        | Command::CodeStart
+        | Command::RedeemCode
         | Command::Resume
         | Command::TokenLogin
         | Command::WhereToConnect
@@ -114,7 +125,12 @@ fn conversation_command(incoming: &Incoming<'_>, conversation: ConversationId) -
 }
 
 /// The same for commands about accounts.
-fn account_command(incoming: &Incoming<'_>, caller: UserId) -> Result<(Slot, HomeCommand), No> {
+fn account_command(
+    incoming: &Incoming<'_>,
+    session: &Session,
+    address: IpAddr,
+) -> Result<(Slot, HomeCommand), No> {
+    let caller = session.user;
     match incoming.command {
         Command::FindUser => {
             let name = name_of(verified::view::<body::FindUser>(incoming.body)?.name())?;
@@ -126,6 +142,29 @@ fn account_command(incoming: &Incoming<'_>, caller: UserId) -> Result<(Slot, Hom
             Ok((user.slot(), HomeCommand::NameUser(user)))
         }
         Command::SetProfile => Ok((caller.slot(), HomeCommand::SetProfile(profile(incoming.body)?))),
+        Command::ProofStart => {
+            let message = text_of(verified::view::<body::ProofStart>(incoming.body)?.client_first())?;
+            let client_first = ClientFirst::parse(message).map_err(|_| Refusal::BadField)?;
+            if client_first.flag != BindingFlag::Unsupported {
+                return Err(Refusal::UnknownMechanism.into());
+            }
+            let client_first = Box::new(client_first);
+            Ok((caller.slot(), HomeCommand::ProofStart { client_first, address }))
+        }
+        Command::ChangePassword => {
+            if session.is_exposed {
+                return Err(Refusal::NotOnPlain.into());
+            }
+            let view = verified::view::<body::ChangePassword>(incoming.body)?;
+            let (stored_key, server_key) =
+                keys_of(view.stored_key().map(|key| key.bytes()), view.server_key().map(|key| key.bytes()))?;
+            let what = Confirmed::ChangePassword { stored_key, server_key };
+            Ok((caller.slot(), confirm(view.client_final(), address, what)?))
+        }
+        Command::DeleteAccount => {
+            let view = verified::view::<body::DeleteAccount>(incoming.body)?;
+            Ok((caller.slot(), confirm(view.client_final(), address, Confirmed::DeleteAccount)?))
+        }
         Command::GetProfile => {
             verified::view::<body::GetProfile>(incoming.body)?;
             let user = user_of(incoming);
@@ -144,6 +183,11 @@ pub(super) fn conversation_of(incoming: &Incoming<'_>) -> ConversationId {
         OwnerKey::Conversation(conversation) => conversation,
         owner => unreachable!("a conversation's command has the key {owner:?}"),
     }
+}
+
+fn confirm(client_final: Option<&str>, address: IpAddr, what: Confirmed) -> Result<HomeCommand, No> {
+    let client_final = text_of(client_final)?.to_owned();
+    Ok(HomeCommand::Confirm { client_final, address, what })
 }
 
 fn user_of(incoming: &Incoming<'_>) -> UserId {

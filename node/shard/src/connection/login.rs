@@ -82,7 +82,7 @@ impl Connections {
     }
 }
 
-fn text_of(message: Option<&str>) -> Result<&str, No> {
+pub(super) fn text_of(message: Option<&str>) -> Result<&str, No> {
     let message = message.unwrap_or_default();
     if message.len() > LOGIN_FIELD_LEN_MAX {
         return Err(No::with_detail(Refusal::BadField, LOGIN_FIELD_LEN_MAX as u64));

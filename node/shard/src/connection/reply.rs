@@ -8,7 +8,7 @@ use wire::{ConnectionId, ConnectionPhase, Refusal, scram};
 use super::state::{Challenge, Connection, Session, Start, State, Step, TokenSession};
 use super::{Connections, No};
 use crate::core::Core;
-use crate::input::{CloseReason, Effect, SendClass};
+use crate::input::{CloseReason, Effect, Security, SendClass};
 use crate::limits::FAILURES_PER_CONNECTION_MAX;
 use crate::login::{Grant, LoginReply, NewSession};
 use crate::mesh::{MeshFrame, SessionPlace};
@@ -22,6 +22,10 @@ impl Connections {
         match (std::mem::replace(&mut before.step, Step::Ready), reply) {
             (Step::Registering { request }, LoginReply::Registered { user }) => {
                 let frame = core.encoder.registered(request, user);
+                core.send(id, frame, SendClass::Reply);
+            }
+            (Step::Registering { request }, LoginReply::Redeemed { user }) => {
+                let frame = core.encoder.code_redeemed(request, user);
                 core.send(id, frame, SendClass::Reply);
             }
             (Step::Starting(start), LoginReply::Salt { salt, iterations }) => {
@@ -67,8 +71,10 @@ impl Connections {
     /// Refuses a step; a few failed logins end the connection.
     pub(super) fn refuse_login(&mut self, core: &mut Core, id: ConnectionId, request: u32, no: &No) {
         core.refuse(id, request, no.refusal, no.detail, no.retry_ms);
-        let is_failure =
-            matches!(no.refusal, Refusal::LoginFailed | Refusal::TicketRefused | Refusal::LoginDelayed);
+        let is_failure = matches!(
+            no.refusal,
+            Refusal::LoginFailed | Refusal::TicketRefused | Refusal::LoginDelayed | Refusal::CodeRefused
+        );
         let before = self.table.find(id).and_then(Connection::before).expect("it is being answered");
         before.failures += u8::from(is_failure);
         if before.failures >= FAILURES_PER_CONNECTION_MAX {
@@ -128,8 +134,10 @@ impl Connections {
         let State::Before(before) = std::mem::replace(&mut connection.state, State::LoggedIn(session)) else {
             unreachable!("it was logging in a moment ago");
         };
+        let is_exposed = before.security == (Security::Plain { loopback: false });
         self.before_login -= 1;
         self.sessions += 1;
+        connection.session(new.session).expect("opened a moment ago").is_exposed = is_exposed;
         let now_ms = core.now.mono_ms;
         self.wheel.set(now_ms, id.index, ends_ms.min(now_ms + core.config.idle.of(new.class)));
         if let Some(placement) = before.placement {

@@ -121,6 +121,8 @@ pub(super) struct Session {
     pub adverts: Option<bool>,
     /// What it follows beside the notices for everybody. Most follow nothing.
     pub follows: Option<Box<SessionFollows>>,
+    /// On a connection without encryption from another machine.
+    pub is_exposed: bool,
     pub messages: Allowance,
     pub queries: Allowance,
     pub light: Allowance,
@@ -228,6 +230,7 @@ impl Session {
             slow: false,
             adverts: None,
             follows: None,
+            is_exposed: false,
             messages: Allowance::default(),
             queries: Allowance::default(),
             light: Allowance::default(),

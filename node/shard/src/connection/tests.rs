@@ -56,6 +56,11 @@ fn frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
         Command::NameUser => encoder.name_user(request, UserId(1 << 10)),
         Command::SetProfile => encoder.set_profile(request, &Profile::default()),
         Command::GetProfile => encoder.get_profile(request, UserId(1 << 10)),
+        Command::ProofStart => encoder.proof_start(request, "n,,n=ann,r=abcdefgh"),
+        Command::ChangePassword => encoder.change_password(request, "c=biws,r=x,p=AAAA", &[1; 32], &[2; 32]),
+        Command::DeleteAccount => encoder.delete_account(request, "c=biws,r=x,p=AAAA"),
+        Command::CodeStart => encoder.code_start(request, "ann"),
+        Command::RedeemCode => encoder.redeem_code(request, "ann", "abcde", &[1; 32], &[2; 32]),
         Command::Send => {
             let send = Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"hello" };
             encoder.send(request, chat(), &send)

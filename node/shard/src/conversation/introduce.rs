@@ -3,7 +3,7 @@
 //! The send waits at the conversation's home, in front of all later commands, as it does for a read of the store. His home
 //! answers from its own store and waits for nobody. Nothing is stored before, so a crash in between loses nothing.
 
-use record::{Key, Query, Rows};
+use record::{Account, AccountState, Key, Query, Record, Rows};
 use wire::{ConversationId, Refusal, ShardAddress, UserId};
 
 use crate::core::{Core, LoadFor};
@@ -44,7 +44,12 @@ pub(super) fn on_peer_loaded(
     rows: &[Rows],
 ) {
     assert!(core.is_home(peer.slot()));
-    let found = if rows[0].rows.is_empty() { Acquaintance::NoSuchUser } else { Acquaintance::Exists };
+    let found = match rows[0].rows.first().map(|row| Account::decode(&row.value)) {
+        None => Acquaintance::NoSuchUser,
+        Some(Ok(account)) if account.state == AccountState::Deleted => Acquaintance::NoSuchUser,
+        Some(Ok(_)) => Acquaintance::Exists,
+        Some(Err(error)) => return core.damaged(peer.slot(), &format!("the account of {peer:?}: {error}")),
+    };
     core.control(home, MeshFrame::Introduced { conversation, found });
 }
 

@@ -6,6 +6,7 @@ use record::{Account, Device};
 use wire::limits::CHALLENGE_MS_MAX;
 use wire::{DeviceId, Refusal, SessionId, Slot, UserId, scram};
 
+use super::standing::may_log_in;
 use super::start::delayed;
 use super::{Ending, LoadKey, LoginReply, Logins, NewSession, Proof};
 use crate::commits::Stamp;
@@ -82,6 +83,7 @@ impl Logins {
     ) -> Result<(Stamp, NewSession), LoginReply> {
         let (account, _) = self.accounts.find(&user).expect("the account was read");
         let mut account = account.clone().expect("its secrets were used");
+        may_log_in(&account).map_err(|refusal| refused(refusal, 0))?;
         let known = account.devices.iter().position(|known| known.device == new.device.0);
         let class = new.class;
         if self.sessions_beside(core, user, new.device, class) >= SESSIONS_PER_USER_MAX {

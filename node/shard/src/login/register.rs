@@ -3,6 +3,7 @@
 use record::{Account, AccountState, Credential, Key, NameEntry, SlotState};
 use wire::{Refusal, Slot, UserId, UserName};
 
+use super::standing::has_left_its_name;
 use super::{LoginReply, Logins, Register};
 use crate::admin::AdminReply;
 use crate::commits::Stamp;
@@ -44,8 +45,13 @@ impl Logins {
     ) -> (Stamp, Result<UserId, (Refusal, u32)>) {
         let slot = name.slot();
         let (owner, stamp) = self.names.find(name.as_str()).expect("the name was read");
-        if owner.is_some() {
-            return (stamp, Err((Refusal::NameTaken, 0)));
+        if let Some(owner) = *owner {
+            let account = self.accounts.find(&owner);
+            let stamp = account.map_or(stamp, |(_, account_stamp)| stamp.max(account_stamp));
+            let account = account.and_then(|(account, _)| account.as_ref());
+            if !account.is_some_and(|account| has_left_its_name(core, account)) {
+                return (stamp, Err((Refusal::NameTaken, 0)));
+            }
         }
         if let Some(refusal) = core.write_refusal(slot) {
             return (stamp, Err((refusal, FULL_RETRY_MS as u32)));

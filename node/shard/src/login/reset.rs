@@ -1,6 +1,6 @@
 //! The operator gives an account new credentials; whoever was logged in is out, and so are the tickets.
 
-use record::Credential;
+use record::{AccountState, Credential};
 use wire::{Refusal, UserId, UserName};
 
 use super::{Ending, Logins, Written};
@@ -21,16 +21,22 @@ impl Logins {
             core.reply(token, refused(refusal));
             return;
         }
-        let (account, _) = self.accounts.find(&user).expect("the account was read");
+        let (account, account_stamp) = self.accounts.find(&user).expect("the account was read");
+        let stamp = stamp.max(account_stamp);
         let Some(mut account) = account.clone() else {
             core.damaged(slot, &format!("the name {name} leads to no account"));
             return;
         };
-        if account.credentials.is_empty() {
+        if account.credentials.is_empty() && account.code.is_none() {
             core.reply(token, refused(Refusal::OtherKindOfAccount));
             return;
         }
-        account.credentials = vec![credential];
+        if account.state == AccountState::Deleted {
+            let reply = refused(Refusal::AccountDeleted);
+            core.after(slot, stamp, After::Reply { token, reply });
+            return;
+        }
+        (account.credentials, account.code) = (vec![credential], None);
         Ending::All.revoke(&mut account);
         let stamp = self.put_account(core, user, account);
         self.when_written(core, slot, stamp, Written::Reset { token, user });

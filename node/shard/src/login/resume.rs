@@ -6,6 +6,7 @@ use record::Account;
 use wire::ticket::Contents;
 use wire::{DeviceId, Refusal, Slot, UserId};
 
+use super::standing::may_log_in;
 use super::{Ending, LoginReply, Logins, NewSession};
 use crate::commits::Stamp;
 use crate::config::SessionPolicy;
@@ -36,7 +37,12 @@ impl Logins {
                 is_login: false,
             })
         });
+        let standing = account.as_ref().map_or(Ok(()), may_log_in);
         let refused = |refusal| LoginReply::Refused { refusal, detail: 0, retry_ms: 0 };
+        // The ticket is one of this node for this user, so its bearer may know.
+        if let Err(refusal) = standing {
+            return (slot, stamp, refused(refusal));
+        }
         let Some(session) = session else { return (slot, stamp, refused(Refusal::TicketRefused)) };
         if self.sessions_beside(core, user, session.device, session.class) >= SESSIONS_PER_USER_MAX {
             return (slot, stamp, refused(Refusal::TooManyDevices));

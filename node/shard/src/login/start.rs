@@ -53,7 +53,7 @@ impl Logins {
     }
 }
 
-fn secrets_of(account: &Account) -> Option<Secrets> {
+pub(super) fn secrets_of(account: &Account) -> Option<Secrets> {
     let Credential::ScramSha256 { salt, iterations, stored_key, server_key } = account.credentials.first()?;
     let credentials = Credentials { stored_key: *stored_key, server_key: *server_key };
     Some(Secrets { salt: *salt, iterations: *iterations, credentials })

@@ -1,10 +1,13 @@
 //! What a home is asked about accounts, and which records each needs in memory.
 
+use std::net::IpAddr;
+
 use record::Credential;
+use wire::scram::ClientFirst;
 use wire::{ConnectionId, Refusal, ShardAddress, Slot, UserId, UserName};
 
-use super::{End, LoginCommand, LoginReply, NewToken};
-use crate::admin::{AdminReply, Notice};
+use super::{Confirmed, End, LoginCommand, LoginReply, NewToken};
+use crate::admin::{AdminReply, Notice, UserAct};
 use crate::asker::Asker;
 use crate::core::Core;
 use crate::mesh::{Caller, MeshFrame};
@@ -56,6 +59,18 @@ pub(super) enum Task {
         person: Person,
     },
     End(End),
+    ProofStart {
+        caller: Caller,
+        client_first: Box<ClientFirst>,
+        address: IpAddr,
+    },
+    /// With what needs the proof.
+    Confirm {
+        caller: Caller,
+        client_final: String,
+        address: IpAddr,
+        what: Confirmed,
+    },
     Add {
         token: u64,
         name: UserName,
@@ -66,6 +81,15 @@ pub(super) enum Task {
         token: u64,
         name: UserName,
         credential: Credential,
+    },
+    Change {
+        token: u64,
+        name: UserName,
+        act: UserAct,
+    },
+    Show {
+        token: u64,
+        name: UserName,
     },
     CreateToken {
         asker: Asker,
@@ -136,16 +160,21 @@ impl Task {
                 LoginCommand::Register(register) => Subject::NewName(register.name.as_str()),
                 LoginCommand::Start { name, .. } => Subject::AnyName(name.as_str()),
                 LoginCommand::Proof(proof) => Subject::AnyName(proof.name.as_str()),
+                LoginCommand::Redeem(redeem) => Subject::AnyName(redeem.name.as_str()),
                 LoginCommand::Resume { contents, .. } => Subject::User(contents.user),
                 LoginCommand::Token(proof) => Subject::Tokens(proof.user),
             },
             Task::FindUser { name, .. } => Subject::Name(name),
             Task::NameUser { user, .. } => Subject::User(*user),
-            Task::Logout { caller } => Subject::User(caller.user),
+            Task::Logout { caller } | Task::ProofStart { caller, .. } | Task::Confirm { caller, .. } => {
+                Subject::User(caller.user)
+            }
             Task::Devices { person, .. } | Task::End(End { person, .. }) => person.subject(),
             Task::Add { name, .. } => Subject::NewName(name.as_str()),
-            Task::Reset { name, .. } => Subject::Name(name.as_str()),
             Task::Issue { name, .. } => Subject::Name(name),
+            Task::Reset { name, .. } | Task::Change { name, .. } | Task::Show { name, .. } => {
+                Subject::Name(name.as_str())
+            }
             Task::CreateToken { name, .. } => Subject::NewService(name.as_str()),
             Task::ListTokens { name, .. } | Task::RevokeToken { name, .. } => Subject::Service(name.as_str()),
         }
@@ -157,10 +186,18 @@ impl Task {
                 let reply = LoginReply::Refused { refusal, detail: 0, retry_ms };
                 core.control(reply_to, MeshFrame::LoginReply { connection, reply });
             }
-            Task::FindUser { caller, .. } | Task::NameUser { caller, .. } | Task::Logout { caller } => {
+            Task::FindUser { caller, .. }
+            | Task::NameUser { caller, .. }
+            | Task::ProofStart { caller, .. }
+            | Task::Confirm { caller, .. }
+            | Task::Logout { caller } => {
                 core.refuse_caller(caller, refusal, 0, retry_ms);
             }
-            Task::Add { token, .. } | Task::Reset { token, .. } | Task::Issue { token, .. } => {
+            Task::Add { token, .. }
+            | Task::Issue { token, .. }
+            | Task::Reset { token, .. }
+            | Task::Change { token, .. }
+            | Task::Show { token, .. } => {
                 core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
             }
             Task::Devices { asker, .. } | Task::End(End { asker, .. }) => {

@@ -29,12 +29,21 @@ impl Shards for Fake {
             AdminRequest::AddUser { .. } => AdminReply::Added { user: 7 },
             AdminRequest::ListDevices { .. } => AdminReply::Devices { user: 7, devices: Vec::new() },
             AdminRequest::EndSessions { .. } => AdminReply::Ended { user: 7, sessions_ended: 2 },
-            AdminRequest::ResetUser { .. } => AdminReply::Refused { reason: "no such user".into() },
+            AdminRequest::ChangeUser { .. } => AdminReply::Changed { user: 7, sessions_ended: 2 },
+            AdminRequest::ResetUser { .. } | AdminRequest::ShowUser { .. } => {
+                AdminReply::Refused { reason: "no such user".into() }
+            }
             AdminRequest::ListUsers { after, users_max } => {
                 let behind = |name: &&&str| after.as_deref().is_none_or(|after| **name > after);
                 let names: Vec<_> = self.names[shard as usize].iter().filter(behind).collect();
-                let line =
-                    |name: &&&str| UserLine { user: 1, name: name.to_string(), created_ms: 0, devices: 0 };
+                let line = |name: &&&str| UserLine {
+                    user: 1,
+                    name: name.to_string(),
+                    created_ms: 0,
+                    devices: 0,
+                    state: record::AccountState::Active,
+                    state_ms: 0,
+                };
                 // A shard may give fewer than asked, each its own number.
                 let users_max = users_max.min(1 + u32::from(shard));
                 let users: Vec<_> = names.iter().take(users_max as usize).map(line).collect();

@@ -9,6 +9,7 @@ mod profiles;
 pub mod sessions;
 mod settled;
 mod shown;
+pub mod tickets;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +84,7 @@ pub struct Model {
     /// When the last of them went there, in microseconds of virtual time.
     related_us: BTreeMap<ConversationId, u64>,
     pub tokens: tokens::Tokens,
+    pub tickets: tickets::Tickets,
     /// Profiles that went to the disk, and perhaps not there.
     profiles: BTreeMap<(UserId, u64), Vec<record::Profile>>,
     /// Who was in whose list as a contact at some time: the second one in that of the first.

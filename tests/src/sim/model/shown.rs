@@ -26,6 +26,7 @@ impl Model {
     fn check_event(&mut self, store: &MemoryStore, link: LinkId, frame: &EventFrame) {
         self.check_answers(link, frame);
         self.check_told(link, matches!(frame.event, EventBody::Closing(_)));
+        self.check_tickets(link, frame.request, &frame.event);
         match &frame.event {
             EventBody::LoggedIn(event) => {
                 let at = (link, frame.request);
@@ -67,6 +68,11 @@ impl Model {
                 self.check_wanted(link, moved.conversation);
             }
             EventBody::UserFound(found) => {
+                let account = disk::record::<record::Account>(store, &Key::Account(found.user));
+                let deleted = account.is_some_and(|account| account.state == record::AccountState::Deleted);
+                self.violation_if(found.deleted && !deleted, || {
+                    format!("{found:?} is shown and not so on disk")
+                });
                 let asked = self.names_asked.entry((link, frame.request)).or_default();
                 let fits = asked.iter().any(|asked| match asked {
                     NameAsked::ById(user) => *user == found.user,
@@ -343,6 +349,10 @@ pub(super) fn event_name(event: &EventBody) -> &'static str {
         EventBody::UserFound(_) => "UserFound",
         EventBody::ProfileChanged(_) => "ProfileChanged",
         EventBody::ProfileFound(_) => "ProfileFound",
+        EventBody::ProofTerms(_) => "ProofTerms",
+        EventBody::PasswordChanged(_) => "PasswordChanged",
+        EventBody::AccountDeleted { .. } => "AccountDeleted",
+        EventBody::CodeRedeemed { .. } => "CodeRedeemed",
         EventBody::Sent(_) => "Sent",
         EventBody::Pulled(_) => "Pulled",
         EventBody::Marked(_) => "Marked",

@@ -123,6 +123,8 @@ impl Machine {
             scram_iterations: wire::scram::ITERATIONS_MIN,
             fake_salt_secret: self.fake_salt_secret,
             ticket_keys: TicketKeys { current: TicketKey { id: 1, key: self.ticket_key }, previous: None },
+            code_ms: 60_000,
+            name_reserved_ms: 60_000,
             ticket_ms: *stream.pick(&[5_000, 86_400_000]),
             placement: *stream.pick(&[PlacementPolicy::Home, PlacementPolicy::LeastLoaded]),
             placement_excess_percent: 25,

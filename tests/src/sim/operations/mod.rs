@@ -1,5 +1,6 @@
 //! The workload: one file per command. A command without an operation does not compile.
 
+mod account;
 mod adverts;
 mod contacts;
 mod devices;
@@ -50,6 +51,11 @@ fn operation_of(command: Command) -> Operation {
         Command::NameUser => (16, name_user::run),
         Command::SetProfile => (14, profile::set),
         Command::GetProfile => (16, profile::get),
+        Command::ProofStart => (8, account::start_proof),
+        Command::ChangePassword => (2, account::change_password),
+        Command::DeleteAccount => (2, account::delete),
+        Command::CodeStart => (3, account::start_code),
+        Command::RedeemCode => (3, account::redeem),
         Command::Send => (620, send::run),
         Command::Pull => (60, pull::run),
         Command::Mark => (190, mark::run),

@@ -13,6 +13,10 @@ pub fn run(world: &mut World) {
     }
     let probe = world.some_probe();
     let ticket = world.probes[probe].ticket.clone();
+    // A ticket that somebody stole before its session was ended.
+    let void = world.model.tickets.void();
+    let stolen = !void.is_empty() && world.workload.chance(500);
+    let ticket = if stolen { world.workload.pick(&void).clone() } else { ticket };
     let uver = world.workload.below(50);
     world.greeted_probe_sends(probe, |probe| {
         let request = probe.request();
