@@ -79,7 +79,9 @@ fn figures_are_what_happened() {
     assert_eq!(count("ringtalk_sessions", &[]), 2.0);
     assert_eq!(count("ringtalk_connections_accepted_total", &[]), 2.0);
     assert_eq!(count("ringtalk_logins_total", &[]), 2.0);
-    assert_eq!(count("ringtalk_table_entries", &[("table", "conversations")]), 1.0);
+    // The chat; and the notices for all, and adverts, which every shard follows.
+    assert_eq!(count("ringtalk_table_entries", &[("table", "conversations")]), 3.0);
+    assert_eq!(count("ringtalk_table_entries", &[("table", "followed")]), 2.0 * 2.0);
     assert!(count("ringtalk_table_bytes", &[("table", "tail_turns")]) > 0.0);
     // Each message was one commit at least: it was answered before the next was sent.
     assert!(count("ringtalk_commit_latency_seconds_count", &[]) >= MESSAGES as f64);
