@@ -116,9 +116,8 @@ fn login_events() -> Vec<EventBody> {
     ]
 }
 
-fn chat_events() -> Vec<EventBody> {
+fn account_events() -> Vec<EventBody> {
     vec![
-        EventBody::UserFound(UserFound { user: BERT, name: "bert".to_owned(), deleted: true }),
         EventBody::ProofTerms(ProofTerms {
             server_first: "r=abc,s=c2FsdA==,i=4096".into(),
             valid_ms: 60_000,
@@ -140,6 +139,12 @@ fn chat_events() -> Vec<EventBody> {
             version: 3,
             profile: profile(),
         })),
+    ]
+}
+
+fn chat_events() -> Vec<EventBody> {
+    vec![
+        EventBody::UserFound(UserFound { user: BERT, name: "bert".to_owned(), deleted: true }),
         EventBody::Sent(Sent { conversation: chat(), counter: 5, place: place(6), time_ms: 7, epoch: 8 }),
         EventBody::Pulled(Pulled {
             conversation: chat(),
@@ -191,6 +196,11 @@ fn chat_events() -> Vec<EventBody> {
         EventBody::TokensListed(TokensListed { user: ANNA, tokens: vec![token_line(1), token_line(3)] }),
         EventBody::TokenRevoked(TokenRevoked { user: ANNA, number: 3, sessions_ended: 2 }),
     ]
+}
+
+/// All that come after login.
+fn later_events() -> Vec<EventBody> {
+    [account_events(), chat_events()].concat()
 }
 
 fn org_rows() -> Vec<OrgRow> {
@@ -299,7 +309,7 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
 #[test]
 fn every_event_comes_back() {
     let mut encoder = Encoder::new();
-    let events: Vec<_> = login_events().into_iter().chain(chat_events()).collect();
+    let events: Vec<_> = login_events().into_iter().chain(later_events()).collect();
     assert_eq!(events.len() + 2, Event::ALL.len(), "Refused and Closing have a test of their own");
     for event in &events {
         let (id, frame) = encode(&mut encoder, 42, event);
@@ -338,7 +348,7 @@ fn refusals_and_closings_carry_code_name_and_reason() {
 #[test]
 fn a_cut_or_lengthened_event_is_an_error_and_an_unknown_one_is_skipped() {
     let mut encoder = Encoder::new();
-    for event in login_events().iter().chain(&chat_events()) {
+    for event in login_events().iter().chain(&later_events()) {
         let (_, frame) = encode(&mut encoder, 1, event);
         let frame = &frame[LENGTH_LEN..];
         for len in 0..frame.len() {
@@ -354,7 +364,7 @@ fn a_cut_or_lengthened_event_is_an_error_and_an_unknown_one_is_skipped() {
 #[test]
 fn flipped_bits_never_panic() {
     let mut encoder = Encoder::new();
-    for event in login_events().iter().chain(&chat_events()) {
+    for event in login_events().iter().chain(&later_events()) {
         let (_, frame) = encode(&mut encoder, 1, event);
         let mut frame = frame[LENGTH_LEN..].to_vec();
         for bit in 0..frame.len() * 8 {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use record::{Account, Credential, Key, Tokens};
 use shard::Input;
-use shard::admin::{AdminReply, AdminRequest, Notice, Reach, UserAct};
+use shard::admin::{AdminReply, AdminRequest, Notice, Reach, UserAct, UserLine};
 use shard::login::NewToken;
 use wire::message::BodyKind;
 use wire::org::{Department, Member, OrgItem, OrgPosition, org_slot};
@@ -297,6 +297,15 @@ impl World {
         self.wake(shard, 10);
     }
 
+    fn check_listed(&mut self, users: &[UserLine]) {
+        let sorted = users.is_sorted_by(|one, next| one.name.to_lowercase() < next.name.to_lowercase());
+        let known = users.iter().all(|line| {
+            let key = Key::Account(UserId(line.user));
+            disk::record::<Account>(&self.store, &key).is_some_and(|account| account.name == line.name)
+        });
+        self.violation_if(!sorted || !known, || format!("the operator is told {users:?}"));
+    }
+
     pub fn on_admin_reply(&mut self, token: u64, reply: AdminReply) {
         self.trace.note(self.queue.now_us(), &[80, token], &[], || format!("the operator is told {reply:?}"));
         let Some(asked) = self.operator.asked.remove(&token) else {
@@ -327,16 +336,7 @@ impl World {
             (Asked::Change { name, .. } | Asked::Reset { name, .. }, AdminReply::Refused { .. }) => {
                 self.on_act_refused(&name);
             }
-            (Asked::List, AdminReply::Users { users, .. }) => {
-                let sorted =
-                    users.is_sorted_by(|one, next| one.name.to_lowercase() < next.name.to_lowercase());
-                let known = users.iter().all(|line| {
-                    let key = Key::Account(UserId(line.user));
-                    disk::record::<Account>(&self.store, &key)
-                        .is_some_and(|account| account.name == line.name)
-                });
-                self.violation_if(!sorted || !known, || format!("the operator is told {users:?}"));
-            }
+            (Asked::List, AdminReply::Users { users, .. }) => self.check_listed(&users),
             (Asked::Issue(issue), AdminReply::Issued { seq, .. }) => self.on_issued(&issue, seq),
             (Asked::CreateToken { name, hash, scopes }, AdminReply::TokenCreated { user, number }) => {
                 let user = UserId(user);
