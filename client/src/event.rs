@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 use wire::contact::Contact;
 use wire::message::{BodyKind, Entry, Range, Refused, Summary};
+use wire::presence::{OwnPresence, Presence};
 use wire::profile::ProfileChanged;
 use wire::{ConversationId, UserId};
 
@@ -55,6 +56,13 @@ pub enum Event {
     ContactsMissed,
     /// The directory of the organisation has a new version: [`Client::sync_org`](crate::Client::sync_org), if it is shown.
     OrgChanged { version: u64 },
+    /// Contacts whose state changed: online, away, busy or offline, and what they write beside it. Who is invisible is
+    /// offline. The newest counts.
+    PresenceChanged(Vec<Presence>),
+    /// The own state, changed on another device.
+    OwnPresence(OwnPresence),
+    /// Changes of states may not have come: ask again who is online.
+    PresenceMissed,
     /// The certificate met at this address is remembered from now on.
     CertificateRemembered { address: Address, fingerprint: Fingerprint },
     /// This subscriber was too slow: read what it shows from the store again.

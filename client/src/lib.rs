@@ -35,6 +35,7 @@ pub mod error;
 pub mod event;
 pub mod options;
 mod org;
+mod presence;
 mod send;
 pub mod store;
 #[cfg(test)]
@@ -47,5 +48,6 @@ pub use error::{Error, RefusedByNode};
 pub use event::{Connection, Event, Events, StopCause};
 pub use options::{ClientOptions, DeliveredMarks, Remember};
 pub use org::OrgCopy;
+pub use presence::Online;
 pub use send::{Ack, SendHandle, SendState};
 pub use store::HistoryItem;

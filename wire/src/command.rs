@@ -173,6 +173,9 @@ commands! {
     56 Unblock, AfterLogin, Conversation, Committed, SMALL, Query, Related, "Ends a block.";
     57 SetContact, AfterLogin, Caller, Committed, CONTACT, Query, ContactChanged, "The caller's own remark on a contact, and the group he is in.";
     58 SyncContacts, AfterLogin, Caller, None, SMALL, Query, ContactsSynced, "What changed in the caller's contacts since a cver.";
+    64 SetPresence, AfterLogin, Caller, Committed, SMALL, Query, PresenceSet, "The caller's own state and text, for all his devices, and who may know when he was last seen.";
+    65 SyncPresence, AfterLogin, Caller, None, SMALL, Query, PresenceSynced, "Which of the caller's contacts are online, in pages of rising ids.";
+    66 GetPresence, AfterLogin, User, None, SMALL, Query, PresenceFound, "The state of one user, and when he was last seen, as far as the caller may know.";
     72 SetAdverts, AfterLogin, Caller, Committed, SMALL, Query, AdvertsSet, "Switches adverts off or on, for all devices of the caller.";
     80 SyncOrg, AfterLogin, Org, None, SMALL, Query, OrgSynced, "What changed in the directory of the organisation, a page at a time.";
     104 RelatePairs, Operator(Relations), Caller, Committed, PAIRS, Query, PairsRelated, "Makes contacts of the users of each pair.";
@@ -239,6 +242,10 @@ events! {
     307 Related, "What the two users are to each other now, as the caller may see it.";
     308 ContactChanged, "A row of the user's contacts: the answer to SetContact, and an event to every device.";
     314 ContactsSynced, "Changed contacts in rising cver.";
+    320 PresenceSet, "The user's own state: the answer to SetPresence, and an event to his other devices.";
+    321 PresenceSynced, "Contacts who are online. What PresenceChanged told since the question was sent is newer.";
+    322 PresenceFound, "The state of one user.";
+    323 PresenceChanged, "Contacts whose state changed. Newest wins; after SyncNeeded ask with SyncPresence.";
     328 AdvertsSet, "Whether the user wants adverts: the answer to SetAdverts, and an event to every device.";
     329 Announced, "A notice for those who are online now; it is not stored.";
     336 OrgSynced, "Changed departments and members in rising versions; what is gone comes as such.";

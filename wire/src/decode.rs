@@ -16,6 +16,7 @@ use crate::message::{
 };
 use crate::notice::{self, Announced};
 use crate::org::{self, OrgSynced};
+use crate::presence::{self, OwnPresence, Presence, PresenceFound, PresenceSynced};
 use crate::profile::{self, ProfileChanged, ProfileFound};
 use crate::service::{self, PairsRelated, TokenCreated, TokenRevoked, TokensListed};
 use crate::verified::{self, Unverifiable};
@@ -73,6 +74,10 @@ pub enum EventBody {
     Related(Related),
     ContactChanged(Contact),
     ContactsSynced(ContactsSynced),
+    PresenceSet(OwnPresence),
+    PresenceSynced(PresenceSynced),
+    PresenceFound(PresenceFound),
+    PresenceChanged(Vec<Presence>),
     AdvertsSet {
         off: bool,
     },
@@ -165,6 +170,10 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Related => EventBody::Related(contact::related(view!(Related))),
         Event::ContactChanged => EventBody::ContactChanged(contact::contact_changed(view!(ContactChanged))?),
         Event::ContactsSynced => EventBody::ContactsSynced(contact::contacts_synced(view!(ContactsSynced))),
+        Event::PresenceSet => EventBody::PresenceSet(presence::own(view!(PresenceSet))),
+        Event::PresenceSynced => EventBody::PresenceSynced(presence::synced(view!(PresenceSynced))?),
+        Event::PresenceFound => EventBody::PresenceFound(presence::found(view!(PresenceFound))),
+        Event::PresenceChanged => EventBody::PresenceChanged(presence::changed(view!(PresenceChanged))),
         Event::AdvertsSet => EventBody::AdvertsSet { off: view!(AdvertsSet).off() },
         Event::Announced => EventBody::Announced(notice::announced(view!(Announced))?),
         Event::OrgSynced => EventBody::OrgSynced(org::org_synced(view!(OrgSynced))),

@@ -118,6 +118,8 @@ fn limits_table() -> String {
         ("name of a department, bytes of UTF-8", limits::ORG_NAME_LEN_MAX as u64),
         ("title of a member, bytes of UTF-8", limits::ORG_TITLE_LEN_MAX as u64),
         ("rows in one `OrgSynced`", u64::from(limits::ORG_ROWS_MAX)),
+        ("text beside a state, bytes of UTF-8", limits::PRESENCE_TEXT_LEN_MAX as u64),
+        ("contacts in one `PresenceSynced` or `PresenceChanged`", u64::from(limits::PRESENCES_MAX)),
         ("nickname in a profile, bytes of UTF-8", limits::PROFILE_NICKNAME_LEN_MAX as u64),
         ("avatar or signature in a profile, bytes of UTF-8", limits::PROFILE_TEXT_LEN_MAX as u64),
         ("e-mail or phone in a profile, bytes of UTF-8", limits::PROFILE_CONTACT_LEN_MAX as u64),

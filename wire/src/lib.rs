@@ -19,6 +19,7 @@ pub mod message;
 pub mod name;
 pub mod notice;
 pub mod org;
+pub mod presence;
 pub mod profile;
 pub mod refusal;
 pub mod scram;

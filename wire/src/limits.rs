@@ -42,6 +42,10 @@ pub const ORG_TITLE_LEN_MAX: usize = 128;
 pub const ORG_ROWS_MAX: u32 = 512;
 /// Pairs in one `RelatePairs`.
 pub const PAIRS_MAX: usize = 1_024;
+/// What a user writes beside his state, in bytes of UTF-8.
+pub const PRESENCE_TEXT_LEN_MAX: usize = 128;
+/// Contacts in one `PresenceSynced` or `PresenceChanged`.
+pub const PRESENCES_MAX: u32 = 256;
 /// Tokens of one service account.
 pub const TOKENS_MAX: usize = 16;
 /// What a token is for, in the operator's words, in bytes of UTF-8.
@@ -75,4 +79,5 @@ const _: () = assert!(
     ORG_ROWS_MAX as usize * (ORG_NAME_LEN_MAX + ORG_TITLE_LEN_MAX + 128) < FRAME_LEN_MAX
         && NAME_LEN_MAX <= ORG_NAME_LEN_MAX
 );
+const _: () = assert!(PRESENCES_MAX as usize * (PRESENCE_TEXT_LEN_MAX + 64) < FRAME_LEN_MAX);
 const _: () = assert!(BODY_TABLES_MAX > PULL_ENTRIES_MAX as usize * 2);

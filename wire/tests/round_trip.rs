@@ -12,6 +12,9 @@ use wire::message::{
 };
 use wire::notice::Announced;
 use wire::org::{Department, Member, OrgItem, OrgPosition, OrgRow, OrgSynced};
+use wire::presence::{
+    LastSeenFor, OwnPresence, Presence, PresenceFound, PresenceState, PresenceSynced, PresenceWish,
+};
 use wire::profile::{Audience, Gender, Profile, ProfileChanged, ProfileField, ProfileFound, Shown};
 use wire::service::{NewToken, PairsRelated, TokenCreated, TokenLine, TokenRevoked, TokensListed};
 use wire::token::{SECRET_LEN, Secret, Token};
@@ -228,6 +231,36 @@ fn contact(cver: u64) -> Contact {
     }
 }
 
+fn presence_events() -> Vec<EventBody> {
+    vec![
+        EventBody::PresenceSet(own_presence()),
+        EventBody::PresenceSynced(PresenceSynced {
+            after: 1,
+            to: 9 << 10,
+            more: true,
+            own: own_presence(),
+            contacts: vec![presence(PresenceState::Online, ""), presence(PresenceState::Busy, "in a call")],
+        }),
+        EventBody::PresenceFound(PresenceFound {
+            presence: presence(PresenceState::Offline, ""),
+            last_seen_ms: 1_800_000_000_003,
+        }),
+        EventBody::PresenceChanged(vec![presence(PresenceState::Away, "lunch")]),
+    ]
+}
+
+fn own_presence() -> OwnPresence {
+    OwnPresence {
+        state: PresenceState::Invisible,
+        text: "busy".to_owned(),
+        last_seen: LastSeenFor::Everybody,
+    }
+}
+
+fn presence(state: PresenceState, text: &str) -> Presence {
+    Presence { user: BERT, state, text: text.to_owned() }
+}
+
 fn token_line(number: u32) -> TokenLine {
     TokenLine {
         number,
@@ -297,6 +330,12 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         EventBody::OrgSynced(synced) => (Event::OrgSynced, encoder.org_synced(request, synced)),
         EventBody::OrgChanged { version } => (Event::OrgChanged, encoder.org_changed(*version)),
         EventBody::PairsRelated(related) => (Event::PairsRelated, encoder.pairs_related(request, related)),
+        EventBody::PresenceSet(own) => (Event::PresenceSet, encoder.presence_set(request, own)),
+        EventBody::PresenceSynced(synced) => {
+            (Event::PresenceSynced, encoder.presence_synced(request, synced))
+        }
+        EventBody::PresenceFound(found) => (Event::PresenceFound, encoder.presence_found(request, found)),
+        EventBody::PresenceChanged(contacts) => (Event::PresenceChanged, encoder.presence_changed(contacts)),
         EventBody::TokenCreated(created) => (Event::TokenCreated, encoder.token_created(request, created)),
         EventBody::TokensListed(listed) => (Event::TokensListed, encoder.tokens_listed(request, listed)),
         EventBody::TokenRevoked(revoked) => (Event::TokenRevoked, encoder.token_revoked(request, revoked)),
@@ -309,7 +348,7 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
 #[test]
 fn every_event_comes_back() {
     let mut encoder = Encoder::new();
-    let events: Vec<_> = login_events().into_iter().chain(later_events()).collect();
+    let events: Vec<_> = login_events().into_iter().chain(later_events()).chain(presence_events()).collect();
     assert_eq!(events.len() + 2, Event::ALL.len(), "Refused and Closing have a test of their own");
     for event in &events {
         let (id, frame) = encode(&mut encoder, 42, event);
@@ -323,6 +362,7 @@ fn every_event_comes_back() {
                 | Event::SyncNeeded
                 | Event::Announced
                 | Event::OrgChanged
+                | Event::PresenceChanged
         );
         assert_eq!(decoded.request, if pushed { 0 } else { 42 });
     }
@@ -348,7 +388,7 @@ fn refusals_and_closings_carry_code_name_and_reason() {
 #[test]
 fn a_cut_or_lengthened_event_is_an_error_and_an_unknown_one_is_skipped() {
     let mut encoder = Encoder::new();
-    for event in login_events().iter().chain(&later_events()) {
+    for event in login_events().iter().chain(&later_events()).chain(&presence_events()) {
         let (_, frame) = encode(&mut encoder, 1, event);
         let frame = &frame[LENGTH_LEN..];
         for len in 0..frame.len() {
@@ -364,7 +404,7 @@ fn a_cut_or_lengthened_event_is_an_error_and_an_unknown_one_is_skipped() {
 #[test]
 fn flipped_bits_never_panic() {
     let mut encoder = Encoder::new();
-    for event in login_events().iter().chain(&later_events()) {
+    for event in login_events().iter().chain(&later_events()).chain(&presence_events()) {
         let (_, frame) = encode(&mut encoder, 1, event);
         let mut frame = frame[LENGTH_LEN..].to_vec();
         for bit in 0..frame.len() * 8 {
@@ -406,6 +446,11 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
     };
     let send = Send { counter: 4, previous: 2, body_kind: BodyKind::Text, body: b"hello" };
     let pull = Pull { from: 1, to: 50, bytes_max: 1_000, epoch: 1 };
+    let wish = PresenceWish {
+        state: Some(PresenceState::Away),
+        text: Some("t".repeat(wire::limits::PRESENCE_TEXT_LEN_MAX)),
+        last_seen: Some(LastSeenFor::Nobody),
+    };
     let token = Token { user: ANNA, number: 2, secret: Secret([9; SECRET_LEN]) };
     let (hash, name, label) = ([5; 32], "n".repeat(64), "l".repeat(64));
     let new = NewToken { name: &name, hash: &hash, scopes: Scopes::ALL, expires_ms: 7, label: &label };
@@ -443,6 +488,9 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         (Command::Unblock, LoggedIn, encoder.unblock(1, chat())),
         (Command::SetContact, LoggedIn, encoder.set_contact(1, BERT, &"r".repeat(128), &"g".repeat(64))),
         (Command::SyncContacts, LoggedIn, encoder.sync_contacts(1, 9, 100)),
+        (Command::SetPresence, LoggedIn, encoder.set_presence(1, &wish)),
+        (Command::SyncPresence, LoggedIn, encoder.sync_presence(1, 9, 100)),
+        (Command::GetPresence, LoggedIn, encoder.get_presence(1, BERT)),
         (Command::SetAdverts, LoggedIn, encoder.set_adverts(1, true)),
         (Command::SyncOrg, LoggedIn, encoder.sync_org(1, OrgPosition { over: 9, page: 7 }, 100)),
         (
@@ -471,7 +519,9 @@ fn every_command_is_classified_and_verifies() {
                 assert_eq!((send.counter(), send.previous(), send.body_kind()), (4, 2, BodyKind::Text));
                 assert_eq!(send.body().expect("a body").bytes(), b"hello");
             }
-            Command::NameUser | Command::GetProfile => assert_eq!(incoming.owner, OwnerKey::User(BERT)),
+            Command::NameUser | Command::GetProfile | Command::GetPresence => {
+                assert_eq!(incoming.owner, OwnerKey::User(BERT))
+            }
             Command::Logout => {
                 let logout = verified::view::<body::Logout>(incoming.body).expect("verifies");
                 assert!(!logout.forget_ticket());
@@ -525,4 +575,8 @@ fn the_longest_message_and_the_fullest_answers_fit() {
     let rows = vec![row; wire::limits::ORG_ROWS_MAX as usize];
     let frame = encoder.org_synced(1, &OrgSynced { rows, ..OrgSynced::default() });
     assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many rows of the directory as allowed");
+
+    let long = presence(PresenceState::Busy, &"t".repeat(wire::limits::PRESENCE_TEXT_LEN_MAX));
+    let frame = encoder.presence_changed(&vec![long; wire::limits::PRESENCES_MAX as usize]);
+    assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many states as allowed");
 }

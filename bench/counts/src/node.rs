@@ -84,6 +84,7 @@ fn config() -> Config {
         contacts: ContactPolicy::Open,
         strangers: StrangerPolicy::Silent,
         delivery_credits: shard::limits::DELIVERY_CREDITS,
+        ephemeral: shard::config::EphemeralBounds::default(),
     }
 }
 

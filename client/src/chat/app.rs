@@ -5,7 +5,7 @@ use std::time::Duration;
 use wire::ConversationId;
 use wire::limits::MESSAGE_BODY_LEN_MAX;
 
-use super::command::{self, Command, ContactAct};
+use super::command::{self, Command, ContactAct, StatusAct};
 use super::devices::Which;
 use super::editor::{Edit, Editor};
 use super::log::{Key, Log};
@@ -65,6 +65,12 @@ pub enum Wish {
     Adverts(Adverts),
     /// Tell all contacts.
     Contacts,
+    /// Tell who is online.
+    Who,
+    /// Tell or change the own state.
+    Status(StatusAct),
+    /// Tell when this user was last seen.
+    Seen(String),
     /// Do this about a contact.
     Contact {
         name: String,
@@ -295,6 +301,9 @@ impl App {
             Command::To(name) => wishes.push(Wish::OpenName(name)),
             Command::Adverts(adverts) => wishes.push(Wish::Adverts(adverts)),
             Command::Contacts => wishes.push(Wish::Contacts),
+            Command::Who => wishes.push(Wish::Who),
+            Command::Status(act) => wishes.push(Wish::Status(act)),
+            Command::Seen(name) => wishes.push(Wish::Seen(name)),
             Command::Contact { name, act } => wishes.push(Wish::Contact { name, act }),
             Command::Profile(name) => wishes.push(Wish::Profile(name)),
             Command::SetProfile(set) => wishes.push(Wish::SetProfile(set)),

@@ -3,6 +3,7 @@
 use super::devices::Which;
 use super::profile::{Set, parse_set};
 use crate::client::Adverts;
+use wire::presence::{LastSeenFor, PresenceState};
 
 /// What a typed line means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,11 @@ pub enum Command {
     List,
     To(String),
     Contacts,
+    /// Who is online.
+    Who,
+    Status(StatusAct),
+    /// When this one was last seen.
+    Seen(String),
     Contact {
         name: String,
         act: ContactAct,
@@ -52,6 +58,19 @@ pub enum ContactAct {
     },
 }
 
+/// What is done about the own state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusAct {
+    /// Tells it.
+    Show,
+    Set {
+        state: PresenceState,
+        /// `None` leaves it as it is.
+        text: Option<String>,
+    },
+    LastSeen(LastSeenFor),
+}
+
 /// Each line fits into 78 columns.
 pub const HELP: &[&str] = &[
     "/to NAME  chat with NAME     /list  your chats     /quit  leave (also Ctrl-C)",
@@ -61,6 +80,8 @@ pub const HELP: &[&str] = &[
     "/adverts on  /adverts off   whether you want them; other notices always come",
     "/devices  your devices   /end NUMBER  log one out   /end others  all others",
     "/password OLD NEW  ends your other sessions   /delete-account PASSWORD  for good",
+    "/who  is online   /status [online|away|busy|invisible [TEXT]]   /seen NAME",
+    "/status seen nobody|contacts|everybody  who may know when you were here",
     "//text  sends /text          Alt-Enter or Ctrl-J  new line",
     "PageUp PageDown Up Down  scroll     Ctrl-End or Esc  back to the newest",
     "Ctrl-N Ctrl-P  next, previous chat  Tab  next chat with unread messages",
@@ -111,12 +132,42 @@ pub fn parse(line: &str) -> Command {
             Ok(device) => Command::End(Which::One(device)),
             Err(_) => Command::Unknown("Write the device behind it: /end NUMBER or /end others".into()),
         },
+        ("who" | "w", _) => Command::Who,
+        ("status" | "s", argument) => status(argument),
+        ("seen", "") => Command::Unknown("Write the name behind it: /seen NAME".into()),
+        ("seen", name) => Command::Seen(name.to_owned()),
         _ => about_contact(word, argument).unwrap_or_else(|| {
             Command::Unknown(format!(
                 "There is no /{word}. /help shows what there is; //{rest} sends it as text."
             ))
         }),
     }
+}
+
+/// `online`, `away`, `busy` or `invisible`, with a text behind it or without; `seen` and who may know.
+fn status(argument: &str) -> Command {
+    let (word, rest) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+    let state = match word {
+        "" => return Command::Status(StatusAct::Show),
+        "online" => PresenceState::Online,
+        "away" => PresenceState::Away,
+        "busy" => PresenceState::Busy,
+        "invisible" => PresenceState::Invisible,
+        "seen" => {
+            return match rest.trim() {
+                "nobody" => Command::Status(StatusAct::LastSeen(LastSeenFor::Nobody)),
+                "contacts" => Command::Status(StatusAct::LastSeen(LastSeenFor::Contacts)),
+                "everybody" => Command::Status(StatusAct::LastSeen(LastSeenFor::Everybody)),
+                _ => Command::Unknown("Write who may know: /status seen nobody|contacts|everybody".into()),
+            };
+        }
+        _ => {
+            let states = "online, away, busy or invisible";
+            return Command::Unknown(format!("`{word}` is no state: write {states}."));
+        }
+    };
+    // A state alone takes the old text away: it was beside another one.
+    Command::Status(StatusAct::Set { state, text: Some(rest.trim().to_owned()) })
 }
 
 /// A command about one contact; `None` when the word means none.
@@ -176,6 +227,14 @@ mod tests {
         assert_eq!(parse("/end 7"), Command::End(Which::One(7)));
         assert_eq!(parse("/end  others"), Command::End(Which::Others));
         assert!(unknown("/end") && unknown("/end x") && unknown("/end -1"));
+        let set = |state, text: &str| Command::Status(StatusAct::Set { state, text: Some(text.into()) });
+        assert_eq!(parse("/status busy in a call"), set(PresenceState::Busy, "in a call"));
+        assert_eq!(parse("/status invisible"), set(PresenceState::Invisible, ""));
+        assert_eq!(parse("/status"), Command::Status(StatusAct::Show));
+        let nobody = Command::Status(StatusAct::LastSeen(LastSeenFor::Nobody));
+        assert_eq!(parse("/status seen nobody"), nobody);
+        assert_eq!((parse("/who"), parse("/seen ann")), (Command::Who, Command::Seen("ann".into())));
+        assert!(unknown("/status gone") && unknown("/status seen") && unknown("/seen"));
         assert!(unknown("/accept") && unknown("/adda x"));
         assert!(unknown("/to") && unknown("/") && unknown("/tobob x"));
     }

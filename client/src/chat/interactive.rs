@@ -14,7 +14,7 @@ use super::log::{Author, Item, Key, PeerMarks};
 use super::options::{ChatOptions, Exit, Stop};
 use super::screen::Screen;
 use super::signals::Signals;
-use super::{contacts, devices, keys, profile, start, text, view};
+use super::{contacts, devices, keys, presence, profile, start, text, view};
 use crate::board::Me;
 use crate::client::{Adverts, Body, Client, History, To};
 use crate::error::Error;
@@ -61,6 +61,7 @@ pub struct Interactive<'a> {
     /// Opened by name, perhaps without a message yet.
     opened: Vec<(ConversationId, String)>,
     contacts: contacts::Told,
+    presence: presence::Told,
     decided: BTreeSet<u64>,
     /// When the next try to connect begins.
     retry_at: Option<Instant>,
@@ -90,6 +91,7 @@ pub async fn run(
         answers,
         opened: Vec::new(),
         contacts: contacts::Told::default(),
+        presence: presence::Told::default(),
         decided: BTreeSet::new(),
         retry_at: None,
         retry_reason: String::new(),
@@ -167,6 +169,18 @@ impl Interactive<'_> {
                 Wish::Contacts => {
                     let client = self.client.clone();
                     self.tell_of(async move { contacts::list(&client).await });
+                }
+                Wish::Who => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { presence::who(&client).await });
+                }
+                Wish::Status(act) => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { presence::status(&client, act).await.map(|line| vec![line]) });
+                }
+                Wish::Seen(name) => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { presence::seen(&client, &name).await.map(|line| vec![line]) });
                 }
                 Wish::Contact { name, act } => {
                     let client = self.client.clone();
@@ -456,6 +470,11 @@ impl Interactive<'_> {
                 let text = "A message was sent and not answered: perhaps you are no contacts (/add NAME asks). \
                             It is sent once more after the next reconnect.";
                 self.app.notice(NoticeKind::Problem, text);
+            }
+            Event::PresenceChanged(changed) => {
+                let client = self.client;
+                let lines = self.presence.on_changed(changed, |user| client.name_of(user));
+                lines.iter().for_each(|line| self.app.notice(NoticeKind::Info, line));
             }
             Event::ContactChanged(contact) => {
                 let name = self.client.name_of(contact.user);

@@ -12,6 +12,7 @@ mod log;
 mod moment;
 mod options;
 mod password;
+mod presence;
 mod profile;
 mod screen;
 mod signals;

@@ -11,7 +11,7 @@ use wire::{ConversationId, UserId};
 
 use super::disk::After;
 use super::io::Io;
-use super::{ContactAnswer, DeviceAnswer, Engine, Group, Query, answer};
+use super::{ContactAnswer, DeviceAnswer, Engine, Group, PresenceAnswer, Query, answer};
 use crate::board::Me;
 use crate::error::Error;
 use crate::event::{Connection, Event, StopCause, sentence};
@@ -143,6 +143,15 @@ impl Engine {
             }
             ClientEvent::ContactsMissed => self.board.tell(Event::ContactsMissed),
             ClientEvent::OrgChanged { version } => self.board.tell(Event::OrgChanged { version }),
+            ClientEvent::PresenceSet { query: None, own } => self.board.tell(Event::OwnPresence(own)),
+            ClientEvent::PresenceChanged { contacts } => {
+                self.want_names(contacts.iter().map(|contact| contact.user));
+                self.board.tell(Event::PresenceChanged(contacts));
+            }
+            ClientEvent::PresenceMissed => self.board.tell(Event::PresenceMissed),
+            ClientEvent::PresenceSet { .. }
+            | ClientEvent::PresenceSynced { .. }
+            | ClientEvent::PresenceFound { .. } => self.on_presence_answer(event),
             ClientEvent::UserFound { .. }
             | ClientEvent::OrgSynced { .. }
             | ClientEvent::Account { .. }
@@ -229,6 +238,26 @@ impl Engine {
     /// This user, if his name is not known.
     fn unnamed(&self, user: UserId) -> Option<UserId> {
         self.board.name(user).is_none().then_some(user)
+    }
+
+    fn want_names(&mut self, users: impl Iterator<Item = UserId>) {
+        let unnamed: Vec<_> = users.filter_map(|user| self.unnamed(user)).collect();
+        self.names_wanted.extend(unnamed);
+    }
+
+    fn on_presence_answer(&mut self, event: ClientEvent) {
+        let (query, with) = match event {
+            ClientEvent::PresenceSet { query: Some(query), own } => (query, PresenceAnswer::Own(own)),
+            ClientEvent::PresenceFound { query, found } => (query, PresenceAnswer::Found(found)),
+            ClientEvent::PresenceSynced { query, synced } => {
+                self.want_names(synced.contacts.iter().map(|contact| contact.user));
+                (query, PresenceAnswer::Page(synced))
+            }
+            _ => unreachable!("only answers about presence come here"),
+        };
+        if let Some(Query::Presence(reply)) = self.queries.remove(&query) {
+            answer(reply, Ok(with));
+        }
     }
 
     fn answer_contact(&mut self, query: QueryId, with: ContactAnswer) {

@@ -34,7 +34,7 @@ use disk::{Disk, Group, answer};
 use io::{Io, IoEvent, Opening, Reading};
 
 pub(crate) use opening::blocking;
-pub(crate) use request::{ContactAnswer, DeviceAnswer, LoginStep, Reply, Request};
+pub(crate) use request::{ContactAnswer, DeviceAnswer, LoginStep, PresenceAnswer, Reply, Request};
 
 /// Requests that wait for the engine; askers wait when there are more.
 pub(crate) const REQUESTS_MAX: usize = 64;
@@ -74,6 +74,7 @@ pub(crate) struct Engine {
 enum Query {
     Contact(Reply<ContactAnswer>),
     Org(Reply<OrgSynced>),
+    Presence(Reply<PresenceAnswer>),
     Account(Reply<wire::account::AccountAnswer>),
     Adverts(Reply<()>),
     Device(Reply<DeviceAnswer>),
@@ -308,6 +309,10 @@ impl Engine {
                 let asked = self.session.ask_org(now_ms, position, rows_max);
                 self.wait_for(asked, Query::Org(reply));
             }
+            Request::Presence { query, reply } => {
+                let asked = self.session.ask_presence(now_ms, query);
+                self.wait_for(asked, Query::Presence(reply));
+            }
             Request::Account { query, reply } => {
                 let asked = self.session.ask_account(now_ms, query);
                 self.wait_for(asked, Query::Account(reply));
@@ -385,6 +390,7 @@ impl Engine {
             Query::Find(reply) => answer(reply, Err(error)),
             Query::Contact(reply) => answer(reply, Err(error)),
             Query::Org(reply) => answer(reply, Err(error)),
+            Query::Presence(reply) => answer(reply, Err(error)),
             Query::Account(reply) => answer(reply, Err(error)),
             Query::Adverts(reply) => answer(reply, Err(error)),
             Query::Device(reply) => answer(reply, Err(error)),

@@ -7,6 +7,7 @@ use wire::contact::{Contact, ContactQuery, ContactsSynced, Related};
 use wire::device::{Device, DeviceQuery};
 use wire::message::{BodyKind, Pulled};
 use wire::org::{OrgPosition, OrgSynced};
+use wire::presence::{OwnPresence, PresenceFound, PresenceQuery, PresenceSynced};
 use wire::{ConversationId, UserId};
 use zeroize::Zeroizing;
 
@@ -64,6 +65,10 @@ pub(crate) enum Request {
         rows_max: u32,
         reply: Reply<OrgSynced>,
     },
+    Presence {
+        query: PresenceQuery,
+        reply: Reply<PresenceAnswer>,
+    },
     Account {
         query: AccountQuery,
         reply: Reply<AccountAnswer>,
@@ -89,6 +94,13 @@ pub(crate) enum ContactAnswer {
     Related(Related),
     Row(Contact),
     Page(ContactsSynced),
+}
+
+/// What the node says to a question about presence.
+pub(crate) enum PresenceAnswer {
+    Own(OwnPresence),
+    Found(PresenceFound),
+    Page(PresenceSynced),
 }
 
 /// What the node says to a question about devices.

@@ -110,6 +110,9 @@ impl Talk {
             | Command::Unblock
             | Command::SetContact
             | Command::SyncContacts
+            | Command::SetPresence
+            | Command::SyncPresence
+            | Command::GetPresence
             | Command::SetAdverts
             | Command::SyncOrg
             | Command::RelatePairs

@@ -30,6 +30,14 @@ pub enum Bug {
     LoseContactOutbox,
     /// A message of somebody who may not write is taken.
     TakeFromBlocked,
+    /// An invisible contact stands among those who are online.
+    ShowHidden,
+    /// A mark of an invisible user is shown to the other one.
+    ShowHiddenMark,
+    /// Whoever goes offline does not say so.
+    ForgetGoodbye,
+    /// States that were lost between two shards are not exchanged anew.
+    ForgetPresenceExchange,
     /// A request of the operator that is made again is carried out again.
     IssueTwice,
     /// Adverts go to those too who do not want them.
@@ -58,6 +66,10 @@ impl Bug {
         Bug::PullForgetsMore,
         Bug::LoseContactOutbox,
         Bug::TakeFromBlocked,
+        Bug::ShowHidden,
+        Bug::ShowHiddenMark,
+        Bug::ForgetGoodbye,
+        Bug::ForgetPresenceExchange,
         Bug::IssueTwice,
         Bug::AdvertsToAll,
         Bug::OrgForgetsGone,

@@ -3,6 +3,8 @@
 use wire::message::DeviceClass;
 use wire::ticket::TicketKeys;
 
+use crate::limits::{EPHEMERAL_CREDITS, PRESENCE_PENDING_MAX};
+
 /// How sessions are placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlacementPolicy {
@@ -110,4 +112,20 @@ pub struct Config {
     pub strangers: StrangerPolicy,
     /// For delivery frames to one peer that it has not taken; [`crate::limits::DELIVERY_CREDITS`] but in tests.
     pub delivery_credits: u64,
+    pub ephemeral: EphemeralBounds,
+}
+
+/// Of the ephemeral lane to one peer; the default but in tests.
+#[derive(Clone, Copy, Debug)]
+pub struct EphemeralBounds {
+    /// Frames that it has not taken.
+    pub credits: u64,
+    /// Pairs of users that wait to be told.
+    pub pending_max: usize,
+}
+
+impl Default for EphemeralBounds {
+    fn default() -> Self {
+        Self { credits: EPHEMERAL_CREDITS, pending_max: PRESENCE_PENDING_MAX }
+    }
 }

@@ -228,6 +228,9 @@ impl Connections {
             | Command::Unblock
             | Command::SetContact
             | Command::SyncContacts
+            | Command::SetPresence
+            | Command::SyncPresence
+            | Command::GetPresence
             | Command::SetAdverts
             | Command::SyncOrg
             | Command::RelatePairs

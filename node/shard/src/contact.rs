@@ -52,6 +52,16 @@ pub(crate) struct Written {
     /// The session that changed it and is answered.
     except: Option<SessionId>,
     arrived: Option<Arrived>,
+    /// Whose row it is, and whether he is a contact who is not blocked; and of a row that left the full list.
+    contact: (UserId, bool),
+    gone: Option<UserId>,
+}
+
+impl Written {
+    /// Those whose rows changed, and whether each is a contact now.
+    pub fn contacts(&self) -> impl Iterator<Item = (UserId, bool)> + use<> {
+        [Some(self.contact), self.gone.map(|gone| (gone, false))].into_iter().flatten()
+    }
 }
 
 /// How far a list is in memory.
@@ -184,7 +194,7 @@ impl Contacts {
         lists: &mut Lists,
         written: Written,
     ) {
-        let Written { user, frame, except, arrived } = written;
+        let Written { user, frame, except, arrived, .. } = written;
         if let Some(Arrived { conversation, version, from, .. }) = arrived {
             core.control(from, MeshFrame::ContactViewDone { user, conversation, version });
         }
@@ -326,7 +336,7 @@ impl Work {
                 if let Some(refusal) = core.write_refusal(caller.user.slot()) {
                     return core.refuse_caller(caller, refusal, 0, BUSY_RETRY_MS);
                 }
-                change(core, caller.user, list, rows, contact, |row| {
+                let gone = change(core, caller.user, list, rows, contact, |row| {
                     (row.remark, row.group) = (remark, group);
                 });
                 let row = list.row(contact).expect("changed a moment ago");
@@ -336,7 +346,8 @@ impl Work {
                 core.after(slot, stamp, After::Answer { caller, frame });
                 let frame = Some(core.encoder.contact_changed(0, &shown));
                 let except = Some(caller.place.session);
-                let written = Written { user: caller.user, frame, except, arrived: None };
+                let contact = (contact, is_contact(row_of(list, contact)));
+                let written = Written { user: caller.user, frame, except, arrived: None, contact, gone };
                 core.after(slot, stamp, After::Contact(written));
             }
         }
@@ -367,14 +378,14 @@ fn take_arrived(core: &mut Core, user: UserId, held: &mut Held, rows: &mut usize
         let other = arrived.conversation.peer_of(user).expect("a user of the conversation");
         let list = &mut held.list;
         let is_known = list.row(other).is_some_and(|row| row.version >= arrived.version);
-        let mut frame = None;
+        let (mut frame, mut gone) = (None, None);
         if !is_known {
             if core.write_refusal(user.slot()).is_some() {
                 held.arrived.push_front(arrived);
                 return false;
             }
             let Arrived { version, view, .. } = arrived.clone();
-            change(core, user, list, rows, other, |row| {
+            gone = change(core, user, list, rows, other, |row| {
                 if view.is_empty() {
                     row.remark.clear();
                     row.group.clear();
@@ -389,7 +400,8 @@ fn take_arrived(core: &mut Core, user: UserId, held: &mut Held, rows: &mut usize
             let Arrived { conversation, version, from, .. } = arrived;
             core.control(from, MeshFrame::ContactViewDone { user, conversation, version });
         } else {
-            let written = Written { user, frame, except: None, arrived: Some(arrived) };
+            let contact = (other, is_contact(row_of(list, other)));
+            let written = Written { user, frame, except: None, arrived: Some(arrived), contact, gone };
             core.after(user.slot(), list.stamp, After::Contact(written));
         }
     }
@@ -403,7 +415,7 @@ fn change(
     rows: &mut usize,
     other: UserId,
     change: impl FnOnce(&mut Contact),
-) {
+) -> Option<UserId> {
     *rows -= list.len();
     let gone = list.change(other, change);
     *rows += list.len();
@@ -412,6 +424,16 @@ fn change(
     }
     core.put(&Key::Contact(user, other), list.row(other).expect("changed a moment ago"));
     list.stamp = core.stamp(user.slot());
+    gone
+}
+
+fn row_of(list: &List, other: UserId) -> &Contact {
+    list.row(other).expect("a row of the list")
+}
+
+/// Whether the presence of this one concerns the user.
+pub(crate) fn is_contact(row: &Contact) -> bool {
+    row.view.state == record::ContactState::Contact && !row.view.blocked
 }
 
 fn shown(user: UserId, row: &Contact) -> Shown {

@@ -33,7 +33,7 @@ use crate::contact;
 use crate::core::Core;
 use crate::follow::{Hub, NoticeHead};
 use crate::limits::{CONVERSATIONS_CACHED_MAX, QUEUED_PER_KEY_MAX};
-use crate::mesh::{Caller, OwnedSend};
+use crate::mesh::{Caller, MarkFor, OwnedSend};
 use crate::parts::PartNumber;
 use crate::stats::TableStats;
 
@@ -84,7 +84,7 @@ enum Waiting {
 enum LogCommand {
     Send(OwnedSend),
     Pull(PullRange),
-    Mark { kind: MarkKind, seq: u64 },
+    Mark(mark::Asked),
     Relate(Act),
 }
 
@@ -261,9 +261,11 @@ impl Conversations {
         conversation: ConversationId,
         kind: MarkKind,
         seq: u64,
+        shown_to: MarkFor,
     ) {
+        let asked = mark::Asked { kind, seq, shown_to };
         match mark::check(kind, seq) {
-            Ok(()) => self.handle(core, caller, conversation, LogCommand::Mark { kind, seq }),
+            Ok(()) => self.handle(core, caller, conversation, LogCommand::Mark(asked)),
             Err(refused) => refused.tell(core, caller),
         }
     }
@@ -513,7 +515,7 @@ fn run_asked(
         LogCommand::Send(send) => send::run(core, common, conversation, caller, send.borrowed()),
         LogCommand::Pull(range) => pull::run(core, &mut common.pulls, conversation, caller, *range),
         LogCommand::Relate(act) => relation::run(core, common, conversation, caller, act),
-        LogCommand::Mark { kind, seq } => mark::run(core, common, conversation, caller, *kind, *seq),
+        LogCommand::Mark(asked) => mark::run(core, common, conversation, caller, *asked),
     };
     if let Err(refused) = result {
         refused.tell(core, caller);
@@ -528,7 +530,7 @@ impl LogCommand {
             // Nothing is read for a message that is turned away.
             LogCommand::Send(_) => conversation.may_write,
             LogCommand::Relate(act) => matches!(act, Act::Request { .. } | Act::Block),
-            LogCommand::Pull(_) | LogCommand::Mark { .. } => false,
+            LogCommand::Pull(_) | LogCommand::Mark(_) => false,
         }
     }
 }

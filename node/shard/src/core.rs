@@ -63,6 +63,8 @@ pub(crate) enum After {
     Org(Box<crate::org::Written>),
     /// The departments of a user are on disk at his home.
     OrgPlace(crate::org::Placed),
+    /// A user's own state is on disk.
+    Presence(crate::presence::Written),
     /// A profile is on disk.
     Profile(crate::profile::Written),
 }
@@ -84,6 +86,10 @@ pub(crate) enum LoadFor {
     /// Views of relations that other homes may not have, of these slots.
     ContactOutbox(Vec<Slot>),
     Org(crate::org::LoadKey),
+    /// Contacts of this user, who came online.
+    Presence(UserId),
+    /// The state of this user, for somebody who asks.
+    PresenceOf(Box<Caller>, UserId),
 }
 
 /// Shared by all concerns of one shard.
@@ -229,6 +235,15 @@ impl Core {
         Ok(())
     }
 
+    /// Ephemeral lane. Who sends keeps to the credits that presence counts.
+    pub fn ephemeral(&mut self, to: ShardAddress, frame: MeshFrame) {
+        if to == self.address {
+            self.local.push_back(frame);
+        } else {
+            self.effects.push(Effect::Mesh { to, lane: Lane::Ephemeral, frame });
+        }
+    }
+
     /// Answers the operator.
     pub fn reply(&mut self, token: u64, reply: AdminReply) {
         self.effects.push(Effect::Reply { token, reply });
@@ -311,7 +326,8 @@ impl Core {
             | After::Contact(_)
             | After::Profile(_)
             | After::Org(_)
-            | After::OrgPlace(_) => return Some(after),
+            | After::OrgPlace(_)
+            | After::Presence(_) => return Some(after),
         }
         None
     }
@@ -342,7 +358,8 @@ impl Core {
             | After::Relation(_)
             | After::Contact(_)
             | After::Profile(_)
-            | After::OrgPlace(_) => {}
+            | After::OrgPlace(_)
+            | After::Presence(_) => {}
         }
     }
 

@@ -96,6 +96,10 @@ counters! {
     conversations Level "conversations_cached";
     /// Lists of users in memory.
     lists Level "lists_cached";
+    /// Changes of states told to users: one per user, contact and change, or fewer where they came together.
+    presence_events Total "presence_events";
+    /// States that were not told to another shard, since too many waited: all of that shard's are exchanged anew.
+    presence_lost Total "presence_lost";
     /// Changes that other homes have not confirmed.
     outbox Level "outbox_changes";
 }

@@ -30,6 +30,7 @@ pub mod parts;
 #[cfg(test)]
 mod parts_tests;
 pub mod placement;
+mod presence;
 mod profile;
 mod recovery;
 mod rng;
@@ -65,6 +66,7 @@ pub struct Shard {
     conversations: conversation::Conversations,
     lists: list::Lists,
     contacts: contact::Contacts,
+    presences: presence::Presences,
     profiles: profile::Profiles,
     operator: operator::Operator,
     org: org::Org,
@@ -87,6 +89,7 @@ impl Shard {
             conversations: conversation::Conversations::new(&mut core),
             lists: list::Lists::new(&mut core),
             contacts: contact::Contacts::new(&mut core),
+            presences: presence::Presences::new(&mut core),
             profiles: profile::Profiles::new(&mut core),
             operator: operator::Operator::default(),
             org: org::Org::new(&core),
@@ -118,6 +121,7 @@ impl Shard {
             self.lists.next_deadline(),
             self.org.next_deadline(&self.core),
             self.connections.org_deadline(self.core.now.mono_ms),
+            self.presences.next_deadline(self.core.now.mono_ms),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -128,10 +132,11 @@ impl Shard {
 
     /// How it is now. Takes a moment: for whoever asks, not for every turn.
     pub fn stats(&self) -> ShardStats {
-        let tables: [&[TableStats]; 6] = [
+        let tables: [&[TableStats]; 7] = [
             &self.conversations.tables(),
             &self.lists.tables(),
             &self.contacts.tables(),
+            &self.presences.tables(),
             &self.logins.tables(),
             &self.connections.tables(),
             &self.org.tables(),
@@ -194,6 +199,11 @@ impl Shard {
                 LoadFor::Admin(key) => self.operator.handle_loaded(core, key, rows),
                 LoadFor::Profile(key) => self.profiles.handle_loaded(core, key, &rows),
                 LoadFor::Contacts(user) => self.contacts.handle_loaded(core, user, rows),
+                LoadFor::Presence(user) => {
+                    let sessions = self.logins.sessions(user);
+                    self.presences.handle_loaded(core, sessions, user, &rows);
+                }
+                LoadFor::PresenceOf(caller, user) => self.presences.handle_found(core, *caller, user, &rows),
                 LoadFor::ContactOutbox(slots) => {
                     self.conversations.handle_contact_outbox_loaded(core, &slots, &rows);
                 }
@@ -290,6 +300,10 @@ impl Shard {
             MeshFrame::Push { connection, session, frames, messages } => {
                 self.connections.handle_push(core, connection, session, frames, messages);
             }
+            frame @ (MeshFrame::Presence { .. }
+            | MeshFrame::PresencePush(_)
+            | MeshFrame::EphemeralCredit { .. }
+            | MeshFrame::Standing { .. }) => self.on_presence(from, frame),
             frame @ (MeshFrame::Subscribe { .. }
             | MeshFrame::Unsubscribe { .. }
             | MeshFrame::Followed(_)
@@ -333,6 +347,24 @@ impl Shard {
             MeshFrame::PlacementDone { placement } => self.login_shard.handle_done(placement),
             MeshFrame::LoadReport { load } => self.login_shard.handle_load(from, load),
             other => unreachable!("{other:?} is not about sessions"),
+        }
+    }
+
+    fn on_presence(&mut self, from: ShardAddress, frame: MeshFrame) {
+        let core = &mut self.core;
+        match frame {
+            MeshFrame::Presence { lost, told } => self.presences.handle_told(core, from, lost, &told),
+            MeshFrame::PresencePush(pushes) => {
+                self.presences.on_pushes_received(core, from);
+                for mesh::PresencePush { connection, session, frames } in pushes {
+                    self.connections.handle_push(core, connection, session, frames, 0);
+                }
+            }
+            MeshFrame::EphemeralCredit { taken } => self.presences.handle_credit(from, taken),
+            MeshFrame::Standing { connection, session, hidden } => {
+                self.connections.handle_standing(core, connection, session, hidden);
+            }
+            other => unreachable!("{other:?} is not about presence"),
         }
     }
 
@@ -391,8 +423,8 @@ impl Shard {
                 self.conversations.handle_send(core, caller, conversation, send.borrowed());
             }
             H::Pull(conversation, body) => self.conversations.handle_pull(core, caller, conversation, body),
-            H::Mark(conversation, kind, seq) => {
-                self.conversations.handle_mark(core, caller, conversation, kind, seq);
+            H::Mark(conversation, kind, seq, shown_to) => {
+                self.conversations.handle_mark(core, caller, conversation, kind, seq, shown_to);
             }
             H::Sync(body) => self.lists.handle_sync(core, caller, body),
             H::MarkNotice { conversation, at, seq } => {
@@ -407,6 +439,11 @@ impl Shard {
                 self.contacts.handle_sync(core, caller, cver, changes_max);
             }
             H::RelatePairs(pairs) => self.parts.handle_relate(core, caller, pairs),
+            H::SetPresence(wish) => self.presences.handle_set(core, caller, wish),
+            H::SyncPresence { after, contacts_max } => {
+                self.presences.handle_sync(core, caller, after, contacts_max);
+            }
+            H::GetPresence(user) => self.presences.handle_get(core, caller, user),
             H::CreateToken { name, written, new } => {
                 self.logins.handle_create_token(core, Asker::Session(caller), name, written, new);
             }
@@ -458,6 +495,9 @@ impl Shard {
                         }
                         Some(After::Contact(written)) => {
                             let sessions = self.logins.sessions(written.user);
+                            for (other, stays) in written.contacts() {
+                                self.presences.handle_contact(&mut self.core, written.user, other, stays);
+                            }
                             self.contacts.handle_written(&mut self.core, sessions, &mut self.lists, written);
                         }
                         Some(After::Org(written)) => self.org.handle_written(&mut self.core, *written),
@@ -467,6 +507,10 @@ impl Shard {
                             let place = OrgPlace { version, departments };
                             let sessions = self.logins.sessions(user);
                             self.lists.on_place_changed(&mut self.core, sessions, user, &place);
+                        }
+                        Some(After::Presence(written)) => {
+                            let sessions = self.logins.sessions(written.user);
+                            self.presences.handle_written(&mut self.core, sessions, &mut self.lists, written);
                         }
                         Some(After::Profile(written)) => {
                             let sessions = self.logins.sessions(written.user);
@@ -490,6 +534,7 @@ impl Shard {
                         After::List(written) => self.lists.handle_refused(&mut self.core, written),
                         After::Contact(written) => self.contacts.handle_refused(&mut self.core, written),
                         After::OrgPlace(placed) => self.org.handle_place_refused(placed),
+                        After::Presence(written) => self.presences.handle_refused(&mut self.core, written),
                         after => self.core.refuse_full(after),
                     }
                 }
@@ -500,12 +545,20 @@ impl Shard {
 
     /// Conversations and lists write what they coalesced, then the turn's changes go to the committers.
     fn end_turn(&mut self) {
+        self.presences.start_turn_end();
         loop {
             self.conversations.end_turn(&mut self.core, &mut self.lists);
             self.lists.end_turn(&mut self.core);
             self.contacts.end_turn(&mut self.core);
             self.logins.end_turn(&mut self.core);
             self.org.end_turn(&mut self.core);
+            for (user, opened) in self.logins.take_come_and_gone() {
+                match opened {
+                    Some(place) => self.presences.handle_opened(&mut self.core, user, place),
+                    None => self.presences.handle_gone(&mut self.core, user),
+                }
+            }
+            self.presences.end_turn(&mut self.core, &self.logins);
             let above = |direct: &[u32]| self.org.above(direct);
             self.connections.end_turn(&mut self.core, &above);
             if self.core.local.is_empty() {
@@ -528,6 +581,10 @@ impl Shard {
         let node = core.address.node;
         core.lanes.credits_to_tell(true, |shard, taken| {
             let (to, frame) = (ShardAddress { node, shard }, MeshFrame::Credit { taken });
+            effects.push(Effect::Mesh { to, lane: Lane::Control, frame });
+        });
+        self.presences.credits_to_tell(|shard, taken| {
+            let (to, frame) = (ShardAddress { node, shard }, MeshFrame::EphemeralCredit { taken });
             effects.push(Effect::Mesh { to, lane: Lane::Control, frame });
         });
         if core.stopping
@@ -553,6 +610,7 @@ impl Shard {
         self.lists.check_invariants(&self.core);
         self.contacts.check_invariants(&self.core);
         self.org.check_invariants();
+        self.presences.check_invariants(&self.core);
         self.profiles.check_invariants(&self.core);
     }
 }

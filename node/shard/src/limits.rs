@@ -115,6 +115,35 @@ pub const CONTACT_LISTS_CACHED_MAX: usize = 16_384;
 pub const CONTACT_ROWS_CACHED_MAX: usize = 262_144;
 /// Challenges of sessions for a proof of their password, each valid for a minute. One more is refused `busy`.
 pub const PROOFS_MAX: usize = 4_096;
+/// Frames of the ephemeral lane to one peer shard that it has not taken. Without credit what is to be told waits.
+pub const EPHEMERAL_CREDITS: u64 = 16;
+/// Frames by which events for sessions may go beyond the credits: those of one turn.
+pub const EPHEMERAL_OVERDRAFT_MAX: u64 = (PRESENCE_TOLD_PER_TURN
+    * SESSIONS_PER_USER_MAX
+    * record::CONTACTS_MAX.div_ceil(wire::limits::PRESENCES_MAX as usize))
+.div_ceil(PRESENCE_PUSHES_PER_FRAME) as u64
+    + 1;
+/// Pairs of users of whom one shard, or this one itself, is to be told, the newest state of each. When there are more, all are
+/// forgotten, and both shards tell each other anew what the other one's users watch.
+pub const PRESENCE_PENDING_MAX: usize = 65_536;
+/// Pairs in one frame, and frames of one turn to one peer.
+pub const PRESENCE_PAIRS_PER_FRAME: usize = 256;
+pub const PRESENCE_FRAMES_PER_TURN: usize = 8;
+/// Pairs of users of this shard that are told to each other in one turn; more wait for the next.
+pub const PRESENCE_LOCAL_PAIRS_PER_TURN: usize = 2_048;
+/// Users gone through in one turn for a shard at which something was lost.
+pub const PRESENCE_EXCHANGED_PER_TURN: usize = 256;
+/// Users whose sessions are told in one turn; more wait for the next.
+pub const PRESENCE_TOLD_PER_TURN: usize = 256;
+/// Events for sessions in one frame.
+pub const PRESENCE_PUSHES_PER_FRAME: usize = 64;
+/// Reads of contacts of users who come online, in flight, and the rows of one of them. Further users wait.
+pub const PRESENCE_LOADS_MAX: usize = 64;
+pub const PRESENCE_ROWS: u32 = 512;
+/// Contacts of all users of one shard who are online. Further ones are shown as offline to those who come then.
+pub const PRESENCE_CONTACTS_MAX: usize = 1 << 24;
+/// Texts beside states in memory. Further ones are not shown.
+pub const PRESENCE_TEXTS_MAX: usize = 65_536;
 /// Profiles that are being changed. A change of another one is refused `busy`.
 pub const PROFILES_CHANGING_MAX: usize = 4_096;
 /// Rows of one read of a user's list.
@@ -174,6 +203,8 @@ pub const BATCH_OPS_MAX: usize = 16_384;
 
 const _: () = assert!(ORG_EDITS_MAX <= ORG_OUTBOX_MAX && ORG_EDITS_MAX * 8 < BATCH_OPS_MAX);
 const _: () = assert!(SESSIONS_PER_USER_MAX < DEVICES_MAX);
+const _: () = assert!(record::CONTACTS_MAX <= PRESENCE_PENDING_MAX / 2);
+const _: () = assert!(PRESENCE_LOADS_MAX <= LOADS_IN_FLIGHT_MAX / 2);
 const _: () = assert!(LIST_ENTRIES_MAX <= LIST_ENTRIES_CACHED_MAX);
 const _: () = assert!(record::CONTACTS_MAX <= CONTACT_ROWS_CACHED_MAX);
 const _: () = assert!(wire::limits::SYNC_CHANGES_MAX as usize <= LIST_ENTRIES_MAX);

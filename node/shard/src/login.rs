@@ -283,6 +283,11 @@ impl Logins {
         self.sessions.of(user)
     }
 
+    /// Sessions that were opened in this turn, and users whose last one is gone (`None`).
+    pub(crate) fn take_come_and_gone(&mut self) -> Vec<(UserId, Option<SessionPlace>)> {
+        self.sessions.take_come_and_gone()
+    }
+
     /// A step of registration or login.
     pub(crate) fn handle(
         &mut self,

@@ -4,7 +4,8 @@
 //! - control: never full. What can be in it at once is bounded, kind by kind, as said at each frame.
 //! - delivery: bounded by credits, so in frames and in bytes. The receiver gives them back as it takes frames. A sender
 //!   without credit keeps a coalesced mark and sends that when credits return.
-//! - ephemeral: newest wins; nothing uses it before there is presence.
+//! - ephemeral: newest wins, bounded by credits of its own. What waits for one is looked up when it goes; when too much
+//!   waits, it is forgotten, and both shards tell each other anew (`presence/lane.rs`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use record::{Act, Digest, Profile, View};
 use wire::message::{BodyKind, MarkKind, Send};
 use wire::org::OrgPosition;
+use wire::presence::PresenceWish;
 use wire::scram::ClientFirst;
 use wire::{
     ConnectionId, ConversationId, DeviceId, Refusal, SessionId, ShardAddress, UserId, UserName, Verified,
@@ -25,6 +27,7 @@ use crate::limits::DELIVERY_CREDIT_BYTES;
 use crate::login::{Confirmed, LoginCommand, LoginReply, NewToken};
 use crate::parts::{PartAnswer, PartAsk, PartNumber};
 use crate::placement::{Load, Placement};
+use crate::presence::Seen;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
@@ -58,7 +61,7 @@ pub struct Caller {
 pub enum HomeCommand {
     Send(ConversationId, OwnedSend),
     Pull(ConversationId, Verified<body::Pull>),
-    Mark(ConversationId, MarkKind, u64),
+    Mark(ConversationId, MarkKind, u64, MarkFor),
     Sync(Verified<body::Sync>),
     /// Read up to a seq of a followed conversation, whose head the session's shard knows.
     MarkNotice {
@@ -82,6 +85,13 @@ pub enum HomeCommand {
         cver: u64,
         changes_max: u32,
     },
+    SetPresence(PresenceWish),
+    SyncPresence {
+        after: u64,
+        contacts_max: u32,
+    },
+    /// Of this user.
+    GetPresence(UserId),
     /// Pairs that become contacts, wherever their homes are.
     RelatePairs(Vec<ConversationId>),
     /// A token of the service account with this name, and as it was written.
@@ -118,6 +128,14 @@ pub enum HomeCommand {
         position: OrgPosition,
         rows_max: u32,
     },
+}
+
+/// Who may see a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkFor {
+    Both,
+    /// The marking one's own devices: he is invisible.
+    Own,
 }
 
 /// About the devices of the caller.
@@ -174,6 +192,39 @@ pub struct PushEvent {
     /// How many of them are messages.
     pub messages: u32,
     pub except: Option<SessionId>,
+    /// For the sessions of this one of the two users only.
+    pub only: Option<UserId>,
+}
+
+/// What a user's home says of him, to the homes of others.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// By his number, which stays within 32 bits.
+    pub subject: u32,
+    pub seen: Seen,
+    /// Beside his state; `None` where it is empty.
+    pub text: Option<Arc<str>>,
+    /// For whom, and what is to come back about each of them.
+    pub watchers: Vec<(u32, Wants)>,
+}
+
+/// What the home of a watcher is to say about him in return. What comes back wants nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wants {
+    /// Nothing; but where the subject is no contact of a watcher who is here, that the watcher is offline for him.
+    Nothing,
+    /// His state, if he is here for the subject.
+    Answer,
+    /// His state, and where he is not here for the subject, that.
+    AnswerAlways,
+}
+
+/// An event for one session: whole frames.
+#[derive(Clone, Debug)]
+pub struct PresencePush {
+    pub connection: ConnectionId,
+    pub session: SessionId,
+    pub frames: Bytes,
 }
 
 /// Whether the one who is written to for the first time exists.
@@ -260,6 +311,15 @@ pub enum MeshFrame {
     /// messages.
     Push { connection: ConnectionId, session: SessionId, frames: Bytes, messages: u32 },
 
+    /// Ephemeral lane, between homes. `lost`: something before it was not told.
+    Presence { lost: bool, told: Vec<Told> },
+    /// Ephemeral lane, from a user's home to a shard of sessions.
+    PresencePush(Vec<PresencePush>),
+    /// Control lane, at most one per turn and peer: frames of the ephemeral lane taken, counted from the start.
+    EphemeralCredit { taken: u64 },
+    /// Control lane, from a user's home: whether his marks are hidden from others. Once per session, and once per session
+    /// and change of it that is answered.
+    Standing { connection: ConnectionId, session: SessionId, hidden: bool },
     /// Control lane, to the home of a conversation without a list of members: this shard hosts somebody who follows it. At
     /// most `FOLLOWED_MAX` of one shard.
     Subscribe { conversation: ConversationId },
@@ -290,6 +350,7 @@ impl MeshFrame {
             | MeshFrame::Changed(_)
             | MeshFrame::Push { .. }
             | MeshFrame::Followed(_) => Lane::Delivery,
+            MeshFrame::Presence { .. } | MeshFrame::PresencePush(_) => Lane::Ephemeral,
             _ => Lane::Control,
         }
     }

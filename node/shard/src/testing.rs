@@ -84,6 +84,7 @@ pub(crate) fn config() -> Config {
         contacts: ContactPolicy::Open,
         strangers: StrangerPolicy::Silent,
         delivery_credits: DELIVERY_CREDITS,
+        ephemeral: crate::config::EphemeralBounds::default(),
     }
 }
 

@@ -170,6 +170,7 @@ fn shard_config(config: &Config, keys: &NodeKeys, term: u64) -> shard::Config {
             Strangers::Refuse => StrangerPolicy::Refuse,
         },
         delivery_credits: DELIVERY_CREDITS,
+        ephemeral: shard::config::EphemeralBounds::default(),
     }
 }
 

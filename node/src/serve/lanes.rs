@@ -1,8 +1,8 @@
 //! Room in the lanes between two shards.
 
 use shard::limits::{
-    CONNECTIONS_MAX, DELIVERY_CREDITS, FORWARDS_IN_FLIGHT_MAX, INTRODUCTIONS_MAX, OUTBOX_MAX,
-    UNAUTHENTICATED_MAX,
+    CONNECTIONS_MAX, DELIVERY_CREDITS, EPHEMERAL_CREDITS, EPHEMERAL_OVERDRAFT_MAX, FORWARDS_IN_FLIGHT_MAX,
+    INTRODUCTIONS_MAX, OUTBOX_MAX, SESSIONS_PER_USER_MAX, UNAUTHENTICATED_MAX,
 };
 
 use super::ShardItem;
@@ -17,10 +17,15 @@ pub const LANE_CAPACITIES: LaneCapacities = LaneCapacities {
         + 2 * INTRODUCTIONS_MAX as u64 // asked and answered
         + OUTBOX_MAX as u64 // lists that hold a change
         + 2 * DELIVERY_CREDITS // credits, at most one per delivery frame; loads of shards, at most one per session
-        + CONNECTIONS_MAX as u64,
+        + CONNECTIONS_MAX as u64
+        + EPHEMERAL // credits, at most one per ephemeral frame
+        + CONNECTIONS_MAX as u64 // whether marks are hidden: for each session, and for those of who changes it
+        + SESSIONS_PER_USER_MAX as u64 * FORWARDS_IN_FLIGHT_MAX as u64,
     delivery: DELIVERY_CREDITS, // each frame uses one at least
-    ephemeral: 1,               // nothing uses it before there is presence
+    ephemeral: EPHEMERAL,
 };
+
+const EPHEMERAL: u64 = EPHEMERAL_CREDITS + EPHEMERAL_OVERDRAFT_MAX;
 
 /// Queues an item for a shard.
 ///

@@ -20,7 +20,7 @@ pub enum Table {
     Checkpoint = 5,
     /// conversation, user, device -> [`crate::Remembered`]: sends that a repeat is compared with
     Remembered = 6,
-    /// conversation, user -> [`crate::Marks`]
+    /// conversation, user -> [`crate::StoredMarks`]
     Marks = 7,
     /// conversation, seq -> [`crate::Entry`]
     Entry = 8,
@@ -56,10 +56,12 @@ pub enum Table {
     OrgOutbox = 29,
     /// user -> [`crate::OrgPlace`]: the departments that he is in
     OrgPlace = 30,
+    /// user -> [`crate::Presence`]: his own state, and when he was last seen
+    Presence = 31,
 }
 
 impl Table {
-    pub const ALL: [Table; 24] = [
+    pub const ALL: [Table; 25] = [
         Table::SlotState,
         Table::Name,
         Table::Account,
@@ -84,6 +86,7 @@ impl Table {
         Table::OrgPlace,
         Table::DeviceSeen,
         Table::Tokens,
+        Table::Presence,
     ];
 
     pub fn from_number(number: u8) -> Option<Self> {
@@ -129,6 +132,7 @@ pub enum Key {
     OrgPlace(UserId),
     DeviceSeen(UserId, DeviceId),
     Tokens(UserId),
+    Presence(UserId),
 }
 
 impl Key {
@@ -158,6 +162,7 @@ impl Key {
             Key::OrgPlace(_) => Table::OrgPlace,
             Key::Tokens(_) => Table::Tokens,
             Key::DeviceSeen(..) => Table::DeviceSeen,
+            Key::Presence(_) => Table::Presence,
         }
     }
 
@@ -172,7 +177,8 @@ impl Key {
             | Key::Following(user)
             | Key::DeviceSeen(user, _)
             | Key::Tokens(user)
-            | Key::OrgPlace(user) => user.slot(),
+            | Key::OrgPlace(user)
+            | Key::Presence(user) => user.slot(),
             Key::Checkpoint(conversation)
             | Key::Remembered(conversation, ..)
             | Key::Marks(conversation, _)
@@ -213,7 +219,8 @@ impl Key {
             | Key::Following(user)
             | Key::Tokens(user)
             | Key::OrgOutbox(user)
-            | Key::OrgPlace(user) => out.put_u64(user.0),
+            | Key::OrgPlace(user)
+            | Key::Presence(user) => out.put_u64(user.0),
             Key::List(user, conversation)
             | Key::Outbox(user, conversation)
             | Key::ContactOutbox(user, conversation) => {
@@ -266,7 +273,8 @@ impl Key {
             | Key::OrgChange(_)
             | Key::OrgGone(_)
             | Key::OrgOutbox(_)
-            | Key::OrgPlace(_) => 8,
+            | Key::OrgPlace(_)
+            | Key::Presence(_) => 8,
             Key::DeviceSeen(..) | Key::OrgMember(..) => 12,
             Key::List(..) | Key::Outbox(..) | Key::ContactOutbox(..) | Key::Marks(..) | Key::Entry(..) => 24,
             Key::Checkpoint(_) | Key::Relation(_) | Key::Contact(..) => 16,
@@ -304,6 +312,7 @@ impl Key {
             Table::Remembered => {
                 Key::Remembered(input.conversation()?, input.user()?, DeviceId(input.u32()?))
             }
+            Table::Presence => Key::Presence(input.user()?),
             Table::Marks => Key::Marks(input.conversation()?, input.user()?),
             Table::Entry => Key::Entry(input.conversation()?, input.u64()?),
             Table::Chunk => Key::Chunk(input.conversation()?, input.u64()?, input.u16()?),
@@ -488,6 +497,7 @@ mod tests {
             Key::OrgPlace(user),
             Key::Tokens(user),
             Key::DeviceSeen(user, DeviceId(7)),
+            Key::Presence(user),
         ];
         for key in keys {
             let bytes = key.bytes();

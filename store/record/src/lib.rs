@@ -5,8 +5,10 @@ pub mod device;
 mod following;
 pub mod keys;
 pub mod kv;
+mod marks;
 pub mod ops;
 pub mod org;
+pub mod presence;
 pub mod profile;
 pub mod records;
 pub mod relation;
@@ -18,11 +20,13 @@ pub use device::DeviceSeen;
 pub use following::Following;
 pub use keys::{Key, Table};
 pub use kv::{Batch, CommitOutcome, Query, Row, Rows, StoreShardId};
+pub use marks::StoredMarks;
 pub use ops::{Op, Ops};
 pub use org::{
     ORG_DEPARTMENTS_MAX, ORG_DEPTH_MAX, ORG_GONE_MAX, ORG_MEMBERS_MAX, ORG_PLACES_MAX, OrgChange,
     OrgDepartment, OrgGone, OrgMember, OrgOutboxEntry, OrgPlace, OrgState,
 };
+pub use presence::{LastSeenFor, Presence, Status};
 pub use profile::{Audience, Gender, Profile, ProfileField, Shown};
 pub use records::*;
 pub use relation::{

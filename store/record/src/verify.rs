@@ -20,6 +20,8 @@ use crate::device::DeviceSeen;
 use crate::following::Following;
 use crate::keys::Key;
 use crate::kv::StoreShardId;
+use crate::marks::StoredMarks;
+use crate::presence::Presence;
 use crate::profile::Profile;
 use crate::records::*;
 use crate::relation::{CONTACTS_MAX, Contact, ContactOutboxEntry, Relation};
@@ -87,10 +89,7 @@ impl Verifier {
                 check_member(user, conversation)?;
                 current.add_remembered(conversation, user, device, &read(value)?)
             }
-            Key::Marks(conversation, user) => {
-                check_member(user, conversation)?;
-                current.add_marks(conversation, user, read(value)?)
-            }
+            Key::Marks(conversation, user) => handle_marks(current, across, (conversation, user), value),
             Key::Entry(conversation, seq) => {
                 self.totals.entries += 1;
                 let entry = read::<Entry>(value)?;
@@ -107,6 +106,7 @@ impl Verifier {
                 across.add_outbox(user, conversation, &digest);
                 check_digest(&digest)
             }
+            Key::Presence(_) => read::<Presence>(value)?.check(),
             Key::Profile(user) => current.add_profile(user, &read::<Profile>(value)?),
             Key::Following(user) => {
                 let _ = read::<Following>(value)?;
@@ -158,6 +158,18 @@ impl Verifier {
             slot.end(&mut self.findings, &mut self.across);
         }
     }
+}
+
+fn handle_marks(
+    current: &mut SlotCheck,
+    across: &mut Across,
+    (conversation, user): (ConversationId, UserId),
+    value: &[u8],
+) -> Result<(), String> {
+    check_member(user, conversation)?;
+    let StoredMarks { marks, shown } = read(value)?;
+    across.add_marks_shown(user, conversation, shown)?;
+    current.add_marks(conversation, user, marks)
 }
 
 /// A row about what two users are to each other.

@@ -13,6 +13,7 @@ use super::directory::Directory;
 use super::faults::Fault;
 use super::model::NameAsked;
 use super::network::{Actor, LinkId, Side};
+use super::presence::Seen;
 use super::queue::Event;
 use super::scram;
 use super::world::World;
@@ -76,6 +77,7 @@ pub struct Device {
     /// The last message of each conversation that the application was told in this boot.
     told: BTreeMap<ConversationId, u64>,
     queries: BTreeMap<QueryId, NameAsked>,
+    pub presence: Seen,
     planned_wake_us: Option<u64>,
     pub sends: u64,
     pub wants_login: bool,
@@ -99,6 +101,7 @@ impl Device {
             reading: true,
             told: BTreeMap::new(),
             queries: BTreeMap::new(),
+            presence: Seen::default(),
             planned_wake_us: None,
             sends: 0,
             wants_login: false,
@@ -325,6 +328,8 @@ impl World {
                 }
                 self.model.users.insert(user, name);
                 self.device_directory_is_stale(number);
+                self.devices[number].presence = Seen::default();
+                self.device_asks_presence(number, 0);
             }
             ClientEvent::OrgChanged { .. } | ClientEvent::ContactsMissed => {
                 self.device_directory_is_stale(number);
@@ -343,10 +348,17 @@ impl World {
             ClientEvent::UserFound { query, user, name, .. } => {
                 self.on_user_found(number, query, user, &name)
             }
-            ClientEvent::QueryRefused { query, .. } | ClientEvent::QueryLost { query } => {
+            ClientEvent::QueryRefused { query, .. } => {
+                self.devices[number].queries.remove(&query);
+                self.on_presence_refused(number, query);
+            }
+            ClientEvent::QueryLost { query } => {
                 self.devices[number].queries.remove(&query);
                 self.on_directory_lost(number, query);
             }
+            ClientEvent::PresenceChanged { contacts } => self.devices[number].presence.take(contacts),
+            ClientEvent::PresenceSynced { query, synced } => self.on_presence_synced(number, query, synced),
+            ClientEvent::PresenceMissed => self.device_asks_presence(number, 0),
             _ => {}
         }
     }

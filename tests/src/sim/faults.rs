@@ -33,6 +33,8 @@ faults! {
     NeverReads "clients that stopped reading";
     Overflow "queues of slow readers overflowed";
     FullLane "frames that found a delivery lane full";
+    PresenceLost "states that were not told to another shard, since too many waited";
+    Invisible "users who became invisible";
     SlowTurn "turns that came late";
     ClockForward "wall clock steps forward";
     ClockBack "wall clock steps back";

@@ -322,6 +322,7 @@ impl World {
         if conversation.is_of(identity.user) {
             let bounds = self.model.mark_bounds(conversation, identity.user, kind);
             bounds.asked = bounds.asked.max(seq);
+            self.model.note_mark_for_both(&self.store, conversation, identity.user);
         }
     }
 }

@@ -14,6 +14,7 @@ mod network;
 mod node;
 mod operations;
 mod operator;
+mod presence;
 mod probe;
 mod queue;
 mod random;

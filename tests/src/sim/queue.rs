@@ -72,6 +72,10 @@ pub enum Event {
         life: u32,
         link: LinkId,
     },
+    DeviceAsksPresence {
+        device: usize,
+        boot: u32,
+    },
     DeviceWakes {
         device: usize,
         boot: u32,

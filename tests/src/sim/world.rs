@@ -180,6 +180,7 @@ impl World {
     }
 
     fn on_event(&mut self, event: Event) {
+        self.model.watch.now_us = self.queue.now_us();
         match event {
             Event::NodeStarts => self.node_start(),
             Event::Turn { life, shard } => self.on_turn(life, shard),
@@ -202,6 +203,11 @@ impl World {
             Event::DeviceReconnects { device, boot } => {
                 if self.devices[device].boot == boot {
                     self.device_connect(device);
+                }
+            }
+            Event::DeviceAsksPresence { device, boot } => {
+                if self.devices[device].boot == boot {
+                    self.device_asks_presence(device, 0);
                 }
             }
             Event::DeviceLogsIn { device, boot } => {

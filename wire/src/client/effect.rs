@@ -10,6 +10,7 @@ use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::{Entry, MarkKind, Place, Pulled, Range, Refused, Summary, Welcome};
 use crate::notice::Announced;
 use crate::org::OrgSynced;
+use crate::presence::{OwnPresence, Presence, PresenceFound, PresenceSynced};
 use crate::profile::ProfileChanged;
 use crate::refusal::Refusal;
 
@@ -205,6 +206,26 @@ pub enum ClientEvent {
     },
     /// Changes of contacts may not have come: ask for what changed since the last version.
     ContactsMissed,
+    /// The user's own state; `query` is what changed it, if it was this device.
+    PresenceSet {
+        query: Option<QueryId>,
+        own: OwnPresence,
+    },
+    /// A part of who is online, as it is now: what was told since it was asked for is in it.
+    PresenceSynced {
+        query: QueryId,
+        synced: PresenceSynced,
+    },
+    PresenceFound {
+        query: QueryId,
+        found: PresenceFound,
+    },
+    /// Contacts whose state changed.
+    PresenceChanged {
+        contacts: Vec<Presence>,
+    },
+    /// Changes of states may not have come: ask anew who is online.
+    PresenceMissed,
     /// To [`Session::ask_account`](super::Session::ask_account).
     Account {
         query: QueryId,

@@ -12,6 +12,7 @@ mod journal;
 mod link;
 mod login;
 mod outbox;
+mod presence;
 mod requests;
 mod sending;
 mod session;
@@ -35,6 +36,9 @@ pub const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const EARLY_MARKS_MAX: usize = 256;
 /// Conversations known. What comes of more is not told; it stays readable as history.
 pub const CONVERSATIONS_MAX: usize = 65_536;
+/// Contacts whose changes are remembered while a page of who is online is on its way. With more, the application is told to
+/// ask anew.
+pub const PRESENCES_HELD_MAX: usize = 16_384;
 /// Questions of the application that wait. More are refused.
 pub const QUERIES_MAX: usize = 64;
 /// Questions of the application on their way.

@@ -10,6 +10,7 @@ use crate::contact::ContactQuery;
 use crate::device::DeviceQuery;
 use crate::ids::{ConversationId, UserId};
 use crate::org::OrgPosition;
+use crate::presence::PresenceQuery;
 
 /// What an answer will be for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,10 @@ pub(super) enum Pending {
     Device {
         query: QueryId,
     },
+    Presence {
+        query: QueryId,
+        is_long: bool,
+    },
 }
 
 impl Pending {
@@ -73,6 +78,7 @@ pub(super) enum Query {
     History { conversation: ConversationId, from: u64, to: u64 },
     Contact(ContactQuery),
     Org { position: OrgPosition, rows_max: u32 },
+    Presence(PresenceQuery),
     Account(AccountQuery),
     SetAdverts { off: bool },
     Device(DeviceQuery),
@@ -108,6 +114,7 @@ impl Requests {
                 Pending::Find { query }
                 | Pending::History { query }
                 | Pending::Contact { query, .. }
+                | Pending::Presence { query, .. }
                 | Pending::Account { query, .. }
                 | Pending::Adverts { query }
                 | Pending::Org { query }
@@ -125,6 +132,7 @@ impl Requests {
                     | Pending::History { .. }
                     | Pending::Contact { .. }
                     | Pending::Org { .. }
+                    | Pending::Presence { .. }
                     | Pending::Account { .. }
                     | Pending::Adverts { .. }
                     | Pending::Device { .. }
@@ -133,10 +141,15 @@ impl Requests {
         self.pending.values().filter(|(pending, _)| is_query(pending)).count()
     }
 
-    /// Whether a page of the contacts or of the directory is on its way.
+    /// Whether a page of the contacts, of who of them is online, or of the directory is on its way.
     pub fn reads_pages(&self) -> bool {
         let reads = |pending: &Pending| {
-            matches!(pending, Pending::Contact { is_long: true, .. } | Pending::Org { .. })
+            matches!(
+                pending,
+                Pending::Contact { is_long: true, .. }
+                    | Pending::Presence { is_long: true, .. }
+                    | Pending::Org { .. }
+            )
         };
         self.pending.values().any(|(pending, _)| reads(pending))
     }
@@ -172,6 +185,7 @@ impl Queries {
             Query::History { .. } => pull_allowed,
             Query::Contact(query) => sync_allowed || !query.is_long(),
             Query::Org { .. } => sync_allowed,
+            Query::Presence(query) => sync_allowed || !query.is_long(),
             Query::Find { .. }
             | Query::Name { .. }
             | Query::Account(_)

@@ -10,6 +10,7 @@ use super::feed::{Feed, HeldRoom};
 use super::journal::{After, Journal};
 use super::link::{Heartbeat, Intent, Link};
 use super::outbox::Outbox;
+use super::presence::Presences;
 use super::requests::{Pending, Queries, Query, Requests};
 use super::stored::{Account, KeptKeys, Stored};
 use super::{
@@ -117,6 +118,7 @@ pub struct Session {
     pub(super) marks_hold_until_ms: u64,
     pub(super) sync: SyncState,
     pub(super) queries: Queries,
+    pub(super) presences: Presences,
     pub(super) told_caught_up: bool,
     /// As the application was told since the session began.
     pub(super) adverts_off: Option<bool>,
@@ -172,6 +174,7 @@ impl Session {
             marks_hold_until_ms: 0,
             sync: SyncState::default(),
             queries: Queries::default(),
+            presences: Presences::default(),
             told_caught_up: false,
             adverts_off: None,
         }
@@ -341,7 +344,7 @@ impl Session {
         self.ask(now_ms, Query::SetAdverts { off })
     }
 
-    fn ask(&mut self, now_ms: u64, query: Query) -> Result<QueryId, QueryError> {
+    pub(super) fn ask(&mut self, now_ms: u64, query: Query) -> Result<QueryId, QueryError> {
         if !self.is_ready() {
             return Err(QueryError::NotReady);
         }
@@ -430,8 +433,11 @@ impl Session {
             EventBody::SyncNeeded => {
                 self.sync.need();
                 self.tell(ClientEvent::ContactsMissed);
+                self.tell(ClientEvent::PresenceMissed);
             }
             EventBody::OrgChanged { version } => self.tell(ClientEvent::OrgChanged { version }),
+            EventBody::PresenceChanged(contacts) => self.on_presence_changed(contacts),
+            EventBody::PresenceSet(own) => self.tell(ClientEvent::PresenceSet { query: None, own }),
             EventBody::ContactChanged(contact) => {
                 self.tell(ClientEvent::ContactChanged { query: None, contact });
             }
@@ -510,16 +516,12 @@ impl Session {
                 self.tell(ClientEvent::History { query, pulled });
                 Ok(())
             }
-            (Pending::Contact { query, .. }, event) if !matches!(event, EventBody::Refused(_)) => {
-                self.on_contact_answer(query, event)
-            }
+            (Pending::Contact { query, .. }, event) => self.on_contact_answer(query, event),
+            (Pending::Presence { query, .. }, event) => self.on_presence_answer(query, event),
             (Pending::Adverts { query }, event) => self.on_adverts_answer(query, event),
             (Pending::Org { query }, event) => self.on_org_answer(query, event),
             (Pending::Device { query }, event) => self.on_device_answer(query, event),
-            (
-                Pending::Find { query } | Pending::Contact { query, .. } | Pending::Account { query, .. },
-                EventBody::Refused(refused),
-            ) => {
+            (Pending::Find { query } | Pending::Account { query, .. }, EventBody::Refused(refused)) => {
                 self.tell(ClientEvent::QueryRefused { query, refused });
                 Ok(())
             }
@@ -569,6 +571,7 @@ impl Session {
             EventBody::Related(related) => ClientEvent::Related { query, related },
             EventBody::ContactChanged(contact) => ClientEvent::ContactChanged { query: Some(query), contact },
             EventBody::ContactsSynced(synced) => ClientEvent::ContactsSynced { query, synced },
+            EventBody::Refused(refused) => ClientEvent::QueryRefused { query, refused },
             _ => return Err(Reason::Misbehaved("another answer to a question about contacts")),
         });
         Ok(())
@@ -736,6 +739,13 @@ impl Session {
                 Query::Org { position, rows_max } => {
                     let pending = Pending::Org { query: id };
                     self.transmit(now_ms, pending, |e, request| e.sync_org(request, position, rows_max));
+                }
+                Query::Presence(query) => {
+                    let pending = Pending::Presence { query: id, is_long: query.is_long() };
+                    if query.is_long() {
+                        self.presences.begin();
+                    }
+                    self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
                 }
                 Query::Account(query) => {
                     let keys = match &query {

@@ -540,6 +540,194 @@ impl<'a> ::flatbuffers::Verifiable for ContactState {
 
 impl ::flatbuffers::SimpleToVerifyInSlice for ContactState {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_PRESENCE_STATE: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_PRESENCE_STATE: u8 = 4;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_PRESENCE_STATE: [PresenceState; 5] = [
+  PresenceState::Offline,
+  PresenceState::Online,
+  PresenceState::Away,
+  PresenceState::Busy,
+  PresenceState::Invisible,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct PresenceState(pub u8);
+#[allow(non_upper_case_globals)]
+impl PresenceState {
+  pub const Offline: Self = Self(0);
+  pub const Online: Self = Self(1);
+  pub const Away: Self = Self(2);
+  pub const Busy: Self = Self(3);
+  pub const Invisible: Self = Self(4);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 4;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Offline,
+    Self::Online,
+    Self::Away,
+    Self::Busy,
+    Self::Invisible,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Offline => Some("Offline"),
+      Self::Online => Some("Online"),
+      Self::Away => Some("Away"),
+      Self::Busy => Some("Busy"),
+      Self::Invisible => Some("Invisible"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for PresenceState {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for PresenceState {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for PresenceState {
+    type Output = PresenceState;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for PresenceState {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for PresenceState {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for PresenceState {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_LAST_SEEN_FOR: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_LAST_SEEN_FOR: u8 = 3;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_LAST_SEEN_FOR: [LastSeenFor; 4] = [
+  LastSeenFor::Same,
+  LastSeenFor::Nobody,
+  LastSeenFor::Contacts,
+  LastSeenFor::Everybody,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct LastSeenFor(pub u8);
+#[allow(non_upper_case_globals)]
+impl LastSeenFor {
+  pub const Same: Self = Self(0);
+  pub const Nobody: Self = Self(1);
+  pub const Contacts: Self = Self(2);
+  pub const Everybody: Self = Self(3);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 3;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Same,
+    Self::Nobody,
+    Self::Contacts,
+    Self::Everybody,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Same => Some("Same"),
+      Self::Nobody => Some("Nobody"),
+      Self::Contacts => Some("Contacts"),
+      Self::Everybody => Some("Everybody"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for LastSeenFor {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for LastSeenFor {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for LastSeenFor {
+    type Output = LastSeenFor;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for LastSeenFor {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LastSeenFor {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LastSeenFor {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_ORG_KIND: u8 = 1;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MAX_ORG_KIND: u8 = 2;
@@ -8452,6 +8640,1012 @@ impl ::core::fmt::Debug for ContactsSynced<'_> {
       ds.field("from", &self.from());
       ds.field("to", &self.to());
       ds.field("more", &self.more());
+      ds.field("contacts", &self.contacts());
+      ds.finish()
+  }
+}
+pub enum PresenceOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Presence<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Presence<'a> {
+  type Inner = Presence<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Presence<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_STATE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_TEXT: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Presence { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args PresenceArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Presence<'bldr>> {
+    let mut builder = PresenceBuilder::new(_fbb);
+    builder.add_user(args.user);
+    if let Some(x) = args.text { builder.add_text(x); }
+    builder.add_state(args.state);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Presence::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn state(&self) -> PresenceState {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<PresenceState>(Presence::VT_STATE, Some(PresenceState::Offline)).unwrap()}
+  }
+  #[inline]
+  pub fn text(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Presence::VT_TEXT, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Presence<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<PresenceState>("state", Self::VT_STATE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("text", Self::VT_TEXT, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct PresenceArgs<'a> {
+    pub user: u64,
+    pub state: PresenceState,
+    pub text: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for PresenceArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    PresenceArgs {
+      user: 0,
+      state: PresenceState::Offline,
+      text: None,
+    }
+  }
+}
+
+pub struct PresenceBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PresenceBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(Presence::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_state(&mut self, state: PresenceState) {
+    self.fbb_.push_slot::<PresenceState>(Presence::VT_STATE, state, PresenceState::Offline);
+  }
+  #[inline]
+  pub fn add_text(&mut self, text: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Presence::VT_TEXT, text);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> PresenceBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    PresenceBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Presence<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Presence<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Presence");
+      ds.field("user", &self.user());
+      ds.field("state", &self.state());
+      ds.field("text", &self.text());
+      ds.finish()
+  }
+}
+pub enum SetPresenceOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct SetPresence<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SetPresence<'a> {
+  type Inner = SetPresence<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SetPresence<'a> {
+  pub const VT_STATE: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TEXT: ::flatbuffers::VOffsetT = 6;
+  pub const VT_LAST_SEEN: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SetPresence { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SetPresenceArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<SetPresence<'bldr>> {
+    let mut builder = SetPresenceBuilder::new(_fbb);
+    if let Some(x) = args.text { builder.add_text(x); }
+    builder.add_last_seen(args.last_seen);
+    builder.add_state(args.state);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn state(&self) -> PresenceState {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<PresenceState>(SetPresence::VT_STATE, Some(PresenceState::Offline)).unwrap()}
+  }
+  #[inline]
+  pub fn text(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SetPresence::VT_TEXT, None)}
+  }
+  #[inline]
+  pub fn last_seen(&self) -> LastSeenFor {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<LastSeenFor>(SetPresence::VT_LAST_SEEN, Some(LastSeenFor::Same)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SetPresence<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<PresenceState>("state", Self::VT_STATE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("text", Self::VT_TEXT, false)?
+     .visit_field::<LastSeenFor>("last_seen", Self::VT_LAST_SEEN, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SetPresenceArgs<'a> {
+    pub state: PresenceState,
+    pub text: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub last_seen: LastSeenFor,
+}
+impl<'a> Default for SetPresenceArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    SetPresenceArgs {
+      state: PresenceState::Offline,
+      text: None,
+      last_seen: LastSeenFor::Same,
+    }
+  }
+}
+
+pub struct SetPresenceBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SetPresenceBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_state(&mut self, state: PresenceState) {
+    self.fbb_.push_slot::<PresenceState>(SetPresence::VT_STATE, state, PresenceState::Offline);
+  }
+  #[inline]
+  pub fn add_text(&mut self, text: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SetPresence::VT_TEXT, text);
+  }
+  #[inline]
+  pub fn add_last_seen(&mut self, last_seen: LastSeenFor) {
+    self.fbb_.push_slot::<LastSeenFor>(SetPresence::VT_LAST_SEEN, last_seen, LastSeenFor::Same);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SetPresenceBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SetPresenceBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SetPresence<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SetPresence<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SetPresence");
+      ds.field("state", &self.state());
+      ds.field("text", &self.text());
+      ds.field("last_seen", &self.last_seen());
+      ds.finish()
+  }
+}
+pub enum PresenceSetOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct PresenceSet<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for PresenceSet<'a> {
+  type Inner = PresenceSet<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> PresenceSet<'a> {
+  pub const VT_STATE: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TEXT: ::flatbuffers::VOffsetT = 6;
+  pub const VT_LAST_SEEN: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    PresenceSet { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args PresenceSetArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<PresenceSet<'bldr>> {
+    let mut builder = PresenceSetBuilder::new(_fbb);
+    if let Some(x) = args.text { builder.add_text(x); }
+    builder.add_last_seen(args.last_seen);
+    builder.add_state(args.state);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn state(&self) -> PresenceState {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<PresenceState>(PresenceSet::VT_STATE, Some(PresenceState::Offline)).unwrap()}
+  }
+  #[inline]
+  pub fn text(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(PresenceSet::VT_TEXT, None)}
+  }
+  #[inline]
+  pub fn last_seen(&self) -> LastSeenFor {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<LastSeenFor>(PresenceSet::VT_LAST_SEEN, Some(LastSeenFor::Same)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for PresenceSet<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<PresenceState>("state", Self::VT_STATE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("text", Self::VT_TEXT, false)?
+     .visit_field::<LastSeenFor>("last_seen", Self::VT_LAST_SEEN, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct PresenceSetArgs<'a> {
+    pub state: PresenceState,
+    pub text: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub last_seen: LastSeenFor,
+}
+impl<'a> Default for PresenceSetArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    PresenceSetArgs {
+      state: PresenceState::Offline,
+      text: None,
+      last_seen: LastSeenFor::Same,
+    }
+  }
+}
+
+pub struct PresenceSetBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PresenceSetBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_state(&mut self, state: PresenceState) {
+    self.fbb_.push_slot::<PresenceState>(PresenceSet::VT_STATE, state, PresenceState::Offline);
+  }
+  #[inline]
+  pub fn add_text(&mut self, text: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(PresenceSet::VT_TEXT, text);
+  }
+  #[inline]
+  pub fn add_last_seen(&mut self, last_seen: LastSeenFor) {
+    self.fbb_.push_slot::<LastSeenFor>(PresenceSet::VT_LAST_SEEN, last_seen, LastSeenFor::Same);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> PresenceSetBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    PresenceSetBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<PresenceSet<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for PresenceSet<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("PresenceSet");
+      ds.field("state", &self.state());
+      ds.field("text", &self.text());
+      ds.field("last_seen", &self.last_seen());
+      ds.finish()
+  }
+}
+pub enum SyncPresenceOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct SyncPresence<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SyncPresence<'a> {
+  type Inner = SyncPresence<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SyncPresence<'a> {
+  pub const VT_AFTER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CONTACTS_MAX: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SyncPresence { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SyncPresenceArgs
+  ) -> ::flatbuffers::WIPOffset<SyncPresence<'bldr>> {
+    let mut builder = SyncPresenceBuilder::new(_fbb);
+    builder.add_after(args.after);
+    builder.add_contacts_max(args.contacts_max);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn after(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(SyncPresence::VT_AFTER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn contacts_max(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(SyncPresence::VT_CONTACTS_MAX, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SyncPresence<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("after", Self::VT_AFTER, false)?
+     .visit_field::<u32>("contacts_max", Self::VT_CONTACTS_MAX, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SyncPresenceArgs {
+    pub after: u64,
+    pub contacts_max: u32,
+}
+impl<'a> Default for SyncPresenceArgs {
+  #[inline]
+  fn default() -> Self {
+    SyncPresenceArgs {
+      after: 0,
+      contacts_max: 0,
+    }
+  }
+}
+
+pub struct SyncPresenceBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SyncPresenceBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_after(&mut self, after: u64) {
+    self.fbb_.push_slot::<u64>(SyncPresence::VT_AFTER, after, 0);
+  }
+  #[inline]
+  pub fn add_contacts_max(&mut self, contacts_max: u32) {
+    self.fbb_.push_slot::<u32>(SyncPresence::VT_CONTACTS_MAX, contacts_max, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SyncPresenceBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SyncPresenceBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SyncPresence<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SyncPresence<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SyncPresence");
+      ds.field("after", &self.after());
+      ds.field("contacts_max", &self.contacts_max());
+      ds.finish()
+  }
+}
+pub enum PresenceSyncedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct PresenceSynced<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for PresenceSynced<'a> {
+  type Inner = PresenceSynced<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> PresenceSynced<'a> {
+  pub const VT_AFTER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TO: ::flatbuffers::VOffsetT = 6;
+  pub const VT_MORE: ::flatbuffers::VOffsetT = 8;
+  pub const VT_OWN: ::flatbuffers::VOffsetT = 10;
+  pub const VT_CONTACTS: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    PresenceSynced { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args PresenceSyncedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<PresenceSynced<'bldr>> {
+    let mut builder = PresenceSyncedBuilder::new(_fbb);
+    builder.add_to(args.to);
+    builder.add_after(args.after);
+    if let Some(x) = args.contacts { builder.add_contacts(x); }
+    if let Some(x) = args.own { builder.add_own(x); }
+    builder.add_more(args.more);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn after(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(PresenceSynced::VT_AFTER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn to(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(PresenceSynced::VT_TO, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn more(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(PresenceSynced::VT_MORE, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn own(&self) -> Option<PresenceSet<'a>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<PresenceSet>>(PresenceSynced::VT_OWN, None)}
+  }
+  #[inline]
+  pub fn contacts(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Presence<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Presence>>>>(PresenceSynced::VT_CONTACTS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for PresenceSynced<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("after", Self::VT_AFTER, false)?
+     .visit_field::<u64>("to", Self::VT_TO, false)?
+     .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<PresenceSet>>("own", Self::VT_OWN, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Presence>>>>("contacts", Self::VT_CONTACTS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct PresenceSyncedArgs<'a> {
+    pub after: u64,
+    pub to: u64,
+    pub more: bool,
+    pub own: Option<::flatbuffers::WIPOffset<PresenceSet<'a>>>,
+    pub contacts: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Presence<'a>>>>>,
+}
+impl<'a> Default for PresenceSyncedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    PresenceSyncedArgs {
+      after: 0,
+      to: 0,
+      more: false,
+      own: None,
+      contacts: None,
+    }
+  }
+}
+
+pub struct PresenceSyncedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PresenceSyncedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_after(&mut self, after: u64) {
+    self.fbb_.push_slot::<u64>(PresenceSynced::VT_AFTER, after, 0);
+  }
+  #[inline]
+  pub fn add_to(&mut self, to: u64) {
+    self.fbb_.push_slot::<u64>(PresenceSynced::VT_TO, to, 0);
+  }
+  #[inline]
+  pub fn add_more(&mut self, more: bool) {
+    self.fbb_.push_slot::<bool>(PresenceSynced::VT_MORE, more, false);
+  }
+  #[inline]
+  pub fn add_own(&mut self, own: ::flatbuffers::WIPOffset<PresenceSet<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<PresenceSet>>(PresenceSynced::VT_OWN, own);
+  }
+  #[inline]
+  pub fn add_contacts(&mut self, contacts: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Presence<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(PresenceSynced::VT_CONTACTS, contacts);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> PresenceSyncedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    PresenceSyncedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<PresenceSynced<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for PresenceSynced<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("PresenceSynced");
+      ds.field("after", &self.after());
+      ds.field("to", &self.to());
+      ds.field("more", &self.more());
+      ds.field("own", &self.own());
+      ds.field("contacts", &self.contacts());
+      ds.finish()
+  }
+}
+pub enum GetPresenceOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct GetPresence<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for GetPresence<'a> {
+  type Inner = GetPresence<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> GetPresence<'a> {
+  pub const VT_DUMMY: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    GetPresence { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args GetPresenceArgs
+  ) -> ::flatbuffers::WIPOffset<GetPresence<'bldr>> {
+    let mut builder = GetPresenceBuilder::new(_fbb);
+    builder.add_dummy(args.dummy);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn dummy(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(GetPresence::VT_DUMMY, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for GetPresence<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<bool>("dummy", Self::VT_DUMMY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct GetPresenceArgs {
+    pub dummy: bool,
+}
+impl<'a> Default for GetPresenceArgs {
+  #[inline]
+  fn default() -> Self {
+    GetPresenceArgs {
+      dummy: false,
+    }
+  }
+}
+
+pub struct GetPresenceBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> GetPresenceBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_dummy(&mut self, dummy: bool) {
+    self.fbb_.push_slot::<bool>(GetPresence::VT_DUMMY, dummy, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> GetPresenceBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    GetPresenceBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<GetPresence<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for GetPresence<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("GetPresence");
+      ds.field("dummy", &self.dummy());
+      ds.finish()
+  }
+}
+pub enum PresenceFoundOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct PresenceFound<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for PresenceFound<'a> {
+  type Inner = PresenceFound<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> PresenceFound<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_STATE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_TEXT: ::flatbuffers::VOffsetT = 8;
+  pub const VT_LAST_SEEN_MS: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    PresenceFound { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args PresenceFoundArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<PresenceFound<'bldr>> {
+    let mut builder = PresenceFoundBuilder::new(_fbb);
+    builder.add_last_seen_ms(args.last_seen_ms);
+    builder.add_user(args.user);
+    if let Some(x) = args.text { builder.add_text(x); }
+    builder.add_state(args.state);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(PresenceFound::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn state(&self) -> PresenceState {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<PresenceState>(PresenceFound::VT_STATE, Some(PresenceState::Offline)).unwrap()}
+  }
+  #[inline]
+  pub fn text(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(PresenceFound::VT_TEXT, None)}
+  }
+  #[inline]
+  pub fn last_seen_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(PresenceFound::VT_LAST_SEEN_MS, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for PresenceFound<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<PresenceState>("state", Self::VT_STATE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("text", Self::VT_TEXT, false)?
+     .visit_field::<u64>("last_seen_ms", Self::VT_LAST_SEEN_MS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct PresenceFoundArgs<'a> {
+    pub user: u64,
+    pub state: PresenceState,
+    pub text: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub last_seen_ms: u64,
+}
+impl<'a> Default for PresenceFoundArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    PresenceFoundArgs {
+      user: 0,
+      state: PresenceState::Offline,
+      text: None,
+      last_seen_ms: 0,
+    }
+  }
+}
+
+pub struct PresenceFoundBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PresenceFoundBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(PresenceFound::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_state(&mut self, state: PresenceState) {
+    self.fbb_.push_slot::<PresenceState>(PresenceFound::VT_STATE, state, PresenceState::Offline);
+  }
+  #[inline]
+  pub fn add_text(&mut self, text: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(PresenceFound::VT_TEXT, text);
+  }
+  #[inline]
+  pub fn add_last_seen_ms(&mut self, last_seen_ms: u64) {
+    self.fbb_.push_slot::<u64>(PresenceFound::VT_LAST_SEEN_MS, last_seen_ms, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> PresenceFoundBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    PresenceFoundBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<PresenceFound<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for PresenceFound<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("PresenceFound");
+      ds.field("user", &self.user());
+      ds.field("state", &self.state());
+      ds.field("text", &self.text());
+      ds.field("last_seen_ms", &self.last_seen_ms());
+      ds.finish()
+  }
+}
+pub enum PresenceChangedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct PresenceChanged<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for PresenceChanged<'a> {
+  type Inner = PresenceChanged<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> PresenceChanged<'a> {
+  pub const VT_CONTACTS: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    PresenceChanged { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args PresenceChangedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<PresenceChanged<'bldr>> {
+    let mut builder = PresenceChangedBuilder::new(_fbb);
+    if let Some(x) = args.contacts { builder.add_contacts(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn contacts(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Presence<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Presence>>>>(PresenceChanged::VT_CONTACTS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for PresenceChanged<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Presence>>>>("contacts", Self::VT_CONTACTS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct PresenceChangedArgs<'a> {
+    pub contacts: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Presence<'a>>>>>,
+}
+impl<'a> Default for PresenceChangedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    PresenceChangedArgs {
+      contacts: None,
+    }
+  }
+}
+
+pub struct PresenceChangedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> PresenceChangedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_contacts(&mut self, contacts: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Presence<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(PresenceChanged::VT_CONTACTS, contacts);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> PresenceChangedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    PresenceChangedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<PresenceChanged<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for PresenceChanged<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("PresenceChanged");
       ds.field("contacts", &self.contacts());
       ds.finish()
   }

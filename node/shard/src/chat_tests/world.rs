@@ -21,7 +21,7 @@ use crate::core::{After, Core, LoadFor};
 use crate::input::{Effect, Now};
 use crate::list::Lists;
 use crate::login::OpenSession;
-use crate::mesh::{Caller, Lane, MeshFrame, SessionPlace};
+use crate::mesh::{Caller, Lane, MarkFor, MeshFrame, SessionPlace};
 use crate::ownership::Ownership;
 use crate::rng::Rng;
 use crate::testing::Disk;
@@ -266,8 +266,21 @@ impl World {
         kind: MarkKind,
         seq: u64,
     ) -> u32 {
+        self.mark_for(session, chat, kind, seq, MarkFor::Both)
+    }
+
+    pub fn mark_for(
+        &mut self,
+        session: (UserId, SessionPlace),
+        chat: ConversationId,
+        kind: MarkKind,
+        seq: u64,
+        shown_to: MarkFor,
+    ) -> u32 {
         let caller = self.caller(session, Command::Mark);
-        self.at_home(chat, |unit| unit.conversations.handle_mark(&mut unit.core, caller, chat, kind, seq));
+        self.at_home(chat, |unit| {
+            unit.conversations.handle_mark(&mut unit.core, caller, chat, kind, seq, shown_to)
+        });
         caller.request
     }
 
@@ -594,6 +607,7 @@ fn config(delivery_credits: u64) -> Config {
         contacts: ContactPolicy::Open,
         strangers: StrangerPolicy::Silent,
         delivery_credits,
+        ephemeral: crate::config::EphemeralBounds::default(),
     }
 }
 

@@ -196,7 +196,12 @@ impl Connections {
 
     fn head_event(&self, core: &mut Core, conversation: ConversationId) -> Arc<[PushEvent]> {
         let at = self.follows.head(conversation).unwrap_or_default();
-        Arc::new([PushEvent { frames: head_moved(core, conversation, at), messages: 0, except: None }])
+        Arc::new([PushEvent {
+            frames: head_moved(core, conversation, at),
+            messages: 0,
+            except: None,
+            only: None,
+        }])
     }
 
     /// Tells as many sessions as one turn may.

@@ -7,17 +7,18 @@ use wire::frame;
 use wire::limits::WINDOW_MAX;
 use wire::message::{MarkKind, Send};
 use wire::{
-    Command, ConnectionId, ConversationId, Event, Incoming, Notices, OwnerKey, Refusal, ShardAddress,
+    Command, ConnectionId, ConversationId, Event, Incoming, Notices, OwnerKey, Refusal, SessionId,
+    ShardAddress,
 };
 
 use super::home_command::{conversation_of, home_command, send};
-use super::state::{Session, State};
+use super::state::{HeldMark, Session, State};
 use super::{Connections, Costs, No};
 use crate::core::Core;
 use crate::follow::{Above, Following};
 use crate::input::{CloseReason, SendClass};
 use crate::limits::{ACTIVE_TOLD_MS, BUSY_RETRY_MS, COMMANDS_IN_FLIGHT_MAX, LONG_READS_IN_FLIGHT_MAX};
-use crate::mesh::{Caller, HomeCommand, MeshFrame, SessionPlace};
+use crate::mesh::{Caller, HomeCommand, MarkFor, MeshFrame, SessionPlace};
 
 /// A send whose home is this very shard: carried out from the buffer it came in.
 #[derive(Debug)]
@@ -67,9 +68,14 @@ impl Connections {
                 return Ok(Some(LocalSend { caller, conversation, send }));
             }
         }
+        let marks_for = session.marks_for;
         let address = address.expect("a connection that stays is counted");
         let (slot, command) = home_command(incoming, session, &self.follows, address)?;
         let to = core.home(slot);
+        if marks_for.is_none() && matches!(command, HomeCommand::Mark(..)) {
+            session.hold_mark(caller, to, command);
+            return Ok(None);
+        }
         if !begin(core, to) {
             return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS));
         }
@@ -80,6 +86,31 @@ impl Connections {
         let sent = core.deliver(to, MeshFrame::Forward { caller, command });
         assert!(sent.is_ok(), "there was a credit a moment ago");
         Ok(None)
+    }
+
+    /// Whether others may see the marks of this session from now on. Those that waited for it go.
+    pub(crate) fn handle_standing(
+        &mut self,
+        core: &mut Core,
+        id: ConnectionId,
+        session: SessionId,
+        hidden: bool,
+    ) {
+        let Some(session) = self.table.find(id).and_then(|found| found.session(session)) else { return };
+        let shown_to = if hidden { MarkFor::Own } else { MarkFor::Both };
+        session.marks_for = Some(shown_to);
+        let Some(held) = session.held_marks.take() else { return };
+        for HeldMark { caller, to, conversation, kind, seq } in held.0 {
+            if !begin(core, to) {
+                let refused = core.encoder.refused(caller.request, Refusal::Busy, 0, BUSY_RETRY_MS);
+                core.counters.refused(Refusal::Busy);
+                self.handle_answer(core, caller, refused);
+                continue;
+            }
+            let command = HomeCommand::Mark(conversation, kind, seq, shown_to);
+            let sent = core.deliver(to, MeshFrame::Forward { caller, command });
+            assert!(sent.is_ok(), "there was a credit a moment ago");
+        }
     }
 
     /// The answers of some sends. They are for a session that may be gone.
@@ -225,9 +256,19 @@ impl Session {
         }
         let is_full = self.in_flight >= COMMANDS_IN_FLIGHT_MAX
             || (command == Command::Pull && self.pulls >= LONG_READS_IN_FLIGHT_MAX)
-            || (matches!(command, Command::Sync | Command::SyncContacts | Command::SyncOrg)
-                && self.syncs >= LONG_READS_IN_FLIGHT_MAX);
+            || (matches!(
+                command,
+                Command::Sync | Command::SyncContacts | Command::SyncOrg | Command::SyncPresence
+            ) && self.syncs >= LONG_READS_IN_FLIGHT_MAX);
         if is_full { Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS)) } else { Ok(()) }
+    }
+
+    /// Its home has not told yet who may see it.
+    fn hold_mark(&mut self, caller: Caller, to: ShardAddress, command: HomeCommand) {
+        let HomeCommand::Mark(conversation, kind, seq, _) = command else { unreachable!("not a mark") };
+        self.begin(Command::Mark);
+        let held = HeldMark { caller, to, conversation, kind, seq };
+        self.held_marks.get_or_insert_default().0.push(held);
     }
 
     fn begin(&mut self, command: Command) {
@@ -235,7 +276,9 @@ impl Session {
         match command {
             Command::Send => self.sends += 1,
             Command::Pull => self.pulls += 1,
-            Command::Sync | Command::SyncContacts | Command::SyncOrg => self.syncs += 1,
+            Command::Sync | Command::SyncContacts | Command::SyncOrg | Command::SyncPresence => {
+                self.syncs += 1
+            }
             _ => {}
         }
     }
@@ -245,7 +288,9 @@ impl Session {
         match command {
             Command::Send => self.sends -= 1,
             Command::Pull => self.pulls -= 1,
-            Command::Sync | Command::SyncContacts | Command::SyncOrg => self.syncs -= 1,
+            Command::Sync | Command::SyncContacts | Command::SyncOrg | Command::SyncPresence => {
+                self.syncs -= 1
+            }
             _ => {}
         }
     }
@@ -254,6 +299,8 @@ impl Session {
         assert!(self.in_flight <= COMMANDS_IN_FLIGHT_MAX);
         assert!(self.sends <= WINDOW_MAX);
         assert!(self.pulls <= LONG_READS_IN_FLIGHT_MAX && self.syncs <= LONG_READS_IN_FLIGHT_MAX);
+        let held = self.held_marks.as_ref().map_or(0, |held| held.0.len());
+        assert!(held <= usize::from(self.in_flight) && (held == 0 || self.marks_for.is_none()));
         assert!(u16::from(self.pulls) + u16::from(self.syncs) + self.sends <= self.in_flight);
     }
 }

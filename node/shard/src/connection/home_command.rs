@@ -6,9 +6,11 @@ use bytes::Bytes;
 use record::{Act, Profile};
 use wire::limits::{
     CONTACT_GROUP_LEN_MAX, CONTACT_REMARK_LEN_MAX, CONTACT_TEXT_LEN_MAX, MESSAGE_BODY_LEN_MAX,
+    PRESENCE_TEXT_LEN_MAX,
 };
 use wire::message::{BodyKind, MarkKind, Send};
 use wire::org::{OrgPosition, org_slot};
+use wire::presence::{LastSeenFor, PresenceState, PresenceWish};
 use wire::scram::{BindingFlag, ClientFirst};
 use wire::{
     Command, ConversationId, DeviceId, Incoming, Notices, OwnerKey, Refusal, Slot, UserId, Verified, body,
@@ -23,7 +25,7 @@ use super::state::Session;
 use crate::follow::Follows;
 use crate::limits::BUSY_RETRY_MS;
 use crate::login::Confirmed;
-use crate::mesh::{DeviceCommand, HomeCommand};
+use crate::mesh::{DeviceCommand, HomeCommand, MarkFor};
 use crate::profile::to_store;
 
 /// The command as its home gets it, and the slot of that home.
@@ -48,13 +50,16 @@ pub(super) fn home_command(
         | Command::Block
         | Command::Unblock => {
             let conversation = conversation_of(incoming);
-            Ok((conversation.slot(), conversation_command(incoming, conversation)?))
+            Ok((conversation.slot(), conversation_command(incoming, conversation, session)?))
         }
         Command::SetContact => Ok((caller.slot(), set_contact(incoming.body)?)),
         Command::SyncContacts => {
             let view = verified::view::<body::SyncContacts>(incoming.body)?;
             let (cver, changes_max) = (view.cver(), view.changes_max());
             Ok((caller.slot(), HomeCommand::SyncContacts { cver, changes_max }))
+        }
+        Command::SetPresence | Command::SyncPresence | Command::GetPresence => {
+            about_presence(incoming, caller)
         }
         Command::SetAdverts => {
             let off = verified::view::<body::SetAdverts>(incoming.body)?.off();
@@ -107,7 +112,11 @@ fn set_contact(body: &[u8]) -> Result<HomeCommand, No> {
 }
 
 /// A command on one conversation.
-fn conversation_command(incoming: &Incoming<'_>, conversation: ConversationId) -> Result<HomeCommand, No> {
+fn conversation_command(
+    incoming: &Incoming<'_>,
+    conversation: ConversationId,
+    session: &Session,
+) -> Result<HomeCommand, No> {
     Ok(match incoming.command {
         Command::Send => HomeCommand::Send(conversation, send(incoming.body)?.into()),
         Command::Pull => {
@@ -118,7 +127,9 @@ fn conversation_command(incoming: &Incoming<'_>, conversation: ConversationId) -
             if !MarkKind::ENUM_VALUES.contains(&mark.kind()) {
                 return Err(Refusal::BadField.into());
             }
-            HomeCommand::Mark(conversation, mark.kind(), mark.seq())
+            // Not known yet: it waits, and is stamped anew.
+            let shown_to = session.marks_for.unwrap_or(MarkFor::Own);
+            HomeCommand::Mark(conversation, mark.kind(), mark.seq(), shown_to)
         }
         _ => HomeCommand::Relate(conversation, act(incoming)?),
     })
@@ -250,6 +261,37 @@ fn act(incoming: &Incoming<'_>) -> Result<Act, No> {
         Command::Block => verified::view::<body::Block>(body).map(|_| Act::Block)?,
         Command::Unblock => verified::view::<body::Unblock>(body).map(|_| Act::Unblock)?,
         other => unreachable!("{other:?} is not about a relation"),
+    })
+}
+
+fn about_presence(incoming: &Incoming<'_>, caller: UserId) -> Result<(Slot, HomeCommand), No> {
+    match incoming.command {
+        Command::SetPresence => Ok((caller.slot(), HomeCommand::SetPresence(wish(incoming.body)?))),
+        Command::SyncPresence => {
+            let view = verified::view::<body::SyncPresence>(incoming.body)?;
+            let (after, contacts_max) = (view.after(), view.contacts_max());
+            Ok((caller.slot(), HomeCommand::SyncPresence { after, contacts_max }))
+        }
+        Command::GetPresence => {
+            verified::view::<body::GetPresence>(incoming.body)?;
+            let OwnerKey::User(user) = incoming.owner else { unreachable!("its row has a user's key") };
+            Ok((user.slot(), HomeCommand::GetPresence(user)))
+        }
+        other => unreachable!("{other:?} is not about presence"),
+    }
+}
+
+/// What of his own state the caller wants changed.
+fn wish(body: &[u8]) -> Result<PresenceWish, No> {
+    let view = verified::view::<body::SetPresence>(body)?;
+    let (state, last_seen) = (view.state(), view.last_seen());
+    if !PresenceState::ENUM_VALUES.contains(&state) || !LastSeenFor::ENUM_VALUES.contains(&last_seen) {
+        return Err(Refusal::BadField.into());
+    }
+    Ok(PresenceWish {
+        state: Some(state).filter(|state| *state != PresenceState::Offline),
+        text: view.text().map(|wanted| text(Some(wanted), PRESENCE_TEXT_LEN_MAX)).transpose()?,
+        last_seen: Some(last_seen).filter(|last_seen| *last_seen != LastSeenFor::Same),
     })
 }
 

@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 
 use record::OrgPlace;
+use wire::message::MarkKind;
 use wire::scram::{ClientFirst, Exchange};
 use wire::ticket::Contents;
-use wire::{ConnectionPhase, ConversationId, DeviceId, Scopes, SessionId, UserId, UserName};
+use wire::{ConnectionPhase, ConversationId, DeviceId, Scopes, SessionId, ShardAddress, UserId, UserName};
 
 use super::allowance::Allowance;
 use crate::input::Security;
 use crate::login::{NewSession, TokenProof};
+use crate::mesh::{Caller, MarkFor};
 use crate::placement::Placement;
 
 #[derive(Debug)]
@@ -117,6 +119,10 @@ pub(super) struct Session {
     pub syncs: u8,
     /// It reads too slowly: pushes are dropped until it has caught up.
     pub slow: bool,
+    /// Who may see its marks; `None` until the user's home has told. In memory here, and the home's to say.
+    pub marks_for: Option<MarkFor>,
+    /// Marks that wait for that, among the commands in flight.
+    pub held_marks: Option<Box<HeldMarks>>,
     /// Whether it wants adverts. Not known before its first `Sync`.
     pub adverts: Option<bool>,
     /// What it follows beside the notices for everybody. Most follow nothing.
@@ -126,6 +132,20 @@ pub(super) struct Session {
     pub messages: Allowance,
     pub queries: Allowance,
     pub light: Allowance,
+}
+
+/// In a box, since hardly any session ever has some.
+#[derive(Debug, Default)]
+pub(super) struct HeldMarks(pub Vec<HeldMark>);
+
+/// A mark on its way to the home of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeldMark {
+    pub caller: Caller,
+    pub to: ShardAddress,
+    pub conversation: ConversationId,
+    pub kind: MarkKind,
+    pub seq: u64,
 }
 
 /// What one session follows.
@@ -228,6 +248,8 @@ impl Session {
             pulls: 0,
             syncs: 0,
             slow: false,
+            marks_for: None,
+            held_marks: None,
             adverts: None,
             follows: None,
             is_exposed: false,

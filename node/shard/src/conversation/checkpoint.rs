@@ -24,7 +24,7 @@ pub(super) fn put(core: &mut Core, conversation: &mut Conversation) {
     if id.is_followed() {
         return; // nobody's marks stand here
     }
-    for (user, marks) in id.users().into_iter().zip(conversation.marks) {
-        core.put(&Key::Marks(id, user), &marks);
+    for (side, user) in id.users().into_iter().enumerate() {
+        core.put(&Key::Marks(id, user), &conversation.stored_marks(side));
     }
 }

@@ -3,7 +3,9 @@
 //! Entries are read from the newest back, a bounded part at a time. Only this shard writes to the conversation, and it
 //! writes nothing while it reads, so the parts fit together.
 
-use record::{Checkpoint, Entry, Key, Marks, Query, Remembered, RememberedSend, Row, Rows, Table, keys};
+use record::{
+    Checkpoint, Entry, Key, Marks, Query, Remembered, RememberedSend, Row, Rows, StoredMarks, Table, keys,
+};
 use wire::{ConversationId, DeviceId, UserId};
 
 use crate::core::{Core, LoadFor};
@@ -214,7 +216,9 @@ fn restore_records(
         let Some(Key::Marks(_, user)) = Key::parse(&row.key) else {
             return Err("a key among marks is not that of one".to_owned());
         };
-        conversation.marks[conversation.side(user)] = decode(row)?;
+        let side = conversation.side(user);
+        let StoredMarks { marks, shown } = decode(row)?;
+        (conversation.marks[side], conversation.shown[side]) = (marks, shown.map(Box::new));
     }
     Ok(checkpoint)
 }

@@ -6,10 +6,19 @@ use wire::message::{MarkKind, Marked};
 
 use crate::bugs::Bug;
 use crate::core::{After, Core};
-use crate::mesh::Caller;
+use crate::mesh::{Caller, MarkFor};
 
 use super::state::Conversation;
 use super::{Common, Refused};
+
+/// A mark that somebody makes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub kind: MarkKind,
+    pub seq: u64,
+    /// The other one is told of an invisible user's marks no more than of himself: neither in events nor in his list.
+    pub shown_to: MarkFor,
+}
 
 /// What can be said before the conversation is looked at.
 pub(super) fn check(kind: MarkKind, seq: u64) -> Result<(), Refused> {
@@ -22,9 +31,9 @@ pub(super) fn run(
     common: &mut Common,
     conversation: &mut Conversation,
     caller: Caller,
-    kind: MarkKind,
-    seq: u64,
+    mark: Asked,
 ) -> Result<(), Refused> {
+    let Asked { kind, seq, shown_to } = mark;
     if seq > conversation.committed.seq {
         return Err(Refused::with_detail(Refusal::BadField, conversation.committed.seq));
     }
@@ -32,16 +41,31 @@ pub(super) fn run(
     let place = conversation.place_at(seq);
     let before = conversation.marks[side];
     let after = raised(core, before, kind, place);
-    if after != before {
+    let is_hidden = shown_to == MarkFor::Own && !core.bug(Bug::ShowHiddenMark);
+    // Once he is visible again, his next mark shows those that he made before.
+    let reveals = !is_hidden && conversation.shown[side].is_some();
+    if after != before || reveals {
         if let Some(refused) = common.write_refusal(core, conversation) {
             return Err(refused);
         }
         common.touch(core, conversation);
         conversation.marks[side] = after;
-        let frame = core.encoder.marked(0, &marked(conversation, side, kind));
+        if is_hidden {
+            conversation.shown[side].get_or_insert_with(|| Box::new(before));
+        } else {
+            conversation.shown[side] = None;
+        }
+        let mut frames = core.encoder.marked(0, &marked(conversation, side, kind)).to_vec();
+        if reveals {
+            let other = if kind == MarkKind::Read { MarkKind::Delivered } else { MarkKind::Read };
+            frames.extend_from_slice(&core.encoder.marked(0, &marked(conversation, side, other)));
+        }
         let turn = conversation.turn();
         turn.marked[side] = true;
-        turn.add_event(Some(caller.place.session), 0, |out| out.extend_from_slice(&frame));
+        turn.concerned[side] = true;
+        turn.concerned[1 - side] |= !is_hidden;
+        let only = is_hidden.then_some(caller.user);
+        turn.add_event_for(only, Some(caller.place.session), 0, |out| out.extend_from_slice(&frames));
     }
     conversation.flush_sent(core);
     let frame = core.encoder.marked(caller.request, &marked(conversation, side, kind));

@@ -73,6 +73,10 @@ pub(super) fn run(
     // Who writes has read. Until the next checkpoint this mark is found again from the entry itself.
     let own = &mut conversation.marks[sender.side];
     (own.delivered, own.read) = (send.place, send.place);
+    // An invisible user who writes shows with it what he has read.
+    if conversation.shown[sender.side].take().is_some() {
+        conversation.turn().marked[sender.side] = true;
+    }
     if send.place.seq.is_multiple_of(CHECKPOINT_ENTRIES) {
         checkpoint::put(core, conversation);
     }

@@ -1,6 +1,6 @@
 //! One conversation in memory.
 
-use record::{Digest, Marks, Place, Relation};
+use record::{Digest, Marks, Place, Relation, StoredMarks};
 use wire::{ConversationId, UserId};
 
 use crate::commits::Stamp;
@@ -26,6 +26,8 @@ pub(super) struct Conversation {
     pub time_ms: u64,
     /// Of the lower and of the higher user.
     pub marks: [Marks; 2],
+    /// What the other one may see of them, where that is less: the marks he made while he was visible.
+    pub shown: [Option<Box<Marks>>; 2],
     pub sends: SendMemory,
     pub tail: Tail,
     /// The batch of the last change.
@@ -51,6 +53,7 @@ impl Conversation {
             committed: Place::default(),
             time_ms: 0,
             marks: [Marks::default(); 2],
+            shown: [None, None],
             sends: SendMemory::default(),
             tail: Tail::default(),
             stamp: Stamp::default(),
@@ -74,7 +77,18 @@ impl Conversation {
 
     /// What the user of this side is told about the conversation.
     pub fn digest(&self, side: usize) -> Digest {
-        digest(self.epoch, self.head, self.time_ms, self.marks, side)
+        let (own, peer) = (self.marks[side], self.marks_shown(1 - side));
+        Digest { epoch: self.epoch, head: self.head, time_ms: self.time_ms, own, peer }
+    }
+
+    /// As they are written.
+    pub fn stored_marks(&self, side: usize) -> StoredMarks {
+        StoredMarks { marks: self.marks[side], shown: self.shown[side].as_deref().copied() }
+    }
+
+    /// The marks of the user of this side as the other one may see them.
+    pub fn marks_shown(&self, side: usize) -> Marks {
+        self.shown[side].as_deref().copied().unwrap_or(self.marks[side])
     }
 
     /// The place of the entry with this seq, which exists. All entries count as unread so far.
@@ -86,7 +100,8 @@ impl Conversation {
     pub fn check_invariants(&self) {
         assert!(self.committed <= self.head);
         assert!(self.head.ord <= self.head.seq);
-        for marks in self.marks {
+        for (marks, shown) in self.marks.into_iter().zip(&self.shown) {
+            assert!(shown.as_deref().is_none_or(|shown| shown.max(marks) == marks && *shown != marks));
             assert!(marks.read <= marks.delivered, "what is read was delivered");
             assert!(marks.delivered <= self.head, "a mark is of an entry that exists");
         }
@@ -103,9 +118,4 @@ impl Conversation {
 pub(super) fn side(id: ConversationId, user: UserId) -> usize {
     assert!(id.has(user), "{user:?} is not in {id:?}");
     usize::from(user == id.high)
-}
-
-/// What the user of this side is told about a conversation.
-pub(super) fn digest(epoch: u32, head: Place, time_ms: u64, marks: [Marks; 2], side: usize) -> Digest {
-    Digest { epoch, head, time_ms, own: marks[side], peer: marks[1 - side] }
 }

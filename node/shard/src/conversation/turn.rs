@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wire::SessionId;
 use wire::template::SENT_FRAME_LEN;
+use wire::{SessionId, UserId};
 
 use crate::core::{After, Core};
 use crate::limits::FRAMES_TOGETHER_BYTES_MAX;
@@ -17,6 +17,8 @@ use super::state::Conversation;
 pub(super) struct Turn {
     /// The marks of the lower, the higher user moved by a `Mark`.
     pub marked: [bool; 2],
+    /// Marks that the lower, the higher user is to know of. All entries are for both.
+    pub concerned: [bool; 2],
     /// Entries that were added.
     pub entries: u32,
     /// Whole frames, in order.
@@ -34,20 +36,35 @@ struct Part {
     end: usize,
     messages: u32,
     except: Option<SessionId>,
+    only: Option<UserId>,
 }
 
 impl Turn {
     /// Appends an event that `write` makes, for all sessions but one. `messages` is how many it counts as.
     pub fn add_event(&mut self, except: Option<SessionId>, messages: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        self.add_event_for(None, except, messages, write);
+    }
+
+    /// The same for the sessions of one of the two users only.
+    pub fn add_event_for(
+        &mut self,
+        only: Option<UserId>,
+        except: Option<SessionId>,
+        messages: u32,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         write(&mut self.events);
         let end = self.events.len();
         let before = self.parts.len().checked_sub(2).map_or(0, |index| self.parts[index].end);
         match self.parts.last_mut() {
-            Some(part) if part.except == except && end - before <= FRAMES_TOGETHER_BYTES_MAX => {
+            Some(part)
+                if (part.except, part.only) == (except, only)
+                    && end - before <= FRAMES_TOGETHER_BYTES_MAX =>
+            {
                 part.end = end;
                 part.messages += messages;
             }
-            _ => self.parts.push(Part { end, messages, except }),
+            _ => self.parts.push(Part { end, messages, except, only }),
         }
     }
 
@@ -66,7 +83,7 @@ impl Turn {
         let event = |part: Part| {
             let frames = all.slice(begin..part.end);
             begin = part.end;
-            PushEvent { frames, messages: part.messages, except: part.except }
+            PushEvent { frames, messages: part.messages, except: part.except, only: part.only }
         };
         let events = self.parts.drain(..).map(event).collect();
         self.events.clear();
@@ -118,7 +135,7 @@ impl SpareTurns {
         if self.0.len() < SPARE_TURNS_MAX
             && turn.events.capacity().max(turn.sent.capacity()) <= SPARE_BYTES_MAX
         {
-            (turn.marked, turn.entries) = ([false; 2], 0);
+            (turn.marked, turn.concerned, turn.entries) = ([false; 2], [false; 2], 0);
             self.0.push(turn);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use record::{Key, Marks, Place};
+use record::{Digest, Key, Place};
 use wire::{ConversationId, UserId};
 
 use crate::bugs::Bug;
@@ -11,7 +11,7 @@ use crate::follow::NoticeHead;
 use crate::list::Lists;
 use crate::mesh::{Changed, PushEvent};
 
-use super::state::{Conversation, digest};
+use super::state::Conversation;
 use super::{Common, Conversations};
 
 /// What one conversation gave to one batch: told to its users when that is on disk.
@@ -21,9 +21,9 @@ pub(crate) struct Written {
     epoch: u32,
     head: Place,
     time_ms: u64,
-    marks: [Marks; 2],
-    /// The number of the change for the lower and the higher user; 0 where his list is in the same batch.
-    changes: [u64; 2],
+    /// For the lower and the higher user: what he is told, and the number of the change, 0 where his list is in the same
+    /// batch. `None` where he is not to know that anything happened.
+    changes: [Option<(Digest, u64)>; 2],
     events: Arc<[PushEvent]>,
 }
 
@@ -78,27 +78,23 @@ fn close_turn(
         let first = conversation.head.seq + 1 - u64::from(turn.entries);
         common.tails.push(&mut conversation.tail, id, first, turn.entries, all);
     }
-    let mut changes = [0; 2];
+    let mut changes = [None; 2];
     for (side, user) in told(id) {
         if turn.marked[side] {
-            core.put(&Key::Marks(id, user), &conversation.marks[side]);
+            core.put(&Key::Marks(id, user), &conversation.stored_marks(side));
+        }
+        if turn.entries == 0 && !turn.concerned[side] {
+            continue; // not even a version of his list may tell him
         }
         let digest = conversation.digest(side);
         // His list is in the same batch where that can be, if it is in memory.
-        if !core.share_batches(user.slot(), id.slot()) || !lists.change(core, user, id, digest) {
-            changes[side] = common.outbox.note(core, user, id, digest);
-        }
+        let is_listed = core.share_batches(user.slot(), id.slot()) && lists.change(core, user, id, digest);
+        let change = if is_listed { 0 } else { common.outbox.note(core, user, id, digest) };
+        changes[side] = Some((digest, change));
     }
     common.spare.put(turn);
-    Written {
-        conversation: id,
-        epoch: conversation.epoch,
-        head: conversation.head,
-        time_ms: conversation.time_ms,
-        marks: conversation.marks,
-        changes,
-        events,
-    }
+    let Conversation { epoch, head, time_ms, .. } = *conversation;
+    Written { conversation: id, epoch, head, time_ms, changes, events }
 }
 
 /// Whose lists it stands in: the users with their sides. Nobody's where it is followed.
@@ -116,8 +112,8 @@ fn tell(core: &mut Core, common: &mut Common, written: &Written) {
     }
     let outbox = &mut common.outbox;
     for (side, user) in told(conversation) {
-        let digest = digest(written.epoch, written.head, written.time_ms, written.marks, side);
-        let (change, events) = (written.changes[side], written.events.clone());
+        let Some((digest, change)) = written.changes[side] else { continue };
+        let events = written.events.clone();
         outbox.send(core, Changed { user, conversation, change, digest, events });
     }
 }

@@ -102,7 +102,8 @@ impl Hub {
     /// Something that is in no log. Where there is no room for it, it is dropped.
     pub fn announce(&mut self, core: &mut Core, id: ConversationId, frame: Bytes) {
         let Some(audience) = self.audiences.get(&id) else { return };
-        let events: Arc<[PushEvent]> = Arc::new([PushEvent { frames: frame, messages: 0, except: None }]);
+        let events: Arc<[PushEvent]> =
+            Arc::new([PushEvent { frames: frame, messages: 0, except: None, only: None }]);
         for follower in &audience.followers {
             let to = ShardAddress { node: core.address.node, shard: follower.shard };
             let followed = Followed { conversation: id, at: audience.at, events: events.clone() };

@@ -65,7 +65,10 @@ impl Pushes {
         for OpenSession { place: session, .. } in sessions {
             // Without events the change came late: there was no room for them on the way here.
             let mut complete = !changed.events.is_empty();
-            for event in changed.events.iter().filter(|event| event.except != Some(session.session)) {
+            let concerns = |event: &&PushEvent| {
+                event.except != Some(session.session) && event.only.is_none_or(|user| user == changed.user)
+            };
+            for event in changed.events.iter().filter(concerns) {
                 complete = complete && push(core, session, event);
             }
             if !complete {
@@ -95,7 +98,7 @@ impl Pushes {
 
     /// Sends a frame, or tells the session to sync.
     pub fn push_or_sync(&mut self, core: &mut Core, session: &SessionPlace, frame: &Bytes) {
-        let event = PushEvent { frames: frame.clone(), messages: 0, except: None };
+        let event = PushEvent { frames: frame.clone(), messages: 0, except: None, only: None };
         if !push(core, session, &event) && !core.bug(Bug::ForgetLaneMark) {
             self.need_sync(core, session);
         }
@@ -178,7 +181,7 @@ impl Missed {
 
 /// Sends a frame, if there is room for it.
 pub(super) fn push_or_drop(core: &mut Core, place: &SessionPlace, frame: &Bytes) {
-    push(core, place, &PushEvent { frames: frame.clone(), messages: 0, except: None });
+    push(core, place, &PushEvent { frames: frame.clone(), messages: 0, except: None, only: None });
 }
 
 fn push(core: &mut Core, place: &SessionPlace, event: &PushEvent) -> bool {

@@ -27,11 +27,14 @@ const _: () = assert!(size_of::<OpenSession>() <= 56);
 #[derive(Debug)]
 pub(super) struct Sessions {
     by_user: AHashMap<UserId, Vec<OpenSession>>,
+    /// Sessions that were opened, and users whose last one is gone (`None`), in that order, since it was asked last: once
+    /// in each turn.
+    come_and_gone: Vec<(UserId, Option<SessionPlace>)>,
 }
 
 impl Sessions {
     pub fn new(rng: &mut Rng) -> Self {
-        Self { by_user: AHashMap::with_hasher(rng.hasher()) }
+        Self { by_user: AHashMap::with_hasher(rng.hasher()), come_and_gone: Vec::new() }
     }
 
     /// In the order in which they were opened.
@@ -60,6 +63,7 @@ impl Sessions {
             ended.push(list.remove(0));
         }
         list.reserve_exact(1); // nearly always the only one
+        self.come_and_gone.push((user, Some(session.place)));
         list.push(session);
         ended
     }
@@ -71,6 +75,7 @@ impl Sessions {
         let closed = list.remove(index);
         if list.is_empty() {
             self.by_user.remove(&user);
+            self.come_and_gone.push((user, None));
         }
         Some(closed)
     }
@@ -82,8 +87,13 @@ impl Sessions {
             list.extract_if(.., |session| ending.covers(session.place.device, session.class)).collect();
         if list.is_empty() {
             self.by_user.remove(&user);
+            self.come_and_gone.push((user, None));
         }
         ended
+    }
+
+    pub fn take_come_and_gone(&mut self) -> Vec<(UserId, Option<SessionPlace>)> {
+        std::mem::take(&mut self.come_and_gone)
     }
 
     pub fn check_invariants(&self) {

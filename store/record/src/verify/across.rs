@@ -8,6 +8,7 @@ use wire::{ConversationId, DeviceId, Slot, UserId};
 use super::Findings;
 use super::contacts::Contacts;
 use super::org::Org;
+use super::slot::check_marks;
 use crate::kv::StoreShardId;
 use crate::records::{Digest, Marks, Place};
 use crate::relation::{Contact, ContactOutboxEntry, Relation};
@@ -42,6 +43,8 @@ struct Side {
     outbox: Option<Box<Known>>,
     /// The user's own marks, as far as they are written.
     marks: Marks,
+    /// What the other one may see of them, where that is less. Rare.
+    shown: Option<Box<Marks>>,
     device_last: u32,
 }
 
@@ -121,6 +124,19 @@ impl Across {
 
     pub fn add_marks(&mut self, user: UserId, conversation: ConversationId, marks: Marks) {
         self.side(user, conversation).marks = marks;
+    }
+
+    pub fn add_marks_shown(
+        &mut self,
+        user: UserId,
+        conversation: ConversationId,
+        shown: Option<Marks>,
+    ) -> Result<(), String> {
+        if let Some(shown) = shown {
+            self.side(user, conversation).shown = Some(Box::new(shown));
+            check_marks(shown)?;
+        }
+        Ok(())
     }
 
     pub fn add_log(&mut self, conversation: ConversationId, head: Place) {
@@ -242,7 +258,11 @@ impl Across {
             ));
         }
         let behind = |told: Marks, stored: Marks| told.max(stored) != told;
-        if behind(known.own, side.marks) || behind(known.peer, other.marks) {
+        let shown = other.shown.as_deref().copied().unwrap_or(other.marks);
+        if shown.max(other.marks) != other.marks {
+            return Err(format!("more is shown of the marks of the other one of {user:?} than there is"));
+        }
+        if behind(known.own, side.marks) || behind(known.peer, shown) {
             return Err(format!(
                 "the list of {user:?} is behind the marks, and no outbox entry brings it there"
             ));

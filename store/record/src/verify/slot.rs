@@ -182,11 +182,7 @@ impl SlotCheck {
         user: UserId,
         marks: Marks,
     ) -> Result<(), String> {
-        check_place(marks.delivered)?;
-        check_place(marks.read)?;
-        if marks.read > marks.delivered {
-            return Err(format!("read up to {} and delivered up to {}", marks.read.seq, marks.delivered.seq));
-        }
+        check_marks(marks)?;
         self.told.entry(conversation).or_default().marks.push((user, marks));
         Ok(())
     }
@@ -296,6 +292,16 @@ impl SlotCheck {
             findings.add(in_slot(self.slot, what));
         }
     }
+}
+
+/// What is read was delivered too.
+pub(super) fn check_marks(marks: Marks) -> Result<(), String> {
+    check_place(marks.delivered)?;
+    check_place(marks.read)?;
+    if marks.read > marks.delivered {
+        return Err(format!("read up to {} and delivered up to {}", marks.read.seq, marks.delivered.seq));
+    }
+    Ok(())
 }
 
 fn check_devices(account: &Account) -> Result<(), String> {

@@ -88,6 +88,7 @@ impl Model {
 
     /// A batch goes to the disk: entries in it are of people who may write. All that was decided before is on disk.
     pub fn check_batch(&mut self, store: &MemoryStore, batch: &Batch, open: bool, now_us: u64) {
+        self.note_presence_batch(store, batch);
         self.note_profiles(batch);
         let keys = || batch.ops.iter().filter_map(|op| Some((Key::parse(op.key)?, op.value?)));
         let mut changed = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! What is on the simulated disk, read past the node.
 
-use record::{Key, Marks, Query, Record, StoreShardId};
+use record::{Key, Marks, Query, Record, StoreShardId, StoredMarks};
 use store::MemoryStore;
 use wire::{ConversationId, UserId};
 
@@ -50,7 +50,8 @@ pub fn marks(store: &MemoryStore, conversation: ConversationId, user: UserId) ->
         let row: Option<record::ListEntry> = record(store, &Key::List(user, conversation));
         return row.map(|row| row.digest.own).unwrap_or_default();
     }
-    let written: Marks = record(store, &Key::Marks(conversation, user)).unwrap_or_default();
+    let StoredMarks { marks: written, .. } =
+        record(store, &Key::Marks(conversation, user)).unwrap_or_default();
     let store_shard = StoreShardId::of_slot(conversation.slot(), store.store_shards());
     let mut last = u64::MAX;
     while last > written.read.seq.min(written.delivered.seq) {
@@ -73,6 +74,23 @@ pub fn marks(store: &MemoryStore, conversation: ConversationId, user: UserId) ->
         }
     }
     written
+}
+
+/// The marks of a user as the other one may see them.
+pub fn marks_shown(store: &MemoryStore, conversation: ConversationId, user: UserId) -> Marks {
+    let stored: StoredMarks = record(store, &Key::Marks(conversation, user)).unwrap_or_default();
+    stored.shown.unwrap_or_else(|| marks(store, conversation, user))
+}
+
+/// The seq of the last entry of this user; 0 when there is none.
+pub fn last_entry_of(store: &MemoryStore, conversation: ConversationId, user: UserId) -> u64 {
+    let range = record::keys::entry_range(conversation, 1, u64::MAX);
+    let of_user = rows(store, conversation.slot(), range).into_iter().rev().find_map(|row| {
+        let Some(Key::Entry(_, seq)) = Key::parse(&row.key) else { panic!("a key of another table") };
+        let entry = record::Entry::decode(&row.value).expect("a readable entry");
+        (entry.sender == user.0).then_some(seq)
+    });
+    of_user.unwrap_or(0)
 }
 
 /// Whether a send of this device with this counter stands in the log.

@@ -5,6 +5,7 @@ pub mod disk;
 pub mod notices;
 mod order;
 mod org;
+pub mod presence;
 mod profiles;
 pub mod sessions;
 mod settled;
@@ -81,6 +82,8 @@ pub struct Model {
     pub order: order::Order,
     /// Relations that went to the disk, and perhaps not there.
     pub relations: BTreeMap<ConversationId, Vec<record::Relation>>,
+    /// What may be shown of presence.
+    pub watch: presence::Watch,
     /// When the last of them went there, in microseconds of virtual time.
     related_us: BTreeMap<ConversationId, u64>,
     pub tokens: tokens::Tokens,

@@ -72,6 +72,7 @@ impl Model {
     /// Both users' lists say what the conversation says.
     fn check_list(&mut self, store: &MemoryStore, conversation: ConversationId, head: Place) {
         let marks = |user| disk::marks(store, conversation, user);
+        let shown = |user| disk::marks_shown(store, conversation, user);
         for user in conversation.users() {
             if user == UserId::SYSTEM || conversation.is_followed() {
                 continue;
@@ -82,11 +83,11 @@ impl Model {
                 continue;
             };
             let digest = entry.digest;
-            if !same_place(head, digest.head) || digest.own != marks(user) || digest.peer != marks(peer) {
+            if !same_place(head, digest.head) || digest.own != marks(user) || digest.peer != shown(peer) {
                 self.violate(format!(
                     "{conversation:?} in the list of {user:?} is {digest:?}, its head {head:?}, marks {:?} {:?}",
                     marks(user),
-                    marks(peer)
+                    shown(peer)
                 ));
             }
         }
@@ -137,7 +138,7 @@ impl World {
             if let Some(send) = self.undecided(number) {
                 return Some(format!("device {number} has a send undecided: {send:?}"));
             }
-            if let Some(what) = self.unsettled_device(number) {
+            if let Some(what) = self.unsettled_device(number).or_else(|| self.unsettled_presence(number)) {
                 return Some(what);
             }
         }
@@ -200,6 +201,17 @@ impl World {
             }
         }
         None
+    }
+
+    /// Every device shows who of its user's contacts is online.
+    fn unsettled_presence(&self, number: usize) -> Option<String> {
+        let device = &self.devices[number];
+        let user = device.user_id()?;
+        let wanted = self.model.presence_at_rest(&self.store, user, &self.honest_users());
+        (device.presence.online != wanted).then(|| {
+            let shown = &device.presence.online;
+            format!("device {number} of {user:?} shows {shown:?} as online, it is {wanted:?}")
+        })
     }
 
     /// Whatever the devices asked on the links that they have was answered, but for what they asked a moment ago.

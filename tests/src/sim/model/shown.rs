@@ -48,6 +48,13 @@ impl Model {
             }
             EventBody::Pulled(pulled) => self.check_pulled(store, link, frame.request, pulled),
             EventBody::Marked(marked) => self.check_marked(store, link, marked),
+            EventBody::PresenceSet(own) => self.check_own_presence(store, link, own),
+            EventBody::PresenceSynced(synced) => {
+                self.check_own_presence(store, link, &synced.own);
+                self.check_presences(store, link, &synced.contacts);
+            }
+            EventBody::PresenceFound(found) => self.check_presence_found(store, link, found),
+            EventBody::PresenceChanged(contacts) => self.check_presences(store, link, contacts),
             EventBody::Synced(synced) => {
                 self.on_adverts_told(link, synced.adverts_off);
                 self.check_synced(store, link, frame.request, synced);
@@ -234,6 +241,7 @@ impl Model {
         if self.check_member(link, marked.conversation).is_none() {
             return;
         }
+        self.check_mark_shown(store, link, marked);
         let (stored, asked) = self.mark_facts(store, marked.conversation, marked.user, marked.kind);
         if stored < marked.place {
             self.violate(format!("{marked:?} is shown, on disk is {stored:?}"));
@@ -307,6 +315,10 @@ impl Model {
             self.violate(format!("{summary:?} is shown, on disk is {stored:?}"));
         }
         self.check_head(store, summary.conversation, summary.head);
+        let Some(peer) = summary.conversation.peer_of(user) else { return }; // a notice for many
+        for place in [summary.peer_read, summary.peer_delivered] {
+            self.check_place_shown(store, summary.conversation, peer, place);
+        }
     }
 }
 
@@ -363,6 +375,10 @@ pub(super) fn event_name(event: &EventBody) -> &'static str {
         EventBody::Related(_) => "Related",
         EventBody::ContactChanged(_) => "ContactChanged",
         EventBody::ContactsSynced(_) => "ContactsSynced",
+        EventBody::PresenceSet(_) => "PresenceSet",
+        EventBody::PresenceSynced(_) => "PresenceSynced",
+        EventBody::PresenceFound(_) => "PresenceFound",
+        EventBody::PresenceChanged(_) => "PresenceChanged",
         EventBody::AdvertsSet { .. } => "AdvertsSet",
         EventBody::Announced(_) => "Announced",
         EventBody::OrgSynced(_) => "OrgSynced",

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use record::{Rows, StoreShardId};
-use shard::config::{ContactPolicy, IdleTimes, PlacementPolicy, SessionPolicy, StrangerPolicy};
+use shard::config::{
+    ContactPolicy, EphemeralBounds, IdleTimes, PlacementPolicy, SessionPolicy, StrangerPolicy,
+};
 use shard::connection::Transfer;
 use shard::mesh::{Lane, MeshFrame};
 use shard::{Config, Effects, Now, Ownership, Shard};
@@ -57,6 +59,7 @@ pub struct Host {
     links: BTreeMap<ConnectionId, LinkId>,
     generations: BTreeMap<u32, u32>,
     lane_full_seen: u64,
+    presence_lost_seen: u64,
 }
 
 impl Host {
@@ -141,6 +144,11 @@ impl Machine {
             contacts: if open { ContactPolicy::Open } else { ContactPolicy::Required },
             strangers: StrangerPolicy::Silent,
             delivery_credits: *stream.pick(&[1, 2, 8, 8_192]),
+            ephemeral: *stream.pick(&[
+                EphemeralBounds { credits: 1, pending_max: 4 },
+                EphemeralBounds { credits: 1, pending_max: 6 },
+                EphemeralBounds::default(),
+            ]),
         }
     }
 }
@@ -198,6 +206,7 @@ impl World {
                 links: BTreeMap::new(),
                 generations: BTreeMap::new(),
                 lane_full_seen: 0,
+                presence_lost_seen: 0,
             });
         }
         self.node = Some(Node { hosts, stopping: false, ownership, lane_arrivals: BTreeMap::new() });

@@ -1,7 +1,7 @@
 //! The turn of a shard, in the order in which the ring does it, and what comes out of a step.
 
 use bytes::Bytes;
-use shard::mesh::{Lane, MeshFrame, OrgFrame};
+use shard::mesh::{Lane, MeshFrame, OrgFrame, Told};
 use shard::{Effect, Input};
 
 use super::{ConnectionInput, Node, StoreInput};
@@ -57,12 +57,14 @@ impl World {
             return;
         }
         let host = self.host(shard);
-        let full = host.shard.counters().lane_full;
-        let more = full - host.lane_full_seen;
-        host.lane_full_seen = full;
+        let counters = host.shard.counters();
+        let (full, lost) = (counters.lane_full, counters.presence_lost);
+        let (more, more_lost) = (full - host.lane_full_seen, lost - host.presence_lost_seen);
+        (host.lane_full_seen, host.presence_lost_seen) = (full, lost);
         let busy = !host.connections.is_empty() || !host.delivery.is_empty();
         let deadline = host.shard.next_deadline();
         self.tally.add_many(Fault::FullLane, more);
+        self.tally.add_many(Fault::PresenceLost, more_lost);
         if busy {
             self.wake(shard, 20);
         } else if let Some(deadline_ms) = deadline {
@@ -250,7 +252,16 @@ fn mesh_bytes(frame: &MeshFrame) -> Bytes {
             | OrgFrame::Place { version, .. }
             | OrgFrame::PlaceDone { version, .. },
         ) => version.to_le_bytes().to_vec().into(),
-        MeshFrame::Credit { taken } => taken.to_le_bytes().to_vec().into(),
+        MeshFrame::Presence { told, .. } => {
+            let watchers =
+                |told: &Told| told.watchers.iter().map(|(watcher, _)| *watcher).collect::<Vec<_>>();
+            let flat = told.iter().flat_map(|told| [vec![told.subject, told.seen as u32], watchers(told)]);
+            flat.flatten().flat_map(u32::to_le_bytes).collect()
+        }
+        MeshFrame::PresencePush(pushes) => pushes.iter().flat_map(|push| push.frames.to_vec()).collect(),
+        MeshFrame::EphemeralCredit { taken } | MeshFrame::Credit { taken } => {
+            taken.to_le_bytes().to_vec().into()
+        }
         _ => Bytes::new(),
     }
 }

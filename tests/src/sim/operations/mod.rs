@@ -12,6 +12,7 @@ mod logout;
 mod mark;
 mod name_user;
 mod ping;
+mod presence;
 mod profile;
 mod pull;
 mod register;
@@ -68,6 +69,9 @@ fn operation_of(command: Command) -> Operation {
         Command::Unblock => (8, contacts::unblock),
         Command::SetContact => (8, contacts::set),
         Command::SyncContacts => (12, contacts::sync),
+        Command::SetPresence => (26, presence::set),
+        Command::SyncPresence => (24, presence::sync),
+        Command::GetPresence => (14, presence::get),
         Command::SetAdverts => (14, adverts::run),
         Command::SyncOrg => (12, sync_org::run),
         Command::RelatePairs => (6, tokens::relate),
