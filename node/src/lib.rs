@@ -15,5 +15,6 @@ pub mod keys;
 pub mod machine;
 pub mod mesh;
 pub mod metrics;
+pub mod org;
 pub mod ring;
 pub mod serve;

@@ -2,5 +2,6 @@
 
 pub mod durability;
 pub mod harness;
+pub mod organisation;
 pub mod sim;
 pub mod tidy;

@@ -71,6 +71,10 @@ pub enum Wish {
     Status(StatusAct),
     /// Tell when this user was last seen.
     Seen(String),
+    /// Tell of the directory, or of this department or user in it.
+    Org {
+        name: String,
+    },
     /// Do this about a contact.
     Contact {
         name: String,
@@ -304,6 +308,7 @@ impl App {
             Command::Who => wishes.push(Wish::Who),
             Command::Status(act) => wishes.push(Wish::Status(act)),
             Command::Seen(name) => wishes.push(Wish::Seen(name)),
+            Command::Org { name } => wishes.push(Wish::Org { name }),
             Command::Contact { name, act } => wishes.push(Wish::Contact { name, act }),
             Command::Profile(name) => wishes.push(Wish::Profile(name)),
             Command::SetProfile(set) => wishes.push(Wish::SetProfile(set)),

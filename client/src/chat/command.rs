@@ -19,6 +19,10 @@ pub enum Command {
     Status(StatusAct),
     /// When this one was last seen.
     Seen(String),
+    /// The directory: its top, or a department, or a user's places.
+    Org {
+        name: String,
+    },
     Contact {
         name: String,
         act: ContactAct,
@@ -77,6 +81,7 @@ pub const HELP: &[&str] = &[
     "/contacts  yours   /add NAME [TEXT]  ask   /accept NAME  /refuse NAME  answer",
     "/remove NAME  part   /block NAME  /unblock NAME   /remark NAME [TEXT]  note",
     "/profile [NAME]  look at one, or yours   /set FIELD[:WHO] [VALUE]  change it",
+    "/org  the directory of departments   /org NAME  a department, or a member",
     "/adverts on  /adverts off   whether you want them; other notices always come",
     "/devices  your devices   /end NUMBER  log one out   /end others  all others",
     "/password OLD NEW  ends your other sessions   /delete-account PASSWORD  for good",
@@ -110,6 +115,7 @@ pub fn parse(line: &str) -> Command {
         ("to" | "t", "") => Command::Unknown("Write the name behind it: /to NAME".into()),
         ("to" | "t", name) => Command::To(name.to_owned()),
         ("contacts" | "c", _) => Command::Contacts,
+        ("org" | "o", name) => Command::Org { name: name.to_owned() },
         ("profile", name) => Command::Profile(name.to_owned()),
         ("password", argument) => match argument.split_once(char::is_whitespace) {
             Some((old, new)) => Command::Password { old: old.to_owned(), new: new.trim().to_owned() },
@@ -214,6 +220,8 @@ mod tests {
         assert_eq!(parse("/add ann it is  me"), contact("ann", ContactAct::Add { text: "it is  me".into() }));
         assert_eq!(parse("/remark ann"), contact("ann", ContactAct::Remark { text: String::new() }));
         assert_eq!(parse("/contacts"), Command::Contacts);
+        assert_eq!(parse("/org  Research and more"), Command::Org { name: "Research and more".into() });
+        assert_eq!(parse("/org"), Command::Org { name: String::new() });
         assert_eq!(parse("/profile  ann"), Command::Profile("ann".into()));
         assert!(matches!(parse("/set email:nobody a b"), Command::SetProfile(set) if set.value == "a b"));
         let changed = Command::Password { old: "a".into(), new: "b c".into() };

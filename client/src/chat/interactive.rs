@@ -14,7 +14,7 @@ use super::log::{Author, Item, Key, PeerMarks};
 use super::options::{ChatOptions, Exit, Stop};
 use super::screen::Screen;
 use super::signals::Signals;
-use super::{contacts, devices, keys, presence, profile, start, text, view};
+use super::{contacts, devices, keys, org, presence, profile, start, text, view};
 use crate::board::Me;
 use crate::client::{Adverts, Body, Client, History, To};
 use crate::error::Error;
@@ -181,6 +181,10 @@ impl Interactive<'_> {
                 Wish::Seen(name) => {
                     let client = self.client.clone();
                     self.tell_of(async move { presence::seen(&client, &name).await.map(|line| vec![line]) });
+                }
+                Wish::Org { name } => {
+                    let client = self.client.clone();
+                    self.tell_of(async move { org::tell(&client, &name).await });
                 }
                 Wish::Contact { name, act } => {
                     let client = self.client.clone();

@@ -11,6 +11,7 @@ mod lines;
 mod log;
 mod moment;
 mod options;
+mod org;
 mod password;
 mod presence;
 mod profile;

@@ -14,6 +14,7 @@
 mod chat;
 mod check;
 mod notice;
+mod org;
 mod sessions;
 mod stats;
 mod token;
@@ -59,6 +60,8 @@ enum Act {
     Notice(notice::NoticeArgs),
     /// Make, list or revoke tokens of service accounts of a running node
     Token(token::TokenArgs),
+    /// Import, export, show or edit the directory of the organisation
+    Org(org::OrgArgs),
     /// Show the figures of a running node, summed over its shards
     Stats(stats::StatsArgs),
     /// Verify a data folder that no node uses
@@ -124,6 +127,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Act::User(args)) => user::run(args),
         Some(Act::Notice(args)) => notice::run(args),
         Some(Act::Token(args)) => token::run(args),
+        Some(Act::Org(args)) => org::run(args),
         Some(Act::Stats(args)) => stats::run(&args),
         Some(Act::Check(args)) => check::check(&args),
         Some(Act::Repair(args)) => check::repair(&args),
