@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tests::harness::{NodeBuilder, Protection, RawClient, check};
+use tests::harness::{NodeBuilder, Protection, RawClient, check, tool};
 use wire::command::Phase;
 use wire::frame::{Header, build};
 use wire::{Command, EventBody, Refusal};
@@ -151,6 +151,41 @@ fn whoever_guesses_is_slowed_to_a_stop_and_the_owner_is_not() {
     let spread = guess(address, |number| format!("somebody{number}"), 300);
     assert!(spread.decided < 60, "{spread:?}");
     assert!(matches!(from_elsewhere(address).try_log_in("ann", "password"), EventBody::LoggedIn(_)));
+}
+
+#[test]
+fn what_was_done_stands_in_the_audit_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = NodeBuilder::new(folder.path()).with(&["--shards", "3"]).start();
+    let address = node.plain.expect("a plain listener");
+    let run = |line: &[&str]| {
+        let output = tool(folder.path(), line);
+        assert!(output.status.success(), "{line:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    RawClient::greet(address, Protection::Plain).register("ann", "password");
+    let token = run(&["token", "create", "robot", "--scopes", "relations,audit", "--label", "test"]);
+    assert!(wire::token::Token::parse(token.trim()).is_ok(), "{token}");
+    run(&["token", "revoke", "robot", "1"]);
+    guess(address, |_| "ann".to_owned(), 3);
+    let acts = |more: &[&str]| {
+        let text = run(&[&["audit", "--json"], more].concat());
+        let line = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            format!("{} {}", line["act"].as_str().expect("an act"), line["name"].as_str().expect("a name"))
+        };
+        text.lines().map(line).collect::<Vec<_>>()
+    };
+    let all = ["registered ann", "token created robot", "token revoked robot", "login slowed down ann"];
+    assert_eq!(acts(&[]), all);
+    assert_eq!(acts(&["--user", "Robot"]), all[1..3]);
+    assert_eq!(acts(&["--since", "1"]), all);
+    assert!(run(&["audit"]).contains("token 1: relations,audit"));
+    drop(node);
+    let node = NodeBuilder::new(folder.path()).with(&["--shards", "1"]).start();
+    assert_eq!(acts(&[]), all, "also over a restart with another number of shards");
+    drop(node);
+    check(folder.path()).expect("a store that fits together");
 }
 
 /// A connection from 127.0.0.2.

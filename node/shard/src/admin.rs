@@ -70,6 +70,11 @@ pub enum AdminRequest {
         name: String,
         notice: Notice,
     },
+    /// Entries of the audit log of this shard's slots behind a time and number, the oldest first.
+    ReadAudit {
+        after: (u64, u64),
+        rows_max: u32,
+    },
     /// How this shard is.
     Stats,
     /// Edits of the directory that are done together, at its home; `expected` is the version they were made for, 0 any.
@@ -168,6 +173,11 @@ pub enum AdminReply {
         seq: u64,
         time_ms: u64,
     },
+    Audit {
+        lines: Vec<AuditLine>,
+        /// What is behind it is still to be asked for; `None`: there is nothing more.
+        covered: Option<(u64, u64)>,
+    },
     Stats(Box<ShardStats>),
     /// The edits are on disk.
     OrgEdited {
@@ -187,6 +197,21 @@ pub enum AdminReply {
     Refused {
         reason: String,
     },
+}
+
+/// One act in the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditLine {
+    /// Unix milliseconds.
+    pub time_ms: u64,
+    pub number: u64,
+    pub act: String,
+    /// The user who did it; 0: the operator through the admin socket, or nobody who is known.
+    pub by: u64,
+    /// The account it concerns; 0: none.
+    pub subject: u64,
+    pub name: String,
+    pub detail: String,
 }
 
 /// One user in a listing.

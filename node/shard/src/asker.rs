@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wire::encode::Encoder;
-use wire::{Refusal, Slot};
+use wire::{Refusal, Slot, UserId};
 
 use crate::admin::AdminReply;
 use crate::commits::Stamp;
@@ -19,6 +19,14 @@ pub(crate) enum Asker {
 }
 
 impl Asker {
+    /// The user of the session; nobody for the admin socket.
+    pub fn user(self) -> UserId {
+        match self {
+            Asker::Socket(_) => UserId::NOBODY,
+            Asker::Session(caller) => caller.user,
+        }
+    }
+
     /// "No", and at once: nothing in it rests on what is not on disk yet.
     pub fn refuse(self, core: &mut Core, refusal: Refusal, detail: u64, retry_ms: u32) {
         match self {

@@ -1,12 +1,12 @@
 //! What every handler gets: the clocks, the random stream, the way to the store and to the other shards. A handler says
 //! what it wants done; nothing here waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use record::{Key, Query, Record, StoreShardId};
+use record::{AuditClass, Key, Query, Record, StoreShardId};
 use wire::encode::Encoder;
 use wire::{ConnectionId, ConversationId, Notices, Refusal, ShardAddress, Slot, UserId, frame};
 
@@ -80,6 +80,7 @@ pub(crate) enum LoadFor {
     Conversation(crate::conversation::LoadKey),
     List(crate::list::LoadKey),
     Admin(crate::operator::LoadKey),
+    Audit(crate::audit::LoadKey),
     Profile(crate::profile::LoadKey),
     /// The contacts of this user.
     Contacts(UserId),
@@ -114,6 +115,10 @@ pub(crate) struct Core {
     last_load: u64,
     /// Frames to this very shard: they take the same way as those to others.
     pub(crate) local: VecDeque<MeshFrame>,
+    /// Acts noted since the start.
+    pub(crate) audited: u64,
+    /// Acts noted since older ones were last deleted. At most two per slot.
+    pub(crate) audited_since_sweep: BTreeMap<(Slot, AuditClass), u32>,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -137,6 +142,8 @@ impl Core {
             loads: AHashMap::with_hasher(rng.hasher()),
             last_load: 0,
             local: VecDeque::new(),
+            audited: 0,
+            audited_since_sweep: BTreeMap::new(),
             effects: Vec::new(),
             rng,
             config,

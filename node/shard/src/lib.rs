@@ -3,6 +3,9 @@
 
 pub mod admin;
 mod asker;
+mod audit;
+#[cfg(test)]
+mod audit_tests;
 pub mod bugs;
 mod cache;
 #[cfg(test)]
@@ -71,6 +74,7 @@ pub struct Shard {
     operator: operator::Operator,
     org: org::Org,
     parts: parts::Parts,
+    audits: audit::Audits,
 }
 
 impl Shard {
@@ -94,6 +98,7 @@ impl Shard {
             operator: operator::Operator::default(),
             org: org::Org::new(&core),
             parts: parts::Parts::default(),
+            audits: audit::Audits::default(),
             core,
         }
     }
@@ -198,6 +203,7 @@ impl Shard {
                 LoadFor::List(key) => self.lists.handle_loaded(core, key, rows),
                 LoadFor::Admin(key) => self.operator.handle_loaded(core, key, rows),
                 LoadFor::Profile(key) => self.profiles.handle_loaded(core, key, &rows),
+                LoadFor::Audit(key) => self.audits.handle_loaded(core, key, &rows),
                 LoadFor::Contacts(user) => self.contacts.handle_loaded(core, user, rows),
                 LoadFor::Presence(user) => {
                     let sessions = self.logins.sessions(user);
@@ -231,6 +237,9 @@ impl Shard {
             AdminRequest::Stats => {
                 let stats = AdminReply::Stats(Box::new(self.stats()));
                 self.core.reply(token, stats);
+            }
+            AdminRequest::ReadAudit { after, rows_max } => {
+                self.audits.handle_read(core, token, after, rows_max)
             }
             AdminRequest::EditOrg { expected, edits } => self.org.handle_edit(core, token, expected, edits),
             AdminRequest::OrgPage { position, rows_max } => {
@@ -551,6 +560,7 @@ impl Shard {
             self.lists.end_turn(&mut self.core);
             self.contacts.end_turn(&mut self.core);
             self.logins.end_turn(&mut self.core);
+            self.audits.end_turn(&mut self.core);
             self.org.end_turn(&mut self.core);
             for (user, opened) in self.logins.take_come_and_gone() {
                 match opened {
@@ -605,6 +615,7 @@ impl Shard {
         self.logins.check_invariants(&self.core);
         self.login_shard.check_invariants();
         self.operator.check_invariants();
+        self.audits.check_invariants();
         self.parts.check_invariants(&self.core);
         self.conversations.check_invariants(&self.core);
         self.lists.check_invariants(&self.core);

@@ -105,6 +105,13 @@ pub const CONTACT_OUTBOX_MAX: usize = 16_384;
 /// The same in memory when they are read back after a start: those noted, and the parts being read.
 pub const CONTACT_OUTBOX_READ_BACK_MAX: usize =
     CONTACT_OUTBOX_MAX + RECOVERY_LOADS_MAX * RECOVERY_SLOTS * RECOVERY_ROWS as usize;
+/// Entries of the audit log that a slot keeps of each class, how many new ones make it look for older ones to delete, and how
+/// many it looks at then.
+pub const AUDIT_KEPT_MAX: usize = 256;
+pub const AUDIT_SWEEP: u32 = 64;
+pub const AUDITED_MAX: usize = 1_024;
+/// Entries in one answer.
+pub const AUDIT_ROWS_MAX: u32 = 256;
 /// Commands of one shard's callers that are being carried out in parts. More are refused `busy`.
 pub const PARTED_MAX: usize = 32;
 /// Relations that one read for a part fetches, and reads of one part in flight.

@@ -38,8 +38,8 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use record::{
-    Account, Credential, Key, NameEntry, Query, Record, RecordError, Rows, SlotState, StoreShardId, Tokens,
-    keys,
+    Account, AuditAct, Credential, Key, NameEntry, Query, Record, RecordError, Rows, SlotState, StoreShardId,
+    Tokens, keys,
 };
 use wire::account::PasswordChanged;
 use wire::scram::{ClientFirst, Exchange};
@@ -51,8 +51,8 @@ use crate::asker::Asker;
 use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
 use crate::limits::{
-    ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, FAILURES_MAX, LOGIN_RECORDS_PER_LOAD_MAX, LOGINS_POSTPONED_MAX,
-    QUEUED_PER_KEY_MAX, SEEN_CACHED_MAX,
+    ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, FAILURES_FREE, FAILURES_MAX, LOGIN_RECORDS_PER_LOAD_MAX,
+    LOGINS_POSTPONED_MAX, QUEUED_PER_KEY_MAX, SEEN_CACHED_MAX,
 };
 use crate::mesh::{Caller, MeshFrame, SessionPlace};
 use crate::stats::TableStats;
@@ -606,6 +606,25 @@ impl Logins {
             Task::ListTokens { asker, name } => self.list_tokens(core, asker, &name),
             Task::RevokeToken { asker, name, number } => self.revoke_token(core, asker, &name, number),
         }
+    }
+
+    /// A login failed. When the next one has to wait for the first time, the log says so, whether there is such an account or
+    /// not. Gives the batch that the refusal waits for.
+    fn note_failure(
+        &mut self,
+        core: &mut Core,
+        slot: Slot,
+        name: &str,
+        address: IpAddr,
+        stamp: Stamp,
+    ) -> Stamp {
+        let count = self.failures.note(core.now.mono_ms, name, address);
+        if count != FAILURES_FREE || core.write_refusal(slot).is_some() {
+            return stamp;
+        }
+        let detail = format!("from {address}");
+        core.audit(slot, AuditAct::LoginSlowed, UserId::NOBODY, UserId::NOBODY, name, detail);
+        core.stamp(slot)
     }
 
     fn when_written(&mut self, core: &mut Core, slot: Slot, stamp: Stamp, written: Written) {

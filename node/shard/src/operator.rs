@@ -91,10 +91,11 @@ impl Operator {
             },
             AdminRequest::Issue { .. } => unreachable!("the home of its conversation carries this out"),
             AdminRequest::Stats
+            | AdminRequest::ReadAudit { .. }
             | AdminRequest::EditOrg { .. }
             | AdminRequest::OrgPage { .. }
             | AdminRequest::FindUsers { .. } => {
-                unreachable!("the shard answers this itself, or its directory")
+                unreachable!("the shard answers this itself, or its directory or log")
             }
         }
     }

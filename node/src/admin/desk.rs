@@ -14,7 +14,7 @@ use wire::name::UserName;
 use wire::{ConversationId, Notices, Scopes, Slot};
 
 use super::figures;
-use super::protocol::{Device, NewToken, Recipients, Reply, Request, Status, Token, User};
+use super::protocol::{AuditLine, Device, NewToken, Recipients, Reply, Request, Status, Token, User};
 use super::replies::{Replies, ShardAnswer, Shards};
 use super::{ANSWER_SECONDS_MAX, USERS_PER_PAGE_MAX};
 use crate::metrics::Metrics;
@@ -56,6 +56,7 @@ impl Desk {
                 Err(reason) => Ok(Reply::Refused { reason }),
             },
             Request::ListTokens { name } => self.ask_home(&name, |name| AdminRequest::ListTokens { name }),
+            Request::ReadAudit { after, rows_max } => self.read_audit(after, rows_max),
             Request::RevokeToken { name, number } => {
                 self.ask_home(&name, |name| AdminRequest::RevokeToken { name, number })
             }
@@ -172,6 +173,31 @@ impl Desk {
         Ok(Reply::Users { users: found.into_iter().map(|(_, line)| User::from(line)).collect(), more })
     }
 
+    /// A page of the audit log over all shards, in the order of time.
+    fn read_audit(&self, after: (u64, u64), rows_max: u32) -> Result<Reply, String> {
+        let mut lines: Vec<AuditLine> = Vec::new();
+        // Up to here every shard has told all it has.
+        let mut covered: Option<(u64, u64)> = None;
+        for reply in self.ask(self.all(), &AdminRequest::ReadAudit { after, rows_max })? {
+            match reply {
+                AdminReply::Audit { lines: of_shard, covered: up_to } => {
+                    lines.extend(of_shard.into_iter().map(AuditLine::from));
+                    covered = match (covered, up_to) {
+                        (Some(one), Some(other)) => Some(one.min(other)),
+                        (one, other) => one.or(other),
+                    };
+                }
+                AdminReply::Refused { reason } => return Ok(Reply::Refused { reason }),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        if let Some(covered) = covered {
+            lines.retain(|line| (line.time_ms, line.number) <= covered);
+        }
+        lines.sort_by_key(|line| (line.time_ms, line.number));
+        Ok(Reply::Audit { lines, covered })
+    }
+
     fn all(&self) -> std::ops::Range<u16> {
         0..self.ownership.shards()
     }
@@ -248,6 +274,7 @@ fn audit_line(request: &AdminRequest) -> &'static str {
         AdminRequest::CreateToken { .. } => "token create",
         AdminRequest::ListTokens { .. } => "token list",
         AdminRequest::RevokeToken { .. } => "token revoke",
+        AdminRequest::ReadAudit { .. } => "audit",
         AdminRequest::Stats => "stats",
         AdminRequest::EditOrg { .. } => "org edit",
         AdminRequest::OrgPage { .. } => "org page",

@@ -18,7 +18,8 @@ mod testing;
 pub use client::{AdminClient, AdminError};
 pub use desk::Desk;
 pub use protocol::{
-    Credential, Device, NewToken, OrgEntry, Recipients, Reply, Request, State, Status, Token, User, UserAct,
+    AuditLine, Credential, Device, NewToken, OrgEntry, Recipients, Reply, Request, State, Status, Token,
+    User, UserAct,
 };
 pub use replies::{Replies, ShardAnswer, Shards};
 pub use server::{AdminListener, AdminServer, ListenError};

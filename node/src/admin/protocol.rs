@@ -42,6 +42,11 @@ pub enum Request {
         name: String,
         number: u32,
     },
+    /// Entries of the audit log behind a time (Unix milliseconds) and number.
+    ReadAudit {
+        after: (u64, u64),
+        rows_max: u32,
+    },
     /// Writes a notice. `id` is any number but 0; the same one again with the same text is the same notice.
     Issue {
         to: Recipients,
@@ -122,6 +127,12 @@ pub enum Reply {
     Tokens {
         user: u64,
         tokens: Vec<Token>,
+    },
+    /// The oldest first.
+    Audit {
+        lines: Vec<AuditLine>,
+        /// Ask again from here; absent: there is nothing more.
+        covered: Option<(u64, u64)>,
     },
     TokenRevoked {
         user: u64,
@@ -313,6 +324,28 @@ pub struct NewToken {
     /// Unix milliseconds; 0: never.
     pub expires_ms: u64,
     pub label: String,
+}
+
+/// One act in the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditLine {
+    /// Unix milliseconds.
+    pub time_ms: u64,
+    pub number: u64,
+    pub act: String,
+    /// The user who did it; 0: the operator through the admin socket, or nobody who is known.
+    pub by: u64,
+    /// The account it concerns; 0: none.
+    pub subject: u64,
+    pub name: String,
+    pub detail: String,
+}
+
+impl From<shard::admin::AuditLine> for AuditLine {
+    fn from(line: shard::admin::AuditLine) -> Self {
+        let shard::admin::AuditLine { time_ms, number, act, by, subject, name, detail } = line;
+        Self { time_ms, number, act, by, subject, name, detail }
+    }
 }
 
 /// One token in a listing.

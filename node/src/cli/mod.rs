@@ -11,6 +11,7 @@
 //!
 //! `ringtalk chat` has a table of its own: see `ringtalk chat --help`.
 
+mod audit;
 mod chat;
 mod check;
 mod notice;
@@ -62,6 +63,8 @@ enum Act {
     Token(token::TokenArgs),
     /// Import, export, show or edit the directory of the organisation
     Org(org::OrgArgs),
+    /// Show what was done to accounts and by operators
+    Audit(audit::AuditArgs),
     /// Show the figures of a running node, summed over its shards
     Stats(stats::StatsArgs),
     /// Verify a data folder that no node uses
@@ -126,6 +129,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Act::Serve(serve_args)) => serve(*serve_args),
         Some(Act::User(args)) => user::run(args),
         Some(Act::Notice(args)) => notice::run(args),
+        Some(Act::Audit(args)) => audit::run(&args),
         Some(Act::Token(args)) => token::run(args),
         Some(Act::Org(args)) => org::run(args),
         Some(Act::Stats(args)) => stats::run(&args),

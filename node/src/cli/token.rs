@@ -126,7 +126,7 @@ fn revoke(args: RevokeArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 

@@ -2,6 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use wire::org::org_slot;
+
+use crate::audit::AuditClass;
 use wire::{ConversationId, DeviceId, Slot, UserId};
 
 /// What a key belongs to. Numbers are part of the disk format.
@@ -30,6 +32,8 @@ pub enum Table {
     Outbox = 10,
     /// user -> [`crate::Profile`]
     Profile = 11,
+    /// class, time, number -> [`crate::AuditEntry`]: in the slot of whom it concerns
+    Audit = 12,
     /// conversation -> [`crate::Relation`]: what its two users are to each other
     Relation = 14,
     /// user, other user -> [`crate::Contact`]: a row of the user's list of contacts
@@ -73,6 +77,7 @@ impl Table {
         Table::Chunk,
         Table::Outbox,
         Table::Profile,
+        Table::Audit,
         Table::Relation,
         Table::Contact,
         Table::ContactOutbox,
@@ -99,6 +104,16 @@ pub const PREFIX_LEN: usize = 3;
 
 const _: () = assert!(PREFIX_LEN + wire::limits::NAME_LEN_MAX <= crate::kv::KEY_LEN_MAX);
 
+/// Of an entry of the audit log, within its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AuditPlace {
+    pub class: AuditClass,
+    /// Unix milliseconds.
+    pub time_ms: u64,
+    /// Never used twice; rises with the acts of one shard.
+    pub number: u64,
+}
+
 /// A key taken apart. `Key::parse(key.bytes())` gives the key back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
@@ -115,6 +130,7 @@ pub enum Key {
     /// In the slot of the conversation, since it commits with its entry.
     Outbox(UserId, ConversationId),
     Profile(UserId),
+    Audit(Slot, AuditPlace),
     Relation(ConversationId),
     /// In the slot of the first user, whose list it is.
     Contact(UserId, UserId),
@@ -149,6 +165,7 @@ impl Key {
             Key::Chunk(..) => Table::Chunk,
             Key::Outbox(..) => Table::Outbox,
             Key::Profile(_) => Table::Profile,
+            Key::Audit(..) => Table::Audit,
             Key::Relation(_) => Table::Relation,
             Key::Contact(..) => Table::Contact,
             Key::ContactOutbox(..) => Table::ContactOutbox,
@@ -168,7 +185,7 @@ impl Key {
 
     pub fn slot(&self) -> Slot {
         match self {
-            Key::SlotState(slot) => *slot,
+            Key::SlotState(slot) | Key::Audit(slot, _) => *slot,
             Key::Name(name) => Slot::of_name(name),
             Key::Account(user)
             | Key::List(user, _)
@@ -207,6 +224,11 @@ impl Key {
         put_prefix(out, self.slot(), self.table());
         match self {
             Key::SlotState(_) | Key::OrgState => {}
+            Key::Audit(_, place) => {
+                out.put_u8(place.class as u8);
+                out.put_u64(place.time_ms);
+                out.put_u64(place.number);
+            }
             Key::OrgDepartment(department) => out.put_u32(*department),
             Key::OrgMember(user, department) => {
                 out.put_u64(user.0);
@@ -264,6 +286,7 @@ impl Key {
     pub fn len(&self) -> usize {
         let ids = match self {
             Key::SlotState(_) | Key::OrgState => 0,
+            Key::Audit(..) => 17,
             Key::OrgDepartment(_) => 4,
             Key::Name(name) => name.len(),
             Key::Account(_)
@@ -290,6 +313,10 @@ impl Key {
         let slot = Slot::new(input.u16()?)?;
         let key = match Table::from_number(input.u8()?)? {
             Table::SlotState => Key::SlotState(slot),
+            Table::Audit => {
+                let class = AuditClass::from_number(input.u8()?)?;
+                Key::Audit(slot, AuditPlace { class, time_ms: input.u64()?, number: input.u64()? })
+            }
             Table::Name => Key::Name(String::from_utf8(std::mem::take(&mut input.0).to_vec()).ok()?),
             Table::Account => Key::Account(input.user()?),
             Table::List => Key::List(input.user()?, input.conversation()?),
@@ -335,6 +362,17 @@ pub fn name_range(slot: Slot, after: Option<&str>, before: Option<&str>) -> (Byt
     let from = after.map_or_else(|| first.clone(), |name| key(name, &[0]));
     let to = before.map_or(behind, |name| key(name, &[]));
     (from, to)
+}
+
+/// Entries of one class of a slot's audit log behind a time and number.
+pub fn audit_range(slot: Slot, class: AuditClass, (time_ms, number): (u64, u64)) -> (Bytes, Bytes) {
+    let mut from = start(slot, Table::Audit, 18);
+    from.put_u8(class as u8);
+    let to = end_of(&from);
+    from.put_u64(time_ms);
+    from.put_u64(number);
+    from.put_u8(0);
+    (from.freeze(), to)
 }
 
 /// All list entries of a user.
@@ -473,6 +511,7 @@ mod tests {
         let chat = ConversationId::private(user, UserId(6 << 10 | 3)).expect("two users");
         let keys = [
             Key::SlotState(user.slot()),
+            Key::Audit(user.slot(), AuditPlace { class: AuditClass::Known, time_ms: 7, number: 9 }),
             Key::Name("ann".into()),
             Key::Name("n".repeat(wire::limits::NAME_LEN_MAX)),
             Key::Account(user),

@@ -1,5 +1,6 @@
 //! Durable records and their keys. Pure: no I/O, no store engine. The only package that knows the record encoding.
 
+pub mod audit;
 mod body;
 pub mod device;
 mod following;
@@ -15,10 +16,11 @@ pub mod relation;
 pub mod service;
 pub mod verify;
 
+pub use audit::{AUDIT_DETAIL_LEN_MAX, AuditAct, AuditClass, AuditEntry};
 pub use body::body_hash;
 pub use device::DeviceSeen;
 pub use following::Following;
-pub use keys::{Key, Table};
+pub use keys::{AuditPlace, Key, Table};
 pub use kv::{Batch, CommitOutcome, Query, Row, Rows, StoreShardId};
 pub use marks::StoredMarks;
 pub use ops::{Op, Ops};

@@ -122,6 +122,7 @@ impl Verifier {
             | Key::OrgGone(_)
             | Key::OrgOutbox(_)
             | Key::OrgPlace(_) => across.org.add(key, value),
+            Key::Audit(..) => read::<crate::AuditEntry>(value).map(|_| ()),
             Key::Tokens(user) => current.add_tokens(user, &read(value)?),
             Key::DeviceSeen(user, device) => {
                 read::<DeviceSeen>(value).and_then(|_| across.check_device(user, device))

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use ahash::AHashMap;
-use record::{Account, Credential};
+use record::{Account, AuditAct, Credential};
 use wire::account::{PasswordChanged, ProofTerms};
 use wire::limits::CHALLENGE_MS_MAX;
 use wire::scram::{self, ClientFirst, Exchange};
@@ -136,6 +136,11 @@ impl Logins {
             return Err((refusal, FULL_RETRY_MS as u32));
         }
         let server_final = proven.server_final;
+        let audited = match what {
+            Confirmed::DeleteAccount => AuditAct::Deleted,
+            Confirmed::ChangePassword { .. } => AuditAct::PasswordChanged,
+        };
+        core.audit(user.slot(), audited, user, user, &account.name, String::new());
         let (stamp, written) = match what {
             Confirmed::DeleteAccount => {
                 (self.erase(core, user, account), Written::Deleted { caller, server_final })

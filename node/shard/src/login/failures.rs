@@ -62,16 +62,18 @@ impl Failures {
         (failure.last_ms + delay_ms).checked_sub(now_ms).filter(|rest_ms| *rest_ms > 0)
     }
 
-    pub fn note(&mut self, now_ms: u64, name: &str, address: IpAddr) {
+    /// Gives how many there are now of this name and address.
+    pub fn note(&mut self, now_ms: u64, name: &str, address: IpAddr) -> u32 {
         self.forget_old(now_ms);
-        self.add(now_ms, name, address, |count, _| count);
+        let count = self.add(now_ms, name, address, |count, _| count);
         self.add(now_ms, ANY_NAME, address, |count, since_ms| {
             count.saturating_sub((since_ms / FAILURE_FORGIVEN_MS) as u32)
         });
+        count
     }
 
     /// One failure more; `left` says what is left of the earlier ones, the last of which was so long ago.
-    fn add(&mut self, now_ms: u64, name: &str, address: IpAddr, left: impl FnOnce(u32, u64) -> u32) {
+    fn add(&mut self, now_ms: u64, name: &str, address: IpAddr, left: impl FnOnce(u32, u64) -> u32) -> u32 {
         let who = (name.to_owned(), address);
         self.last_order += 1;
         let mut count = 1;
@@ -85,6 +87,7 @@ impl Failures {
         }
         self.map.insert(who.clone(), Failure { count, last_ms: now_ms, order: self.last_order });
         self.by_order.insert(self.last_order, who);
+        count
     }
 
     /// A success clears them.

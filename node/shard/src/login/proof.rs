@@ -43,7 +43,7 @@ impl Logins {
         let proven = scram::verify(&proof.exchange, &proof.client_final, &secrets.credentials, binding);
         let in_time = proof.age_ms <= CHALLENGE_MS_MAX;
         let (Some(user), Ok(proven), true) = (user, proven, in_time) else {
-            self.failures.note(core.now.mono_ms, name, address);
+            let stamp = self.note_failure(core, slot, name, address, stamp);
             return Ok((slot, stamp, refused(Refusal::LoginFailed, 0)));
         };
         self.failures.clear(name, address);

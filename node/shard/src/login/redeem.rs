@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use record::{Credential, OneTimeCode};
+use record::{AuditAct, Credential, OneTimeCode};
 use wire::{Refusal, Slot, UserName};
 
 use super::standing::may_log_in;
@@ -37,7 +37,7 @@ impl Logins {
         let fits = |code: &OneTimeCode| is_same(&code.hash, &code_hash) && core.now.wall_ms < code.expiry_ms;
         let account = account.filter(|account| account.code.as_ref().is_some_and(fits));
         let Some(mut account) = account else {
-            self.failures.note(core.now.mono_ms, name.as_str(), address);
+            let stamp = self.note_failure(core, slot, name.as_str(), address, stamp);
             return (slot, stamp, refused(Refusal::CodeRefused, 0));
         };
         if let Err(refusal) = may_log_in(&account) {
@@ -49,6 +49,7 @@ impl Logins {
         self.failures.clear(name.as_str(), address);
         account.credentials = vec![credential];
         account.code = None;
+        core.audit(slot, AuditAct::CodeRedeemed, user, user, &account.name, String::new());
         Ending::All.revoke(&mut account);
         let stamp = self.put_account(core, user, account);
         (slot, stamp, LoginReply::Redeemed { user })

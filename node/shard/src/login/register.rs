@@ -1,6 +1,6 @@
 //! A new account: a free name gets the next user number of its slot, all in one batch.
 
-use record::{Account, AccountState, Credential, Key, NameEntry, SlotState};
+use record::{Account, AccountState, AuditAct, Credential, Key, NameEntry, SlotState};
 use wire::{Refusal, Slot, UserId, UserName};
 
 use super::standing::has_left_its_name;
@@ -15,7 +15,11 @@ impl Logins {
     pub(super) fn register(&mut self, core: &mut Core, register: Register) -> (Slot, Stamp, LoginReply) {
         let Register { name, written, credential } = register;
         let slot = name.slot();
+        let told = written.clone();
         let (stamp, outcome) = self.create(core, name, written, vec![credential]);
+        if let Ok(user) = outcome {
+            core.audit(slot, AuditAct::Registered, user, user, &told, String::new());
+        }
         let reply = match outcome {
             Ok(user) => LoginReply::Registered { user },
             Err((refusal, retry_ms)) => LoginReply::Refused { refusal, detail: 0, retry_ms },
@@ -26,7 +30,11 @@ impl Logins {
     pub(super) fn add(&mut self, core: &mut Core, token: u64, register: Register) {
         let Register { name, written, credential } = register;
         let slot = name.slot();
+        let told = written.clone();
         let (stamp, outcome) = self.create(core, name, written, vec![credential]);
+        if let Ok(user) = outcome {
+            core.audit(slot, AuditAct::UserAdded, UserId::NOBODY, user, &told, String::new());
+        }
         let reply = match outcome {
             Ok(user) => AdminReply::Added { user: user.0 },
             Err((refusal, _)) => AdminReply::Refused { reason: refusal.reason().into() },

@@ -1,6 +1,6 @@
 //! The operator gives an account new credentials; whoever was logged in is out, and so are the tickets.
 
-use record::{AccountState, Credential};
+use record::{AccountState, AuditAct, Credential};
 use wire::{Refusal, UserId, UserName};
 
 use super::{Ending, Logins, Written};
@@ -38,6 +38,7 @@ impl Logins {
         }
         (account.credentials, account.code) = (vec![credential], None);
         Ending::All.revoke(&mut account);
+        core.audit(slot, AuditAct::PasswordReset, UserId::NOBODY, user, name.as_str(), String::new());
         let stamp = self.put_account(core, user, account);
         self.when_written(core, slot, stamp, Written::Reset { token, user });
     }

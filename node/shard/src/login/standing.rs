@@ -3,7 +3,7 @@
 //! A deleted account stays as an empty one. The person has a name in what was written, and the name is not free again for a
 //! while ([`crate::Config::name_reserved_ms`]).
 
-use record::{Account, AccountState, Key, OneTimeCode};
+use record::{Account, AccountState, AuditAct, Key, OneTimeCode};
 use wire::{DeviceId, Refusal, Slot, UserId, UserName};
 
 use super::{Ending, Logins, Written};
@@ -21,6 +21,11 @@ pub(super) fn may_log_in(account: &Account) -> Result<(), Refusal> {
         AccountState::Disabled => Err(Refusal::AccountDisabled),
         AccountState::Deleted => Err(Refusal::AccountDeleted),
     }
+}
+
+/// Whether this is the account of a service, which has tokens and never a password.
+fn is_service(account: &Account) -> bool {
+    account.state != AccountState::Deleted && account.credentials.is_empty() && account.code.is_none()
 }
 
 /// Whether a new account may have the name of this one.
@@ -50,10 +55,20 @@ impl Logins {
         if account.state == AccountState::Deleted {
             return refuse(core, stamp, Refusal::AccountDeleted);
         }
+        if matches!(act, UserAct::Reset { .. }) && is_service(&account) {
+            return refuse(core, stamp, Refusal::OtherKindOfAccount);
+        }
         if let Some(refusal) = core.write_refusal(slot) {
             let reply = AdminReply::Refused { reason: refusal.reason().into() };
             return core.reply(token, reply);
         }
+        let audited = match act {
+            UserAct::Disable => AuditAct::Disabled,
+            UserAct::Enable => AuditAct::Enabled,
+            UserAct::Reset { .. } => AuditAct::CodeIssued,
+            UserAct::Delete => AuditAct::Deleted,
+        };
+        core.audit(slot, audited, UserId::NOBODY, user, &account.name, String::new());
         let (stamp, ended) = match act {
             UserAct::Disable => {
                 let mut account = in_state(core, account, AccountState::Disabled);

@@ -1,7 +1,7 @@
 //! Service accounts: their tokens, and logins with them. An account with a record of tokens is one; it has no password.
 
 use ahash::AHashMap;
-use record::{Token, Tokens};
+use record::{AuditAct, Token, Tokens};
 use wire::limits::TOKENS_MAX;
 use wire::service::{TokenCreated, TokenLine, TokenRevoked, TokensListed};
 use wire::token::Scopes;
@@ -117,7 +117,7 @@ impl Logins {
             expires_ms: token.expires_ms,
         });
         let Some(grant) = grant else {
-            self.failures.note(core.now.mono_ms, &who, proof.address);
+            let stamp = self.note_failure(core, slot, &who, proof.address, stamp);
             return Ok((slot, stamp, refused(Refusal::LoginFailed, 0)));
         };
         self.failures.clear(&who, proof.address);
@@ -154,6 +154,7 @@ impl Logins {
         if let Some(refusal) = core.write_refusal(slot) {
             return asker.refuse(core, refusal, 0, FULL_RETRY_MS as u32);
         }
+        let told_name = written.clone();
         let (owner, name_stamp) = self.names.find(name.as_str()).expect("the name was read");
         let (user, mut tokens) = match *owner {
             Some(user) => match self.tokens.find(&user).expect("the tokens were read") {
@@ -177,6 +178,8 @@ impl Logins {
         tokens.issued = number;
         let NewToken { hash, scopes, expires_ms, label } = new;
         let created_ms = core.now.wall_ms;
+        let detail = format!("token {number}: {scopes}");
+        core.audit(slot, AuditAct::TokenCreated, asker.user(), user, &told_name, detail);
         tokens.tokens.push(Token { number, hash, scopes: scopes.bits(), label, created_ms, expires_ms });
         let stamp = self.put_tokens(core, user, tokens);
         let reply = AdminReply::TokenCreated { user: user.0, number };
@@ -212,6 +215,8 @@ impl Logins {
         if let Some(refusal) = core.write_refusal(slot) {
             return asker.refuse(core, refusal, 0, FULL_RETRY_MS as u32);
         }
+        let detail = format!("token {number}");
+        core.audit(slot, AuditAct::TokenRevoked, asker.user(), user, name.as_str(), detail);
         let stamp = self.put_tokens(core, user, tokens);
         self.when_written(core, slot, stamp, Written::TokenRevoked { asker, user, number });
     }

@@ -60,6 +60,7 @@ impl Shards for Fake {
             }
             AdminRequest::CreateToken { .. } => AdminReply::TokenCreated { user: 7, number: 1 },
             AdminRequest::ListTokens { .. } => AdminReply::Tokens { user: 7, tokens: Vec::new() },
+            AdminRequest::ReadAudit { .. } => AdminReply::Audit { lines: Vec::new(), covered: None },
             AdminRequest::RevokeToken { .. } => AdminReply::Refused { reason: "no such token".into() },
             AdminRequest::Stats => {
                 let mut snapshot = ShardSnapshot::default();
