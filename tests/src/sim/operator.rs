@@ -341,8 +341,10 @@ impl World {
             (Asked::CreateToken { name, hash, scopes }, AdminReply::TokenCreated { user, number }) => {
                 let user = UserId(user);
                 let tokens = disk::record::<Tokens>(&self.store, &Key::Tokens(user));
+                // It may have been revoked in the same batch: then its number alone is left.
                 let is_there = |tokens: Tokens| {
-                    tokens.tokens.iter().any(|token| token.number == number && token.hash == hash)
+                    let mut same = tokens.tokens.iter().filter(|token| token.number == number);
+                    tokens.issued >= number && same.all(|token| token.hash == hash)
                 };
                 self.violation_if(!tokens.is_some_and(is_there), || {
                     format!("token {number} of {name} is told made and not on disk")
