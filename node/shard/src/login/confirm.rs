@@ -180,6 +180,10 @@ impl Logins {
 
     /// The new password is on disk: the others are out, and this session goes on with its new ticket.
     pub(super) fn finish_password(&mut self, core: &mut Core, caller: Caller, changed: &PasswordChanged) {
+        // All devices have the next generation, this one too: its session is still the current one.
+        if let Some(session) = self.sessions.find(caller.user, caller.place) {
+            session.generation = session.generation.wrapping_add(1);
+        }
         let others = Ending::AllBut(caller.place.device);
         self.close_sessions(core, caller.user, others, Refusal::PasswordChanged);
         let frame = core.encoder.password_changed(caller.request, changed);

@@ -65,6 +65,8 @@ fn a_new_password_ends_all_other_sessions_and_every_ticket_of_before() {
     assert_eq!(refusal_of(&wrong), Refusal::WrongPassword);
     let changed = change_password(&mut world, &desk, "ann", "new").expect("changed");
     assert!(world.is_open(desk.client), "this session goes on");
+    let ended = world.reply(desk.client, |encoder, request| encoder.end_other_sessions(request));
+    assert_eq!(ended, EventBody::SessionsEnded { count: 0 }, "and is still the current one of its device");
     for other in [&phone, &web] {
         assert_eq!(world.closed(other.client), Some(CloseReason::SessionEnded));
         assert_eq!(told(&mut world, other.client), Some(Refusal::PasswordChanged));
