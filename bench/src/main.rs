@@ -7,7 +7,7 @@ use bench::limit::{self, relay};
 use bench::machine;
 use bench::report::model::Run;
 use bench::report::{Outputs, command};
-use bench::scenario::{direct, idle, login_storm, reconnect_storm, sessions, stored};
+use bench::scenario::{direct, idle, login_storm, presence, reconnect_storm, sessions, stored};
 use bench::{sweep, table};
 use clap::{Args, Parser, Subcommand};
 
@@ -27,6 +27,8 @@ enum Task {
     Idle(Reported<idle::Options>),
     /// Everybody logs in, by kept keys or by ticket: sessions per second of one core
     LoginStorm(Reported<login_storm::Options>),
+    /// Everybody comes online and goes again while others chat
+    Presence(Reported<presence::Options>),
     /// All sessions are cut at once and come back by ticket
     ReconnectStorm(Reported<reconnect_storm::Options>),
     /// Cost per message with few and with many sessions
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Task::Direct(task) => task.report(direct::run),
         Task::Idle(task) => task.report(idle::run),
         Task::LoginStorm(task) => task.report(login_storm::run),
+        Task::Presence(task) => task.report(presence::run),
         Task::ReconnectStorm(task) => task.report(reconnect_storm::run),
         Task::Sessions(task) => task.report(sessions::run),
         Task::Stored(task) => task.report(stored::run),

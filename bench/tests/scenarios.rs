@@ -123,6 +123,22 @@ fn storms_bring_everybody_in() {
 }
 
 #[test]
+fn everybody_is_told_of_his_contacts_in_a_storm() {
+    for way in ["", "--tickets"] {
+        let report = report(&format!(
+            "presence --users 30 --contacts 6 --storm-s 1 --pairs 2 --rate 50 --rounds 2 {way}"
+        ));
+        let run = &report.runs[0];
+        assert_eq!(run.rounds.len(), 2);
+        for round in &run.rounds {
+            assert_eq!(round.values["presences_untold_total"], 0.0, "{way}: {:?}", round.values);
+            assert_eq!(round.latencies["login"].count, 30);
+            assert!(round.values["presences_per_s"] > 0.0 && round.values["delivery_p99_over_quiet"] > 0.0);
+        }
+    }
+}
+
+#[test]
 fn a_sweep_ends_at_the_highest_rate_that_held() {
     let report = report("sweep --pairs 3 --seconds 1 --rounds 1 --steps 3 --bound-ms 60000 --warm-up-ms 0");
     assert_eq!(report.runs.len(), 3);

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use wire::decode::{EventBody, decode_event};
+use wire::presence::Presence;
 use wire::{Encoder, Event, body, frame, verified};
 
 use super::entrance::{Account, Entrance, Progress, Step, Surroundings};
@@ -19,6 +20,8 @@ pub enum PeerEvent {
     Sent { counter: u64 },
     /// A message came; `stamp` is the beginning of its body, 0 if it is shorter.
     Message { seq: u64, stamp: u64 },
+    /// Contacts are what they are now.
+    Presence(Vec<Presence>),
     /// So many pairs of an operator's command are contacts, and so many cannot be.
     Related { request: u32, done: u32, refused: u32 },
     /// The node has no room for a command now.
@@ -137,6 +140,8 @@ fn inside(bytes: &[u8]) -> Result<PeerEvent> {
             }
             EventBody::Refused(refused) => bail!("refused: {}", refused.reason),
             EventBody::Closing(closing) => bail!("the node closes: {}", closing.reason),
+            EventBody::PresenceChanged(contacts) => PeerEvent::Presence(contacts),
+            EventBody::PresenceSynced(synced) => PeerEvent::Presence(synced.contacts),
             EventBody::PairsRelated(related) => PeerEvent::Related {
                 request: header.request,
                 done: related.changed + related.unchanged,

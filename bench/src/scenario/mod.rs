@@ -4,6 +4,7 @@
 pub mod direct;
 pub mod idle;
 pub mod login_storm;
+pub mod presence;
 pub mod reconnect_storm;
 pub mod sessions;
 pub mod stored;
