@@ -133,6 +133,7 @@ impl Scenario for PresenceStorm {
         self.finish(&mut storm)?;
         put_storm(&mut round, &storm, due);
         put_quiet(&mut round, &quiet);
+        put_cost(&mut round, &quiet, self.users);
         Ok(round)
     }
 
@@ -168,6 +169,20 @@ fn put_quiet(round: &mut Round, quiet: &Round) {
     round.values.extend(used.map(|used| ("server_cores_used_quiet".to_owned(), used)));
 }
 
+/// What a user's coming and going cost the server: what the storm took more than a quiet time with as many messages. A cost per
+/// message of the storm would count logins.
+fn put_cost(round: &mut Round, quiet: &Round, users: usize) {
+    const COST: &str = "server_cpu_ns_per_message";
+    let cost = |round: &Round| round.values.get(COST).copied();
+    if let Some((storm, quiet)) = cost(round).zip(cost(quiet)) {
+        let more = (storm - quiet) * round.messages() / users.max(1) as f64;
+        round.values.insert("server_cpu_ns_per_user".to_owned(), more);
+    }
+    round
+        .values
+        .retain(|name, _| !name.split('/').next().is_some_and(|whole| whole.ends_with("_per_message")));
+}
+
 pub fn run(options: &Options) -> Result<Vec<Run>> {
     let storm = PresenceStorm::new(options)?;
     interleave(&mut [Box::new(storm)], options.rounds)
@@ -182,6 +197,18 @@ mod tests {
         let points = vec![Quantile { quantile: QUANTILE, ns: p99_ns }];
         let curve = LatencyCurve { count: 100, points, ..LatencyCurve::default() };
         Round { latencies: [("delivery".to_owned(), curve)].into(), ..Round::default() }
+    }
+
+    #[test]
+    fn a_user_costs_what_the_storm_took_more() {
+        let with_cost = |ns: f64| {
+            let values = ["", "/core"].map(|part| (format!("server_cpu_ns_per_message{part}"), ns));
+            Round { values: values.into(), ..round(1) }
+        };
+        let mut storm = with_cost(500.0);
+        put_cost(&mut storm, &with_cost(200.0), 10);
+        let values: Vec<_> = storm.values.into_iter().collect();
+        assert_eq!(values, [("server_cpu_ns_per_user".to_owned(), 300.0 * 100.0 / 10.0)]);
     }
 
     #[test]
