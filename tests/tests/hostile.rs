@@ -157,7 +157,8 @@ fn an_unknown_command_is_refused() {
 #[test]
 fn a_command_in_the_wrong_phase_is_refused() {
     let mut scene = Scene::new(&[]);
-    let owner = |command: Command| vec![1; command.row().owner.key_len()];
+    let user = 1_025u64.to_le_bytes();
+    let owner = |command: Command| [user, user].concat()[..command.row().owner.key_len()].to_vec();
     for command in Command::ALL {
         // Nothing but Hello comes first; nothing that needs a login is done without one.
         let mut stranger = RawClient::connect(scene.plain(), Protection::Plain);

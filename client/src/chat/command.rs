@@ -84,7 +84,7 @@ pub const HELP: &[&str] = &[
     "/org  the directory of departments   /org NAME  a department, or a member",
     "/adverts on  /adverts off   whether you want them; other notices always come",
     "/devices  your devices   /end NUMBER  log one out   /end others  all others",
-    "/password OLD NEW  ends your other sessions   /delete-account PASSWORD  for good",
+    "/password OLD NEW  ends other sessions    /delete-account PASSWORD  for good",
     "/who  is online   /status [online|away|busy|invisible [TEXT]]   /seen NAME",
     "/status seen nobody|contacts|everybody  who may know when you were here",
     "//text  sends /text          Alt-Enter or Ctrl-J  new line",

@@ -65,7 +65,7 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 25] = [
+    pub const ALL: [Table; 26] = [
         Table::SlotState,
         Table::Name,
         Table::Account,
