@@ -301,13 +301,8 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         EventBody::ProfileFound(found) => (Event::ProfileFound, encoder.profile_found(request, found)),
         EventBody::Sent(sent) => (Event::Sent, encoder.sent(request, sent)),
         EventBody::Pulled(p) => {
-            let range = PulledRange {
-                conversation: p.conversation,
-                from: p.from,
-                to: p.to,
-                epoch: p.epoch,
-                head: p.head,
-            };
+            let (from, to, epoch, head) = (p.from, p.to, p.epoch, p.head);
+            let range = PulledRange { conversation: p.conversation, from, to, epoch, head };
             let entries = p.entries.iter().map(Entry::view);
             (Event::Pulled, encoder.pulled(request, &range, entries, &p.ranges))
         }

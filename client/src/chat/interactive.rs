@@ -71,6 +71,19 @@ pub struct Interactive<'a> {
     exit: Option<Exit>,
 }
 
+/// Does what was wished about the account and its devices.
+async fn about_account(client: &Client, wish: Wish) -> Result<Vec<String>, String> {
+    match wish {
+        Wish::Profile(name) => profile::show(client, &name).await,
+        Wish::SetProfile(set) => profile::set(client, set).await,
+        Wish::Password { old, new } => profile::change_password(client, &old, &new).await,
+        Wish::DeleteAccount { password } => profile::delete_account(client, &password).await,
+        Wish::Devices => devices::list(client).await,
+        Wish::EndSessions(which) => devices::end(client, which).await,
+        other => unreachable!("{other:?} is about something else"),
+    }
+}
+
 /// Runs until the person leaves.
 pub async fn run(
     client: &Client,
@@ -170,17 +183,9 @@ impl Interactive<'_> {
                     let client = self.client.clone();
                     self.tell_of(async move { contacts::list(&client).await });
                 }
-                Wish::Who => {
+                wish @ (Wish::Who | Wish::Status(_) | Wish::Seen(_)) => {
                     let client = self.client.clone();
-                    self.tell_of(async move { presence::who(&client).await });
-                }
-                Wish::Status(act) => {
-                    let client = self.client.clone();
-                    self.tell_of(async move { presence::status(&client, act).await.map(|line| vec![line]) });
-                }
-                Wish::Seen(name) => {
-                    let client = self.client.clone();
-                    self.tell_of(async move { presence::seen(&client, &name).await.map(|line| vec![line]) });
+                    self.tell_of(async move { presence::fulfil(&client, wish).await });
                 }
                 Wish::Org { name } => {
                     let client = self.client.clone();
@@ -192,29 +197,14 @@ impl Interactive<'_> {
                         async move { contacts::act(&client, &name, act).await.map(|line| vec![line]) },
                     );
                 }
-                Wish::Profile(name) => {
+                wish @ (Wish::Profile(_)
+                | Wish::SetProfile(_)
+                | Wish::Password { .. }
+                | Wish::DeleteAccount { .. }
+                | Wish::Devices
+                | Wish::EndSessions(_)) => {
                     let client = self.client.clone();
-                    self.tell_of(async move { profile::show(&client, &name).await });
-                }
-                Wish::Password { old, new } => {
-                    let client = self.client.clone();
-                    self.tell_of(async move { profile::change_password(&client, &old, &new).await });
-                }
-                Wish::DeleteAccount { password } => {
-                    let client = self.client.clone();
-                    self.tell_of(async move { profile::delete_account(&client, &password).await });
-                }
-                Wish::SetProfile(set) => {
-                    let client = self.client.clone();
-                    self.tell_of(async move { profile::set(&client, set).await });
-                }
-                Wish::Devices => {
-                    let client = self.client.clone();
-                    self.tell_of(async move { devices::list(&client).await });
-                }
-                Wish::EndSessions(which) => {
-                    let client = self.client.clone();
-                    self.tell_of(async move { devices::end(&client, which).await });
+                    self.tell_of(async move { about_account(&client, wish).await });
                 }
                 Wish::Open(conversation) => {
                     self.awaited = None;

@@ -6,6 +6,7 @@ use wire::UserId;
 use wire::name::UserName;
 use wire::presence::{LastSeenFor, OwnPresence, Presence, PresenceState, PresenceWish};
 
+use super::app::Wish;
 use super::command::StatusAct;
 use super::text;
 use crate::client::Client;
@@ -77,11 +78,21 @@ fn own_line(own: &OwnPresence) -> String {
     format!("You are {}{text}. When you were here last, {last_seen} may know.", state(own.state))
 }
 
-/// One line per contact who is online.
+/// Does what was wished about presence.
 ///
 /// # Errors
 /// In a sentence.
-pub async fn who(client: &Client) -> Result<Vec<String>, String> {
+pub async fn fulfil(client: &Client, wish: Wish) -> Result<Vec<String>, String> {
+    match wish {
+        Wish::Who => who(client).await,
+        Wish::Status(act) => status(client, act).await.map(|line| vec![line]),
+        Wish::Seen(name) => seen(client, &name).await.map(|line| vec![line]),
+        other => unreachable!("{other:?} is not about presence"),
+    }
+}
+
+/// One line per contact who is online.
+async fn who(client: &Client) -> Result<Vec<String>, String> {
     let online = client.presence().await.map_err(|error| format!("Presence: {error}."))?;
     let name = |user| client.name_of(user).unwrap_or_else(|| format!("user {user}"));
     let mut lines: Vec<String> =
@@ -94,10 +105,7 @@ pub async fn who(client: &Client) -> Result<Vec<String>, String> {
 }
 
 /// Changes or tells the own state.
-///
-/// # Errors
-/// In a sentence.
-pub async fn status(client: &Client, act: StatusAct) -> Result<String, String> {
+async fn status(client: &Client, act: StatusAct) -> Result<String, String> {
     let done = match act {
         StatusAct::Show => client.presence().await.map(|online| online.own),
         StatusAct::Set { state, text } => {
@@ -111,10 +119,7 @@ pub async fn status(client: &Client, act: StatusAct) -> Result<String, String> {
 }
 
 /// The state of a user, and when he was last seen.
-///
-/// # Errors
-/// In a sentence.
-pub async fn seen(client: &Client, typed: &str) -> Result<String, String> {
+async fn seen(client: &Client, typed: &str) -> Result<String, String> {
     let shown = text::for_screen(typed);
     let name = UserName::parse(typed).map_err(|error| format!("`{shown}` is not a name: {error}."))?;
     let user = client.find_user(&name).await.map_err(|error| match error {

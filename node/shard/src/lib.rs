@@ -529,26 +529,29 @@ impl Shard {
                     }
                 }
             }
-            Freed::Full(list) => {
-                self.core.on_store_full(store_shard);
-                // What is in memory may build on what was not written: it is read anew when it is needed.
-                self.conversations.forget(&mut self.core, store_shard);
-                self.lists.forget(&mut self.core, store_shard);
-                self.contacts.forget(&mut self.core, store_shard);
-                self.profiles.forget(&self.core, store_shard);
-                self.logins.forget(&mut self.core, store_shard);
-                self.org.forget(&mut self.core, store_shard);
-                for after in list {
-                    match after {
-                        After::List(written) => self.lists.handle_refused(&mut self.core, written),
-                        After::Contact(written) => self.contacts.handle_refused(&mut self.core, written),
-                        After::OrgPlace(placed) => self.org.handle_place_refused(placed),
-                        After::Presence(written) => self.presences.handle_refused(&mut self.core, written),
-                        after => self.core.refuse_full(after),
-                    }
-                }
-            }
+            Freed::Full(list) => self.on_full(store_shard, list),
             Freed::Fatal(reason) => self.core.effects.push(Effect::Fatal { reason }),
+        }
+    }
+
+    /// A batch was refused, since the disk is full.
+    fn on_full(&mut self, store_shard: StoreShardId, list: Vec<After>) {
+        self.core.on_store_full(store_shard);
+        // What is in memory may build on what was not written: it is read anew when it is needed.
+        self.conversations.forget(&mut self.core, store_shard);
+        self.lists.forget(&mut self.core, store_shard);
+        self.contacts.forget(&mut self.core, store_shard);
+        self.profiles.forget(&self.core, store_shard);
+        self.logins.forget(&mut self.core, store_shard);
+        self.org.forget(&mut self.core, store_shard);
+        for after in list {
+            match after {
+                After::List(written) => self.lists.handle_refused(&mut self.core, written),
+                After::Contact(written) => self.contacts.handle_refused(&mut self.core, written),
+                After::OrgPlace(placed) => self.org.handle_place_refused(placed),
+                After::Presence(written) => self.presences.handle_refused(&mut self.core, written),
+                after => self.core.refuse_full(after),
+            }
         }
     }
 

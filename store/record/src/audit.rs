@@ -18,11 +18,17 @@ macro_rules! acts {
             pub const ALL: &[AuditAct] = &[$(AuditAct::$name,)+];
 
             /// As people read it.
-            pub const fn name(self) -> &'static str { match self { $(AuditAct::$name => $text,)+ } }
+            pub const fn name(self) -> &'static str {
+                match self { $(AuditAct::$name => $text,)+ }
+            }
 
-            pub const fn class(self) -> AuditClass { match self { $(AuditAct::$name => AuditClass::$class,)+ } }
+            pub const fn class(self) -> AuditClass {
+                match self { $(AuditAct::$name => AuditClass::$class,)+ }
+            }
 
-            pub fn from_number(number: u8) -> Option<Self> { match number { $($number => Some(AuditAct::$name),)+ _ => None } }
+            pub fn from_number(number: u8) -> Option<Self> {
+                match number { $($number => Some(AuditAct::$name),)+ _ => None }
+            }
         }
     };
 }

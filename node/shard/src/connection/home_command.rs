@@ -53,11 +53,7 @@ pub(super) fn home_command(
             Ok((conversation.slot(), conversation_command(incoming, conversation, session)?))
         }
         Command::SetContact => Ok((caller.slot(), set_contact(incoming.body)?)),
-        Command::SyncContacts => {
-            let view = verified::view::<body::SyncContacts>(incoming.body)?;
-            let (cver, changes_max) = (view.cver(), view.changes_max());
-            Ok((caller.slot(), HomeCommand::SyncContacts { cver, changes_max }))
-        }
+        Command::SyncContacts => Ok((caller.slot(), sync_contacts(incoming.body)?)),
         Command::SetPresence | Command::SyncPresence | Command::GetPresence => {
             about_presence(incoming, caller)
         }
@@ -101,6 +97,11 @@ pub(super) fn home_command(
         | Command::WhereToConnect
         | Command::Ping => unreachable!("{:?} is carried out where it comes in", incoming.command),
     }
+}
+
+fn sync_contacts(body: &[u8]) -> Result<HomeCommand, No> {
+    let view = verified::view::<body::SyncContacts>(body)?;
+    Ok(HomeCommand::SyncContacts { cver: view.cver(), changes_max: view.changes_max() })
 }
 
 fn set_contact(body: &[u8]) -> Result<HomeCommand, No> {
