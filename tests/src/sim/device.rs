@@ -351,6 +351,7 @@ impl World {
             ClientEvent::QueryRefused { query, .. } => {
                 self.devices[number].queries.remove(&query);
                 self.on_presence_refused(number, query);
+                self.on_directory_lost(number, query);
             }
             ClientEvent::QueryLost { query } => {
                 self.devices[number].queries.remove(&query);
