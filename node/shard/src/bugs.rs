@@ -36,6 +36,8 @@ pub enum Bug {
     ShowHiddenMark,
     /// Whoever goes offline does not say so.
     ForgetGoodbye,
+    /// A state that changes while an answer is on its way is not told to whoever answers.
+    ForgetCrossing,
     /// States that were lost between two shards are not exchanged anew.
     ForgetPresenceExchange,
     /// A request of the operator that is made again is carried out again.
@@ -69,6 +71,7 @@ impl Bug {
         Bug::ShowHidden,
         Bug::ShowHiddenMark,
         Bug::ForgetGoodbye,
+        Bug::ForgetCrossing,
         Bug::ForgetPresenceExchange,
         Bug::IssueTwice,
         Bug::AdvertsToAll,

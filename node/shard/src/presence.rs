@@ -10,6 +10,8 @@
 mod find;
 mod lane;
 mod own;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod watched;
 
@@ -50,6 +52,8 @@ struct Person {
     /// While his contacts are being read.
     reading: Option<Box<Reading>>,
     watched: Watched,
+    /// His state has changed since he came: who answers him may have been told an older one.
+    changed: bool,
     /// He is among those whose sessions are to be told.
     untold: bool,
 }
@@ -121,6 +125,7 @@ impl Presences {
             next: None,
             reading: None,
             watched: Watched::default(),
+            changed: false,
             untold: false,
         });
         if let Some(own) = &person.own {
@@ -142,7 +147,7 @@ impl Presences {
         if let Some(reading) = &mut person.reading {
             (reading.again, reading.changed) = (true, BTreeMap::new());
         }
-        person.untold = false;
+        (person.untold, person.changed) = (false, false);
         let watched = std::mem::take(&mut person.watched);
         self.contacts -= watched.len();
         for (other, mark) in watched.iter() {
@@ -334,7 +339,10 @@ impl Presences {
         if is_news {
             note_untold(&mut self.untold, watcher, person);
         }
-        if wants != Wants::Nothing && *seen != Seen::Offline {
+        // An answer may cross a change, which is told only to those who are known to be here.
+        let is_answer = wants == Wants::Nothing && mark.seen() == Seen::Offline;
+        let repeats = is_answer && person.changed && !core.bug(Bug::ForgetCrossing);
+        if *seen != Seen::Offline && (wants != Wants::Nothing || repeats) {
             push(&mut self.lanes, core, (watcher, *subject), Wants::Nothing);
         }
     }

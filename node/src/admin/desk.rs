@@ -143,6 +143,10 @@ impl Desk {
     /// A page of users over all shards, by rising comparable form.
     fn list_users(&self, after: Option<String>, users_max: u32) -> Result<Reply, String> {
         let users_max = users_max.clamp(1, USERS_PER_PAGE_MAX);
+        if after.as_ref().is_some_and(|name| name.len() > wire::limits::NAME_LEN_MAX) {
+            let reason = format!("no name is longer than {} bytes", wire::limits::NAME_LEN_MAX);
+            return Ok(Reply::Refused { reason });
+        }
         let after = after.map(|name| comparable_form(&name));
         let request = AdminRequest::ListUsers { after, users_max };
         let mut found = Vec::new();
@@ -195,6 +199,12 @@ impl Desk {
             lines.retain(|line| (line.time_ms, line.number) <= covered);
         }
         lines.sort_by_key(|line| (line.time_ms, line.number));
+        // Each shard may have told as much as a reply holds.
+        let rows_max = rows_max.clamp(1, shard::limits::AUDIT_ROWS_MAX) as usize;
+        if lines.len() > rows_max {
+            lines.truncate(rows_max);
+            covered = lines.last().map(|line| (line.time_ms, line.number));
+        }
         Ok(Reply::Audit { lines, covered })
     }
 

@@ -162,14 +162,14 @@ impl Logins {
 
     /// What to check a proof of this session's user with. Who guesses is slowed down as at login.
     fn secrets_of_caller(
-        &self,
+        &mut self,
         core: &Core,
         caller: Caller,
         account: Option<&Account>,
         address: IpAddr,
     ) -> Result<(UserName, super::start::Secrets), (Refusal, u32)> {
-        let is_open = self.sessions.of(caller.user).iter().any(|open| open.place == caller.place);
-        let account = account.filter(|_| is_open).ok_or((Refusal::SessionEnded, 0))?;
+        let account =
+            account.filter(|account| self.is_current(account, &caller)).ok_or((Refusal::SessionEnded, 0))?;
         may_log_in(account).map_err(|refusal| (refusal, 0))?;
         let name = UserName::parse(&account.name).map_err(|_| (Refusal::BadName, 0))?;
         if let Some(delay_ms) = self.failures.delay_ms(core.now.mono_ms, name.as_str(), address) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use record::device::{address_of, octets_of};
-use record::{Account, DeviceSeen, Key, Record, RecordError, Rows};
+use record::{Account, AccountState, DeviceSeen, Key, Record, RecordError, Rows};
 use wire::device::Device;
 use wire::message::DeviceClass;
 use wire::{DeviceId, UserId};
@@ -106,6 +106,11 @@ impl Logins {
     /// nothing can be written now.
     pub(super) fn keep_seen(&mut self, core: &mut Core, user: UserId, session: &OpenSession) {
         if session.active_s == 0 || core.write_refusal(user.slot()).is_some() {
+            return;
+        }
+        // A deletion that is on its way to the disk is in memory: nothing of its devices may come back.
+        let is_gone = |account: &Account| account.state == AccountState::Deleted;
+        if self.accounts.find(&user).is_some_and(|(account, _)| account.as_ref().is_some_and(is_gone)) {
             return;
         }
         let seen = DeviceSeen { active_ms: u64::from(session.active_s) * 1_000, address: session.address };

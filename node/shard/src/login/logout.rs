@@ -1,7 +1,5 @@
 //! The end of a session by its own wish.
 
-use record::Account;
-
 use super::{Ending, Logins, Task, Written};
 use crate::core::{Core, FULL_RETRY_MS};
 use crate::mesh::Caller;
@@ -20,9 +18,9 @@ impl Logins {
     /// The next generation of the device makes its ticket void.
     pub(super) fn forget_ticket(&mut self, core: &mut Core, caller: Caller) {
         let (account, stamp) = self.accounts.find(&caller.user).expect("the account was read");
-        let is_there =
-            |account: &Account| account.devices.iter().any(|device| device.device == caller.place.device.0);
-        let stamp = match account.clone().filter(is_there) {
+        // Once more: while this waited, or is on the way to the disk, another login of the device may have come before it.
+        let account = account.clone();
+        let stamp = match account.filter(|account| self.is_current(account, &caller)) {
             None => stamp,
             Some(mut account) => {
                 if let Some(refusal) = core.write_refusal(caller.user.slot()) {

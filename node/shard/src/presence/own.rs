@@ -145,6 +145,7 @@ impl Presences {
             if before.is_none_or(|before| before.status != status) {
                 sessions.iter().for_each(|open| tell_standing(core, &open.place, status));
             }
+            person.changed |= changed;
             if changed {
                 for (other, mark) in person.watched.iter().filter(|(_, mark)| !mark.is_leaving()) {
                     if mark.seen() != Seen::Offline {

@@ -145,8 +145,8 @@ impl Machine {
             strangers: StrangerPolicy::Silent,
             delivery_credits: *stream.pick(&[1, 2, 8, 8_192]),
             ephemeral: *stream.pick(&[
-                EphemeralBounds { credits: 1, pending_max: 4 },
-                EphemeralBounds { credits: 1, pending_max: 6 },
+                EphemeralBounds { credits: 1, pending_max: 2 },
+                EphemeralBounds { credits: 1, pending_max: 3 },
                 EphemeralBounds::default(),
             ]),
         }
