@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use client::transport::Security;
-use client::{Client, ClientOptions, Event, Events};
+use client::{Client, ClientOptions, Connection, Event, Events};
 use tests::harness::{Node, NodeBuilder, check};
 use wire::presence::{LastSeenFor, Presence, PresenceState, PresenceWish};
 use wire::{UserId, UserName};
@@ -60,7 +60,7 @@ impl Person {
 
 fn run(test: impl AsyncFnOnce(&Path, &mut Node)) {
     let folder = tempfile::tempdir().expect("a folder");
-    let policies = ["--contacts", "open", "--cores", "2"];
+    let policies = ["--contacts", "open", "--shards", "2"];
     let mut node = NodeBuilder::new(&folder.path().join("data")).with(&policies).start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(test(folder.path(), &mut node));
@@ -90,7 +90,7 @@ fn contacts_see_each_other_come_change_and_go() {
         assert!(eve.online().await.is_empty(), "a stranger, whoever may write to whom");
         let wish = PresenceWish { last_seen: Some(LastSeenFor::Contacts), ..PresenceWish::default() };
         ben.client.set_presence(wish).await.expect("set");
-        // The client is gone from one moment to the next: nothing says goodbye but the socket.
+        // He does not log out: his end of the connection is gone.
         drop(ben.client);
         drop(ben.events);
         ann.sees(ben.user, PresenceState::Offline, "").await;
@@ -112,12 +112,14 @@ fn invisible_outlives_sessions_and_the_node() {
         ben.client.close().await.expect("closed");
         ann.client.close().await.expect("closed");
         node.kill();
-        *node = node.builder().start();
+        node.restart();
         let (ann, ben) = (Person::open(folder, node, "ann").await, Person::open(folder, node, "ben").await);
         let mut events = ann.events();
         for client in [&ann, &ben] {
-            client.resume().await.expect("connected");
-            client.wait_online(WAIT_MAX).await.expect("online");
+            client.resume().await.expect("wanted");
+            let mut connection = client.connection();
+            let online = connection.wait_for(|state| matches!(state, Connection::Online { .. }));
+            tokio::time::timeout(WAIT_MAX, online).await.expect("in time").expect("an open client");
         }
         let own = ben.presence().await.expect("who is online").own;
         assert_eq!(own.state, PresenceState::Invisible);
