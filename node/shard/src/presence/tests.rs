@@ -8,8 +8,7 @@ use wire::presence::{
 use wire::{ConversationId, EventBody, Refusal, Slot, UserId};
 
 use crate::Input;
-use crate::config::EphemeralBounds;
-use crate::testing::{ClientId, Login, World, config, refusal_of};
+use crate::testing::{ClientId, Login, World, refusal_of};
 
 fn chat_of(a: &Login, b: &Login) -> ConversationId {
     ConversationId::private(a.user, b.user).expect("two users")
@@ -142,7 +141,8 @@ fn marks_of_an_invisible_user_are_his_own_until_he_shows_himself() {
     };
     set(&mut world, ben.client, PresenceState::Invisible, "");
     let before = uver(&mut world);
-    (marked(&mut world, ann.client), marked(&mut world, phone.client));
+    marked(&mut world, ann.client);
+    marked(&mut world, phone.client);
     world.reply(ben.client, |encoder, request| encoder.mark(request, chat, MarkKind::Delivered, 3));
     world.reply(ben.client, |encoder, request| encoder.mark(request, chat, MarkKind::Read, 2));
     assert_eq!((marked(&mut world, ann.client), marked(&mut world, phone.client)), (0, 2));
@@ -264,31 +264,6 @@ fn pages_are_in_order_and_cover_all() {
         }
     }
     assert_eq!((found, after), (users, u64::MAX));
-}
-
-#[test]
-fn what_finds_no_room_is_exchanged_anew() {
-    let mut bounds = config();
-    bounds.ephemeral = EphemeralBounds { credits: 1, pending_max: 2 };
-    let mut world = World::with(2, bounds);
-    let people: Vec<_> = (0..8).map(|number| world.login(number % 2, &format!("user{number}"))).collect();
-    for (index, one) in people.iter().enumerate() {
-        people[..index].iter().for_each(|other| become_contacts(&mut world, one, other));
-    }
-    for person in &people {
-        world.begin(person.client, |encoder, request| {
-            let wish = PresenceWish { state: Some(PresenceState::Busy), ..PresenceWish::default() };
-            encoder.set_presence(request, &wish)
-        });
-    }
-    world.run();
-    let lost: u64 = world.shards.iter().map(|shard| shard.counters().presence_lost).sum();
-    assert!(lost > 0, "the lanes were full");
-    for person in &people {
-        let online = online(&mut world, person.client);
-        assert_eq!(online.len(), people.len() - 1);
-        assert!(online.iter().all(|(_, state)| *state == PresenceState::Busy), "{online:?}");
-    }
 }
 
 #[test]
