@@ -29,7 +29,7 @@ use crate::core::Core;
 use crate::follow::{Above, Follows};
 use crate::input::CloseReason;
 use crate::limits::{ADDRESSES_MAX, FRAMES_BEFORE_LOGIN_MAX, LOGIN_STEPS, MALFORMED_PER_CONNECTION_MAX};
-use crate::mesh::MeshFrame;
+use crate::mesh::{MeshFrame, SessionFrame};
 use crate::placement::Load;
 use crate::stats::TableStats;
 use address::Addresses;
@@ -272,7 +272,7 @@ impl Connections {
         let load = Load { sessions: self.sessions };
         if self.reported != load {
             self.reported = load;
-            core.control(core.login_shard(), MeshFrame::LoadReport { load });
+            core.control(core.login_shard(), MeshFrame::Session(SessionFrame::LoadReport { load }));
         }
         core.counters.connections = self.table.len() as u64;
         core.counters.sessions = u64::from(self.sessions);

@@ -19,7 +19,7 @@ use crate::follow::{Following, NoticeHead};
 use crate::input::{CloseReason, Effect, Now, SendClass};
 use crate::lanes::Lanes;
 use crate::limits;
-use crate::mesh::{Caller, Lane, MeshFrame};
+use crate::mesh::{Caller, FollowFrame, Lane, MeshFrame};
 use crate::ownership::Ownership;
 use crate::rng::Rng;
 
@@ -323,7 +323,10 @@ impl Core {
             }
             After::Reply { token, reply } => self.reply(token, reply),
             After::AnswerFollowing { caller, frame, following } => {
-                self.control(caller.place.shard, MeshFrame::AnswerFollowing { caller, frame, following });
+                self.control(
+                    caller.place.shard,
+                    MeshFrame::Follow(FollowFrame::AnswerFollowing { caller, frame, following }),
+                );
             }
             After::Logins(_)
             | After::Conversation(_)

@@ -54,7 +54,7 @@ use crate::core::{After, Core, LoadFor};
 pub use crate::counters::{Counters, FIGURES, Figure, FigureKind};
 pub use crate::follow::{Followed, Following, NoticeHead};
 pub use crate::input::{CloseReason, Effect, Effects, Input, Now, Security, SendClass};
-use crate::mesh::{Lane, MeshFrame, OrgFrame};
+use crate::mesh::{FollowFrame, Lane, MeshFrame, OrgFrame, PresenceFrame, SessionFrame};
 pub use crate::ownership::Ownership;
 use crate::rng::Rng;
 use crate::stats::{ShardStats, TableStats};
@@ -275,15 +275,7 @@ impl Shard {
                 core.end_forwards(from, 1);
                 self.connections.handle_unanswered(core, caller);
             }
-            frame @ (MeshFrame::Login { .. }
-            | MeshFrame::LoginReply { .. }
-            | MeshFrame::Active { .. }
-            | MeshFrame::SessionClosed { .. }
-            | MeshFrame::EndSession { .. }
-            | MeshFrame::Place { .. }
-            | MeshFrame::Placed { .. }
-            | MeshFrame::PlacementDone { .. }
-            | MeshFrame::LoadReport { .. }) => self.on_session(from, frame),
+            MeshFrame::Session(frame) => self.on_session(from, frame),
             MeshFrame::Introduce { conversation, peer } => {
                 self.conversations.handle_introduce(core, from, conversation, peer);
             }
@@ -309,17 +301,8 @@ impl Shard {
             MeshFrame::Push { connection, session, frames, messages } => {
                 self.connections.handle_push(core, connection, session, frames, messages);
             }
-            frame @ (MeshFrame::Presence { .. }
-            | MeshFrame::PresencePush(_)
-            | MeshFrame::EphemeralCredit { .. }
-            | MeshFrame::Standing { .. }) => self.on_presence(from, frame),
-            frame @ (MeshFrame::Subscribe { .. }
-            | MeshFrame::Unsubscribe { .. }
-            | MeshFrame::Followed(_)
-            | MeshFrame::AnswerFollowing { .. }
-            | MeshFrame::Refollow { .. }
-            | MeshFrame::Announce { .. }
-            | MeshFrame::Issue { .. }) => self.on_follow(from, frame),
+            MeshFrame::Presence(frame) => self.on_presence(from, frame),
+            MeshFrame::Follow(frame) => self.on_follow(from, frame),
             MeshFrame::Credit { taken } => self.on_credit(from, taken),
         }
     }
@@ -333,77 +316,76 @@ impl Shard {
     }
 
     /// About sessions: how they are opened and placed, and how they end.
-    fn on_session(&mut self, from: ShardAddress, frame: MeshFrame) {
+    fn on_session(&mut self, from: ShardAddress, frame: SessionFrame) {
         let core = &mut self.core;
         match frame {
-            MeshFrame::Login { connection, reply_to, command } => {
+            SessionFrame::Login { connection, reply_to, command } => {
                 self.logins.handle(core, connection, reply_to, command);
             }
-            MeshFrame::LoginReply { connection, reply } => {
+            SessionFrame::LoginReply { connection, reply } => {
                 self.connections.handle_login_reply(core, connection, reply);
             }
-            MeshFrame::Active { user, place } => self.logins.handle_active(core, user, place),
-            MeshFrame::SessionClosed { user, place } => self.logins.handle_session_closed(core, user, place),
-            MeshFrame::EndSession { connection, session, why } => {
+            SessionFrame::Active { user, place } => self.logins.handle_active(core, user, place),
+            SessionFrame::SessionClosed { user, place } => {
+                self.logins.handle_session_closed(core, user, place)
+            }
+            SessionFrame::EndSession { connection, session, why } => {
                 self.connections.handle_end_session(core, connection, session, why);
             }
-            MeshFrame::Place { connection, reply_to, home } => {
+            SessionFrame::Place { connection, reply_to, home } => {
                 self.login_shard.handle_place(core, connection, reply_to, home);
             }
-            MeshFrame::Placed { connection, placement } => {
+            SessionFrame::Placed { connection, placement } => {
                 self.connections.handle_placed(core, connection, placement);
             }
-            MeshFrame::PlacementDone { placement } => self.login_shard.handle_done(placement),
-            MeshFrame::LoadReport { load } => self.login_shard.handle_load(from, load),
-            other => unreachable!("{other:?} is not about sessions"),
+            SessionFrame::PlacementDone { placement } => self.login_shard.handle_done(placement),
+            SessionFrame::LoadReport { load } => self.login_shard.handle_load(from, load),
         }
     }
 
-    fn on_presence(&mut self, from: ShardAddress, frame: MeshFrame) {
+    fn on_presence(&mut self, from: ShardAddress, frame: PresenceFrame) {
         let core = &mut self.core;
         match frame {
-            MeshFrame::Presence { lost, told } => self.presences.handle_told(core, from, lost, &told),
-            MeshFrame::PresencePush(pushes) => {
+            PresenceFrame::Told { lost, told } => self.presences.handle_told(core, from, lost, &told),
+            PresenceFrame::Push(pushes) => {
                 self.presences.on_pushes_received(core, from);
                 for mesh::PresencePush { connection, session, frames } in pushes {
                     self.connections.handle_push(core, connection, session, frames, 0);
                 }
             }
-            MeshFrame::EphemeralCredit { taken } => self.presences.handle_credit(from, taken),
-            MeshFrame::Standing { connection, session, hidden } => {
+            PresenceFrame::Credit { taken } => self.presences.handle_credit(from, taken),
+            PresenceFrame::Standing { connection, session, hidden } => {
                 self.connections.handle_standing(core, connection, session, hidden);
             }
-            other => unreachable!("{other:?} is not about presence"),
         }
     }
 
     /// About conversations that are followed, and what the system writes.
-    fn on_follow(&mut self, from: ShardAddress, frame: MeshFrame) {
+    fn on_follow(&mut self, from: ShardAddress, frame: FollowFrame) {
         let core = &mut self.core;
         match frame {
-            MeshFrame::Subscribe { conversation } => {
+            FollowFrame::Subscribe { conversation } => {
                 self.conversations.handle_subscribe(core, from, conversation);
             }
-            MeshFrame::Unsubscribe { conversation } => {
+            FollowFrame::Unsubscribe { conversation } => {
                 self.conversations.handle_unsubscribe(from, conversation);
             }
-            MeshFrame::Followed(followed) => self.connections.handle_followed(core, followed),
-            MeshFrame::AnswerFollowing { caller, frame, following } => {
+            FollowFrame::Followed(followed) => self.connections.handle_followed(core, followed),
+            FollowFrame::AnswerFollowing { caller, frame, following } => {
                 let above = |direct: &[u32]| self.org.above(direct);
                 core.end_forwards(from, 1);
                 self.connections.handle_answer_following(core, caller, frame, *following, &above);
             }
-            MeshFrame::Refollow { connection, session, following, frame } => {
+            FollowFrame::Refollow { connection, session, following, frame } => {
                 let above = |direct: &[u32]| self.org.above(direct);
                 self.connections.handle_refollow(core, connection, session, *following, frame, &above);
             }
-            MeshFrame::Announce { user, frame } => {
+            FollowFrame::Announce { user, frame } => {
                 self.lists.announce(core, self.logins.sessions(user), &frame);
             }
-            MeshFrame::Issue { token, user, notice } => {
+            FollowFrame::Issue { token, user, notice } => {
                 self.conversations.handle_issue(core, token, ConversationId::system(user), *notice);
             }
-            other => unreachable!("{other:?} is about something else"),
         }
     }
 
@@ -597,7 +579,8 @@ impl Shard {
             effects.push(Effect::Mesh { to, lane: Lane::Control, frame });
         });
         self.presences.credits_to_tell(|shard, taken| {
-            let (to, frame) = (ShardAddress { node, shard }, MeshFrame::EphemeralCredit { taken });
+            let (to, frame) =
+                (ShardAddress { node, shard }, MeshFrame::Presence(PresenceFrame::Credit { taken }));
             effects.push(Effect::Mesh { to, lane: Lane::Control, frame });
         });
         if core.stopping

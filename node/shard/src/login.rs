@@ -54,7 +54,7 @@ use crate::limits::{
     ACCOUNTS_CACHED_MAX, BUSY_RETRY_MS, FAILURES_FREE, FAILURES_MAX, LOGIN_RECORDS_PER_LOAD_MAX,
     LOGINS_POSTPONED_MAX, QUEUED_PER_KEY_MAX, SEEN_CACHED_MAX,
 };
-use crate::mesh::{Caller, MeshFrame, SessionPlace};
+use crate::mesh::{Caller, MeshFrame, SessionFrame, SessionPlace};
 use crate::stats::TableStats;
 use cache::Cache;
 pub use confirm::Confirmed;
@@ -214,7 +214,7 @@ pub(crate) fn refuse_full(core: &mut Core, written: Written) {
     match written {
         Written::Step { connection, reply_to, .. } => {
             let reply = LoginReply::Refused { refusal, detail: 0, retry_ms };
-            core.control(reply_to, MeshFrame::LoginReply { connection, reply });
+            core.control(reply_to, MeshFrame::Session(SessionFrame::LoginReply { connection, reply }));
         }
         Written::Logout { caller }
         | Written::PasswordChanged { caller, .. }
@@ -652,7 +652,7 @@ impl Logins {
                 if let LoginReply::Redeemed { user } = reply {
                     self.close_sessions(core, user, Ending::All, Refusal::PasswordChanged);
                 }
-                core.control(reply_to, MeshFrame::LoginReply { connection, reply });
+                core.control(reply_to, MeshFrame::Session(SessionFrame::LoginReply { connection, reply }));
             }
             Written::Logout { caller } => self.log_out(core, caller),
             Written::Ended(revoked) => self.finish_end(core, revoked),

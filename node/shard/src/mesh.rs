@@ -251,19 +251,9 @@ pub enum OrgFrame {
     PlaceDone { user: UserId, version: u64 },
 }
 
+/// About sessions: how they are opened and placed, and how they end.
 #[derive(Debug)]
-pub enum MeshFrame {
-    /// Delivery lane. Its answer has room in the control lane: the forwards in flight are bounded.
-    Forward { caller: Caller, command: HomeCommand },
-    /// Control lane. The answer of a forward, a whole frame for the client.
-    Answer { caller: Caller, frame: Bytes },
-    /// Control lane. The answers of so many sends of one session, of which this caller made the first: whole `Sent` frames
-    /// back to back.
-    Sent { caller: Caller, sends: u16, frames: Bytes },
-
-    /// Control lane, in place of the answer of a forward: there is none.
-    Unanswered { caller: Caller },
-
+pub enum SessionFrame {
     /// Control lane. A step of login or registration on its way to the user's home. At most one per connection that has
     /// not logged in.
     Login { connection: ConnectionId, reply_to: ShardAddress, command: LoginCommand },
@@ -285,41 +275,25 @@ pub enum MeshFrame {
     PlacementDone { placement: Placement },
     /// Control lane, to the login shard. At most one per turn.
     LoadReport { load: Load },
+}
 
-    /// Control lane, to the home of `peer`, before the first entry of a conversation: does he exist? At most
-    /// `INTRODUCTIONS_MAX` of one shard.
-    Introduce { conversation: ConversationId, peer: UserId },
-    /// Control lane. The answer to it.
-    Introduced { conversation: ConversationId, found: Acquaintance },
-    /// Delivery lane, to the home of a user.
-    Changed(Changed),
-    /// Control lane: the user's list holds this change, on disk. At most one per `Changed`.
-    ChangedDone { user: UserId, conversation: ConversationId, change: u64 },
-    /// Control lane, to the home of a user: what he is shown of a relation. At most one per user and relation, so
-    /// `CONTACT_OUTBOX_READ_BACK_MAX` of one shard, and once more those of a store shard that was full.
-    ContactView { user: UserId, conversation: ConversationId, version: u64, view: Box<View> },
-    /// Control lane. The user's list shows it, on disk. At most one per `ContactView`.
-    ContactViewDone { user: UserId, conversation: ConversationId, version: u64 },
-    /// Control lane: about the directory of the organisation.
-    Org(OrgFrame),
-    /// Control lane: a shard's part of a command for many homes. At most `PARTED_MAX` of one shard to another, each no longer
-    /// than the command.
-    Part { number: PartNumber, ask: PartAsk },
-    /// Control lane. The answer to it.
-    PartDone { number: PartNumber, answer: PartAnswer },
-    /// Delivery lane, from a user's home to the shard of one of his sessions: whole frames to push, so many of them
-    /// messages.
-    Push { connection: ConnectionId, session: SessionId, frames: Bytes, messages: u32 },
-
+/// About who is online.
+#[derive(Debug)]
+pub enum PresenceFrame {
     /// Ephemeral lane, between homes. `lost`: something before it was not told.
-    Presence { lost: bool, told: Vec<Told> },
+    Told { lost: bool, told: Vec<Told> },
     /// Ephemeral lane, from a user's home to a shard of sessions.
-    PresencePush(Vec<PresencePush>),
+    Push(Vec<PresencePush>),
     /// Control lane, at most one per turn and peer: frames of the ephemeral lane taken, counted from the start.
-    EphemeralCredit { taken: u64 },
+    Credit { taken: u64 },
     /// Control lane, from a user's home: whether his marks are hidden from others. Once per session, and once per session
     /// and change of it that is answered.
     Standing { connection: ConnectionId, session: SessionId, hidden: bool },
+}
+
+/// About conversations that are followed, and what the system writes.
+#[derive(Debug)]
+pub enum FollowFrame {
     /// Control lane, to the home of a conversation without a list of members: this shard hosts somebody who follows it. At
     /// most `FOLLOWED_MAX` of one shard.
     Subscribe { conversation: ConversationId },
@@ -337,6 +311,51 @@ pub enum MeshFrame {
     Announce { user: UserId, frame: Bytes },
     /// Within a shard only: the operator writes to a user whose name was found.
     Issue { token: u64, user: UserId, notice: Box<Notice> },
+}
+
+#[derive(Debug)]
+pub enum MeshFrame {
+    /// Delivery lane. Its answer has room in the control lane: the forwards in flight are bounded.
+    Forward { caller: Caller, command: HomeCommand },
+    /// Control lane. The answer of a forward, a whole frame for the client.
+    Answer { caller: Caller, frame: Bytes },
+    /// Control lane. The answers of so many sends of one session, of which this caller made the first: whole `Sent` frames
+    /// back to back.
+    Sent { caller: Caller, sends: u16, frames: Bytes },
+
+    /// Control lane, in place of the answer of a forward: there is none.
+    Unanswered { caller: Caller },
+
+    /// Control lane, to the home of `peer`, before the first entry of a conversation: does he exist? At most
+    /// `INTRODUCTIONS_MAX` of one shard.
+    Introduce { conversation: ConversationId, peer: UserId },
+    /// Control lane. The answer to it.
+    Introduced { conversation: ConversationId, found: Acquaintance },
+    /// Delivery lane, to the home of a user.
+    Changed(Changed),
+    /// Control lane: the user's list holds this change, on disk. At most one per `Changed`.
+    ChangedDone { user: UserId, conversation: ConversationId, change: u64 },
+    /// Control lane, to the home of a user: what he is shown of a relation. At most one per user and relation, so
+    /// `CONTACT_OUTBOX_READ_BACK_MAX` of one shard, and once more those of a store shard that was full.
+    ContactView { user: UserId, conversation: ConversationId, version: u64, view: Box<View> },
+    /// Control lane. The user's list shows it, on disk. At most one per `ContactView`.
+    ContactViewDone { user: UserId, conversation: ConversationId, version: u64 },
+    /// Control lane.
+    Session(SessionFrame),
+    /// The lane is said at each.
+    Presence(PresenceFrame),
+    /// The lane is said at each.
+    Follow(FollowFrame),
+    /// Control lane: about the directory of the organisation.
+    Org(OrgFrame),
+    /// Control lane: a shard's part of a command for many homes. At most `PARTED_MAX` of one shard to another, each no longer
+    /// than the command.
+    Part { number: PartNumber, ask: PartAsk },
+    /// Control lane. The answer to it.
+    PartDone { number: PartNumber, answer: PartAnswer },
+    /// Delivery lane, from a user's home to the shard of one of his sessions: whole frames to push, so many of them
+    /// messages.
+    Push { connection: ConnectionId, session: SessionId, frames: Bytes, messages: u32 },
 
     /// Control lane, at most one per turn and peer: credits of the delivery frames taken, counted from the start.
     Credit { taken: u64 },
@@ -349,8 +368,8 @@ impl MeshFrame {
             MeshFrame::Forward { .. }
             | MeshFrame::Changed(_)
             | MeshFrame::Push { .. }
-            | MeshFrame::Followed(_) => Lane::Delivery,
-            MeshFrame::Presence { .. } | MeshFrame::PresencePush(_) => Lane::Ephemeral,
+            | MeshFrame::Follow(FollowFrame::Followed(_)) => Lane::Delivery,
+            MeshFrame::Presence(PresenceFrame::Told { .. } | PresenceFrame::Push(_)) => Lane::Ephemeral,
             _ => Lane::Control,
         }
     }
@@ -359,7 +378,8 @@ impl MeshFrame {
     pub fn credits(&self) -> u64 {
         let bytes = match self {
             MeshFrame::Forward { command: HomeCommand::Send(_, send), .. } => send.body.len(),
-            MeshFrame::Changed(Changed { events, .. }) | MeshFrame::Followed(Followed { events, .. }) => {
+            MeshFrame::Changed(Changed { events, .. })
+            | MeshFrame::Follow(FollowFrame::Followed(Followed { events, .. })) => {
                 events.iter().map(|event| event.frames.len()).sum()
             }
             MeshFrame::Forward { command: HomeCommand::RelatePairs(pairs), .. } => {

@@ -10,7 +10,7 @@ use wire::{ConnectionId, ShardAddress};
 use crate::config::PlacementPolicy;
 use crate::core::Core;
 use crate::limits::{PENDING_PLACEMENT_MS_MAX, PENDING_PLACEMENTS_MAX};
-use crate::mesh::MeshFrame;
+use crate::mesh::{MeshFrame, SessionFrame};
 
 /// Load of one shard, as it reports it itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -78,7 +78,7 @@ impl LoginShard {
             self.pending_by_shard[usize::from(shard)] += 1;
         }
         let placement = Placement { number, shard: ShardAddress { node: self.node, shard } };
-        core.control(reply_to, MeshFrame::Placed { connection, placement });
+        core.control(reply_to, MeshFrame::Session(SessionFrame::Placed { connection, placement }));
     }
 
     /// The placed session exists and is in its shard's report, or will never exist.

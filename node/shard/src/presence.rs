@@ -29,7 +29,7 @@ use crate::limits::{
     PRESENCE_ROWS, PRESENCE_TOLD_PER_TURN,
 };
 use crate::login::{Logins, OpenSession};
-use crate::mesh::{MeshFrame, PresencePush, SessionPlace, Told, Wants};
+use crate::mesh::{MeshFrame, PresenceFrame, PresencePush, SessionPlace, Told, Wants};
 use crate::recovery;
 use crate::stats::TableStats;
 
@@ -410,7 +410,7 @@ impl Presences {
                 }
             }
         }
-        MeshFrame::Presence { lost: next.lost, told }
+        MeshFrame::Presence(PresenceFrame::Told { lost: next.lost, told })
     }
 
     /// Goes through the users here for a peer that lost something, or at which something was lost.
@@ -465,7 +465,7 @@ impl Presences {
         for (shard, pushes) in pushes {
             for pushes in pushes.into_frames() {
                 self.lanes.on_sent(shard);
-                core.ephemeral(shard, MeshFrame::PresencePush(pushes));
+                core.ephemeral(shard, MeshFrame::Presence(PresenceFrame::Push(pushes)));
             }
         }
     }
@@ -543,5 +543,5 @@ fn shown(texts: &Texts, other: u32, mark: Mark) -> Presence {
 fn tell_standing(core: &mut Core, place: &SessionPlace, status: record::Status) {
     let (connection, session) = (place.connection, place.session);
     let hidden = status == record::Status::Invisible;
-    core.control(place.shard, MeshFrame::Standing { connection, session, hidden });
+    core.control(place.shard, MeshFrame::Presence(PresenceFrame::Standing { connection, session, hidden }));
 }

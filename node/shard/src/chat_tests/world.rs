@@ -21,7 +21,7 @@ use crate::core::{After, Core, LoadFor};
 use crate::input::{Effect, Now};
 use crate::list::Lists;
 use crate::login::OpenSession;
-use crate::mesh::{Caller, Lane, MarkFor, MeshFrame, SessionPlace};
+use crate::mesh::{Caller, FollowFrame, Lane, MarkFor, MeshFrame, SessionPlace};
 use crate::ownership::Ownership;
 use crate::rng::Rng;
 use crate::testing::Disk;
@@ -484,7 +484,8 @@ impl Unit {
             core.lanes.on_received(from, frame.credits());
         }
         match frame {
-            MeshFrame::Answer { caller, frame } | MeshFrame::AnswerFollowing { caller, frame, .. } => {
+            MeshFrame::Answer { caller, frame }
+            | MeshFrame::Follow(FollowFrame::AnswerFollowing { caller, frame, .. }) => {
                 people.told.push((caller.place.session, frame));
             }
             MeshFrame::Sent { caller, frames, .. } => people.told.push((caller.place.session, frames)),

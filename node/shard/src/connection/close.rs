@@ -8,7 +8,7 @@ use super::reply::reconnect_ms;
 use super::state::{Connection, State};
 use crate::core::Core;
 use crate::input::{CloseReason, SendClass};
-use crate::mesh::{MeshFrame, SessionPlace};
+use crate::mesh::{MeshFrame, SessionFrame, SessionPlace};
 
 impl Connections {
     /// Ends a connection from here, telling the peer why where a refusal says it. Its place stays taken until `Closed`.
@@ -42,7 +42,10 @@ impl Connections {
             State::Before(before) => {
                 self.before_login -= 1;
                 if let Some(placement) = before.placement {
-                    core.control(core.login_shard(), MeshFrame::PlacementDone { placement });
+                    core.control(
+                        core.login_shard(),
+                        MeshFrame::Session(SessionFrame::PlacementDone { placement }),
+                    );
                 }
             }
             State::LoggedIn(session) => {
@@ -57,7 +60,10 @@ impl Connections {
                     device: session.device,
                 };
                 let to = core.home(session.user.slot());
-                core.control(to, MeshFrame::SessionClosed { user: session.user, place });
+                core.control(
+                    to,
+                    MeshFrame::Session(SessionFrame::SessionClosed { user: session.user, place }),
+                );
             }
             State::Closing => {}
         }

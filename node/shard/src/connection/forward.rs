@@ -18,7 +18,7 @@ use crate::core::Core;
 use crate::follow::{Above, Following};
 use crate::input::{CloseReason, SendClass};
 use crate::limits::{ACTIVE_TOLD_MS, BUSY_RETRY_MS, COMMANDS_IN_FLIGHT_MAX, LONG_READS_IN_FLIGHT_MAX};
-use crate::mesh::{Caller, HomeCommand, MarkFor, MeshFrame, SessionPlace};
+use crate::mesh::{Caller, HomeCommand, MarkFor, MeshFrame, SessionFrame, SessionPlace};
 
 /// A send whose home is this very shard: carried out from the buffer it came in.
 #[derive(Debug)]
@@ -219,7 +219,7 @@ impl Session {
         if now_s >= self.active_told_s {
             self.active_told_s = now_s + (ACTIVE_TOLD_MS / 1_000) as u32;
             let (to, user) = (core.home(self.user.slot()), self.user);
-            core.control(to, MeshFrame::Active { user, place });
+            core.control(to, MeshFrame::Session(SessionFrame::Active { user, place }));
         }
     }
 

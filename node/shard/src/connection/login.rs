@@ -13,7 +13,7 @@ use super::{Connections, No};
 use crate::core::Core;
 use crate::input::Security;
 use crate::login::{LoginCommand, Proof};
-use crate::mesh::MeshFrame;
+use crate::mesh::{MeshFrame, SessionFrame};
 
 impl Connections {
     pub(super) fn login_start(
@@ -77,7 +77,7 @@ impl Connections {
             device_name: device_name.to_owned(),
             device_class: proof.device_class().0,
         }));
-        core.control(to, MeshFrame::Login { connection: id, reply_to, command });
+        core.control(to, MeshFrame::Session(SessionFrame::Login { connection: id, reply_to, command }));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use super::{Connections, Transfer};
 use crate::core::Core;
 use crate::input::Effect;
 use crate::login::LoginCommand;
-use crate::mesh::MeshFrame;
+use crate::mesh::{MeshFrame, SessionFrame};
 use crate::placement::Placement;
 
 impl Held {
@@ -30,14 +30,17 @@ impl Connections {
         }
         let (home, reply_to) = (core.home(held.slot()), core.address);
         before.step = Step::Parked(held);
-        core.control(core.login_shard(), MeshFrame::Place { connection: id, reply_to, home });
+        core.control(
+            core.login_shard(),
+            MeshFrame::Session(SessionFrame::Place { connection: id, reply_to, home }),
+        );
     }
 
     /// The login shard's answer.
     pub(crate) fn handle_placed(&mut self, core: &mut Core, id: ConnectionId, placement: Placement) {
         let parked = self.table.find(id).and_then(Connection::before);
         let Some(before) = parked.filter(|before| matches!(before.step, Step::Parked(_))) else {
-            core.control(core.login_shard(), MeshFrame::PlacementDone { placement });
+            core.control(core.login_shard(), MeshFrame::Session(SessionFrame::PlacementDone { placement }));
             return;
         };
         before.placement = Some(placement);
@@ -86,6 +89,6 @@ impl Connections {
                 LoginCommand::Token(proof)
             }
         };
-        core.control(to, MeshFrame::Login { connection: id, reply_to, command });
+        core.control(to, MeshFrame::Session(SessionFrame::Login { connection: id, reply_to, command }));
     }
 }

@@ -11,7 +11,7 @@ use super::{Connections, No};
 use crate::core::Core;
 use crate::input::{Security, SendClass};
 use crate::login::{LoginCommand, Redeem, Register};
-use crate::mesh::MeshFrame;
+use crate::mesh::{MeshFrame, SessionFrame};
 
 impl Connections {
     pub(super) fn register_start(
@@ -69,7 +69,7 @@ impl Connections {
         let code_hash = wire::account::code_hash(code);
         let redeem = Box::new(Redeem { name, address, code_hash, credential });
         let command = LoginCommand::Redeem(redeem);
-        core.control(to, MeshFrame::Login { connection: id, reply_to, command });
+        core.control(to, MeshFrame::Session(SessionFrame::Login { connection: id, reply_to, command }));
         Ok(())
     }
 
@@ -95,7 +95,7 @@ impl Connections {
         let credential = Credential::ScramSha256 { salt, iterations, stored_key, server_key };
         let (to, reply_to) = (core.home(name.slot()), core.address);
         let command = LoginCommand::Register(Box::new(Register { name, written, credential }));
-        core.control(to, MeshFrame::Login { connection: id, reply_to, command });
+        core.control(to, MeshFrame::Session(SessionFrame::Login { connection: id, reply_to, command }));
         Ok(())
     }
 }

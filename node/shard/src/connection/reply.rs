@@ -11,7 +11,7 @@ use crate::core::Core;
 use crate::input::{CloseReason, Effect, Security, SendClass};
 use crate::limits::FAILURES_PER_CONNECTION_MAX;
 use crate::login::{Grant, LoginReply, NewSession};
-use crate::mesh::{MeshFrame, SessionPlace};
+use crate::mesh::{MeshFrame, SessionFrame, SessionPlace};
 
 impl Connections {
     pub(crate) fn handle_login_reply(&mut self, core: &mut Core, id: ConnectionId, reply: LoginReply) {
@@ -65,7 +65,10 @@ impl Connections {
     fn on_too_late(&mut self, core: &mut Core, connection: ConnectionId, reply: &LoginReply) {
         let Some(NewSession { user, session, device, .. }) = reply.session() else { return };
         let place = SessionPlace { shard: core.address, connection, session: *session, device: *device };
-        core.control(core.home(user.slot()), MeshFrame::SessionClosed { user: *user, place });
+        core.control(
+            core.home(user.slot()),
+            MeshFrame::Session(SessionFrame::SessionClosed { user: *user, place }),
+        );
     }
 
     /// Refuses a step; a few failed logins end the connection.
@@ -141,7 +144,7 @@ impl Connections {
         let now_ms = core.now.mono_ms;
         self.wheel.set(now_ms, id.index, ends_ms.min(now_ms + core.config.idle.of(new.class)));
         if let Some(placement) = before.placement {
-            core.control(core.login_shard(), MeshFrame::PlacementDone { placement });
+            core.control(core.login_shard(), MeshFrame::Session(SessionFrame::PlacementDone { placement }));
         }
         let len_max = ConnectionPhase::LoggedIn.frame_len_max();
         core.effects.push(Effect::FrameLenMax { connection: id, len_max });

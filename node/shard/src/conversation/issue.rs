@@ -11,7 +11,7 @@ use crate::admin::{AdminReply, Notice, Reach};
 use crate::bugs::Bug;
 use crate::core::{After, Core};
 use crate::limits::{CHECKPOINT_ENTRIES, REMEMBERED_ISSUES_MAX};
-use crate::mesh::MeshFrame;
+use crate::mesh::{FollowFrame, MeshFrame};
 
 use super::dedupe::body_hash;
 use super::send::{self, Author};
@@ -134,7 +134,7 @@ fn announce(core: &mut Core, common: &mut Common, id: ConversationId, notice: &N
         common.hub.announce(core, id, frame);
     } else {
         // What the system tells a user has its home where his is.
-        core.control(core.address, MeshFrame::Announce { user: id.high, frame });
+        core.control(core.address, MeshFrame::Follow(FollowFrame::Announce { user: id.high, frame }));
     }
 }
 

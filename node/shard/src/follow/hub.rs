@@ -10,7 +10,7 @@ use wire::{ConversationId, ShardAddress};
 use crate::bugs::Bug;
 use crate::core::Core;
 use crate::limits::HUB_MAX;
-use crate::mesh::{MeshFrame, PushEvent};
+use crate::mesh::{FollowFrame, MeshFrame, PushEvent};
 use crate::stats::TableStats;
 
 use super::{Followed, NoticeHead};
@@ -108,7 +108,7 @@ impl Hub {
             let to = ShardAddress { node: core.address.node, shard: follower.shard };
             let followed = Followed { conversation: id, at: audience.at, events: events.clone() };
             // Behind a head that waits it would overtake what is in the log; that does no harm.
-            let _ = core.deliver(to, MeshFrame::Followed(followed));
+            let _ = core.deliver(to, MeshFrame::Follow(FollowFrame::Followed(followed)));
         }
     }
 
@@ -123,7 +123,7 @@ impl Hub {
                 let Some(follower) = followers.iter_mut().find(waits) else { continue };
                 follower.unsent = false;
                 let followed = Followed { conversation: id, at: *at, events: Arc::new([]) };
-                let sent = core.deliver(to, MeshFrame::Followed(followed));
+                let sent = core.deliver(to, MeshFrame::Follow(FollowFrame::Followed(followed)));
                 assert!(sent.is_ok(), "there was credit a moment ago");
             }
         }
@@ -150,7 +150,7 @@ fn send(
     let id = followed.conversation;
     let to = ShardAddress { node: core.address.node, shard: follower.shard };
     // What waits has lost its events already; the head that is told then is the newest.
-    if follower.unsent || core.deliver(to, MeshFrame::Followed(followed)).is_ok() {
+    if follower.unsent || core.deliver(to, MeshFrame::Follow(FollowFrame::Followed(followed))).is_ok() {
         return;
     }
     if !core.bug(Bug::ForgetLaneMark) {

@@ -9,7 +9,7 @@ use wire::{ConversationId, Notices};
 
 use crate::core::Core;
 use crate::limits::FOLLOWED_MAX;
-use crate::mesh::MeshFrame;
+use crate::mesh::{FollowFrame, MeshFrame};
 use crate::stats::TableStats;
 
 use super::{Followed, NoticeHead};
@@ -81,7 +81,10 @@ impl Follows {
         entry.followers.remove(&index);
         if entry.followers.is_empty() && !PINNED.contains(&id) {
             self.entries.remove(&id);
-            core.control(core.home(id.slot()), MeshFrame::Unsubscribe { conversation: id });
+            core.control(
+                core.home(id.slot()),
+                MeshFrame::Follow(FollowFrame::Unsubscribe { conversation: id }),
+            );
         }
     }
 
@@ -121,6 +124,6 @@ impl Follows {
 
     fn subscribe(&mut self, core: &mut Core, id: ConversationId) {
         self.entries.insert(id, Entry::default());
-        core.control(core.home(id.slot()), MeshFrame::Subscribe { conversation: id });
+        core.control(core.home(id.slot()), MeshFrame::Follow(FollowFrame::Subscribe { conversation: id }));
     }
 }

@@ -9,7 +9,7 @@ use wire::{ConversationId, Notices, SessionId, UserId};
 use crate::core::{After, Core};
 use crate::follow::{Following, NoticeHead};
 use crate::login::OpenSession;
-use crate::mesh::{Caller, MeshFrame, SessionPlace};
+use crate::mesh::{Caller, FollowFrame, MeshFrame, SessionPlace};
 
 use super::merge::merge_one;
 use super::push;
@@ -190,7 +190,10 @@ impl SetAdverts {
 fn refollow(core: &mut Core, place: &SessionPlace, following: &Following, frame: Option<Bytes>) {
     let (connection, session) = (place.connection, place.session);
     let following = Box::new(following.clone());
-    core.control(place.shard, MeshFrame::Refollow { connection, session, following, frame });
+    core.control(
+        place.shard,
+        MeshFrame::Follow(FollowFrame::Refollow { connection, session, following, frame }),
+    );
 }
 
 /// The first rows of a new user's list, in the batch of his account: what was told before is not unread for him.

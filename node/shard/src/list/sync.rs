@@ -8,7 +8,7 @@ use wire::{ConversationId, Verified, body};
 use crate::bugs::Bug;
 use crate::core::{After, Core};
 use crate::limits::SESSIONS_PER_USER_MAX;
-use crate::mesh::{Caller, MeshFrame};
+use crate::mesh::{Caller, FollowFrame, MeshFrame};
 
 use super::merge::merge_arrived;
 use super::{Held, ListCommand, Lists};
@@ -59,7 +59,10 @@ impl Sync {
         let frame = core.encoder.synced(caller.request, &synced);
         let following = Box::new(held.wishes.following());
         if core.bug(Bug::SyncUncommitted) {
-            return core.control(caller.place.shard, MeshFrame::AnswerFollowing { caller, frame, following });
+            return core.control(
+                caller.place.shard,
+                MeshFrame::Follow(FollowFrame::AnswerFollowing { caller, frame, following }),
+            );
         }
         core.after(caller.user.slot(), list.stamp, After::AnswerFollowing { caller, frame, following });
     }

@@ -17,7 +17,7 @@ use super::{Logins, Task, Written};
 use crate::admin::AdminReply;
 use crate::asker::Asker;
 use crate::core::{Core, FULL_RETRY_MS};
-use crate::mesh::{Caller, DeviceCommand, MeshFrame, SessionPlace};
+use crate::mesh::{Caller, DeviceCommand, MeshFrame, SessionFrame, SessionPlace};
 
 /// Which devices of a user lose their session and their ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,10 @@ impl Logins {
 
 /// Tells the shard of a session that is not in the list any more.
 pub(super) fn end_session(core: &mut Core, place: SessionPlace, why: Refusal) {
-    let frame = MeshFrame::EndSession { connection: place.connection, session: place.session, why };
+    let frame = MeshFrame::Session(SessionFrame::EndSession {
+        connection: place.connection,
+        session: place.session,
+        why,
+    });
     core.control(place.shard, frame);
 }

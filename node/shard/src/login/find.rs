@@ -7,7 +7,7 @@ use wire::{Refusal, Slot, UserId};
 use super::Logins;
 use crate::admin::{AdminReply, Notice};
 use crate::core::{After, Core};
-use crate::mesh::{Caller, MeshFrame};
+use crate::mesh::{Caller, FollowFrame, MeshFrame};
 
 impl Logins {
     pub(super) fn find_user(&mut self, core: &mut Core, caller: Caller, name: &str) {
@@ -26,7 +26,9 @@ impl Logins {
     pub(super) fn issue(&mut self, core: &mut Core, token: u64, name: &str, notice: Box<Notice>) {
         let (user, _) = self.names.find(name).expect("the name was read");
         match *user {
-            Some(user) => core.control(core.address, MeshFrame::Issue { token, user, notice }),
+            Some(user) => {
+                core.control(core.address, MeshFrame::Follow(FollowFrame::Issue { token, user, notice }))
+            }
             None => {
                 let reason = Refusal::UnknownUser.reason().into();
                 core.reply(token, AdminReply::Refused { reason });

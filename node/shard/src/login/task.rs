@@ -10,7 +10,7 @@ use super::{Confirmed, End, LoginCommand, LoginReply, NewToken};
 use crate::admin::{AdminReply, Notice, UserAct};
 use crate::asker::Asker;
 use crate::core::Core;
-use crate::mesh::{Caller, MeshFrame};
+use crate::mesh::{Caller, MeshFrame, SessionFrame};
 
 /// A record to be read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -184,7 +184,7 @@ impl Task {
         match self {
             Task::Step { connection, reply_to, .. } => {
                 let reply = LoginReply::Refused { refusal, detail: 0, retry_ms };
-                core.control(reply_to, MeshFrame::LoginReply { connection, reply });
+                core.control(reply_to, MeshFrame::Session(SessionFrame::LoginReply { connection, reply }));
             }
             Task::FindUser { caller, .. }
             | Task::NameUser { caller, .. }

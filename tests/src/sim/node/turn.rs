@@ -1,7 +1,7 @@
 //! The turn of a shard, in the order in which the ring does it, and what comes out of a step.
 
 use bytes::Bytes;
-use shard::mesh::{Lane, MeshFrame, OrgFrame, Told};
+use shard::mesh::{Lane, MeshFrame, OrgFrame, PresenceFrame, Told};
 use shard::{Effect, Input};
 
 use super::{ConnectionInput, Node, StoreInput};
@@ -252,14 +252,16 @@ fn mesh_bytes(frame: &MeshFrame) -> Bytes {
             | OrgFrame::Place { version, .. }
             | OrgFrame::PlaceDone { version, .. },
         ) => version.to_le_bytes().to_vec().into(),
-        MeshFrame::Presence { told, .. } => {
+        MeshFrame::Presence(PresenceFrame::Told { told, .. }) => {
             let watchers =
                 |told: &Told| told.watchers.iter().map(|(watcher, _)| *watcher).collect::<Vec<_>>();
             let flat = told.iter().flat_map(|told| [vec![told.subject, told.seen as u32], watchers(told)]);
             flat.flatten().flat_map(u32::to_le_bytes).collect()
         }
-        MeshFrame::PresencePush(pushes) => pushes.iter().flat_map(|push| push.frames.to_vec()).collect(),
-        MeshFrame::EphemeralCredit { taken } | MeshFrame::Credit { taken } => {
+        MeshFrame::Presence(PresenceFrame::Push(pushes)) => {
+            pushes.iter().flat_map(|push| push.frames.to_vec()).collect()
+        }
+        MeshFrame::Presence(PresenceFrame::Credit { taken }) | MeshFrame::Credit { taken } => {
             taken.to_le_bytes().to_vec().into()
         }
         _ => Bytes::new(),
