@@ -85,7 +85,7 @@ impl CompactorSignal {
         !state.closing
     }
 
-    fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.lock().closing
     }
 
@@ -107,7 +107,7 @@ pub(crate) struct Compactor {
 impl Compactor {
     /// Whether a merge of so many bytes may be begun. A feed then no longer waits for one that may not.
     fn has_space(&self, bytes: u64) -> bool {
-        let has_space = self.space.has_room_for(bytes);
+        let has_space = self.space.reserve(bytes);
         self.signal.short_of_space.store(!has_space, Relaxed);
         has_space
     }
@@ -118,7 +118,9 @@ impl Compactor {
         while self.signal.wait() {
             while !self.signal.is_closing() {
                 let begun = Instant::now();
-                match self.database.compact(|bytes| self.has_space(bytes)) {
+                let compacted = self.database.compact(|bytes| self.has_space(bytes));
+                self.space.release();
+                match compacted {
                     Ok(true) => {
                         self.counters.compactions.fetch_add(1, Relaxed);
                         self.counters.compaction_us_sum.fetch_add(micros(begun.elapsed()), Relaxed);

@@ -75,7 +75,11 @@ impl Feeder {
 
     /// False if there will be nothing more to feed.
     fn wait_for_compactor(&self) -> bool {
-        while self.database.level0_runs() >= LEVEL0_RUNS_MAX && !self.compactor.is_short_of_space() {
+        // At close the compactor ends first, and nothing is gained by waiting for it.
+        while self.database.level0_runs() >= LEVEL0_RUNS_MAX
+            && !self.compactor.is_short_of_space()
+            && !self.compactor.is_closing()
+        {
             if self.table.is_closing() || self.poison.is_set() {
                 return false;
             }

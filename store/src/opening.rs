@@ -1,9 +1,9 @@
 //! How a store comes to life: every store shard is opened on its committer's thread, all at once, and then the other
 //! threads are started.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use record::kv::StoreShardId;
@@ -134,6 +134,7 @@ impl Opening {
         }
         let mut kept = Vec::new();
         let mut compactors = Vec::new();
+        let reserved_bytes: Arc<Mutex<u64>> = Arc::default();
         for ((shard, opened), line) in manifest.shards().zip(opened).zip(&self.committers) {
             let Opened { view: View { database, table }, log_keeper: log, mark } = opened;
             let (counters, poison) = (line.counters.clone(), self.poison.clone());
@@ -144,7 +145,12 @@ impl Opening {
                 database: database.clone(),
                 table: table.clone(),
                 signal: signal.clone(),
-                space: MergeSpace { dir: options.dir.clone(), free_space: options.free_space.clone() },
+                space: MergeSpace::new(
+                    options.dir.clone(),
+                    options.free_space.clone(),
+                    options.free_floor_bytes,
+                    reserved_bytes.clone(),
+                ),
                 poison: poison.clone(),
                 counters: counters.clone(),
             };

@@ -1,6 +1,8 @@
 //! The floor of free space, asked for often enough to be true and seldom enough to be free.
 
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::options::FreeSpace;
@@ -12,16 +14,46 @@ const ASK_EVERY_WHEN_FULL: Duration = Duration::from_millis(20);
 /// A committed byte takes space in the log and again in a table.
 const DISK_BYTES_PER_BYTE: u64 = 2;
 
-/// Room for merges of tables, which write all they make before they remove what it replaces.
+/// Room for the merges of one store shard, which write all they make before they remove what it replaces. What the others
+/// have begun is not room, though it may not be written yet, and neither is the floor.
 pub(crate) struct MergeSpace {
-    pub dir: PathBuf,
-    pub free_space: FreeSpace,
+    dir: PathBuf,
+    free_space: FreeSpace,
+    floor_bytes: u64,
+    /// By the merges of all store shards.
+    reserved_bytes: Arc<Mutex<u64>>,
+    /// By the merge of this one.
+    own_bytes: Cell<u64>,
 }
 
 impl MergeSpace {
-    /// If the file system does not say, the merge is begun.
-    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
-        (self.free_space)(&self.dir).map_or(true, |free_bytes| free_bytes >= bytes)
+    pub(crate) fn new(
+        dir: PathBuf,
+        free_space: FreeSpace,
+        floor_bytes: u64,
+        reserved_bytes: Arc<Mutex<u64>>,
+    ) -> Self {
+        Self { dir, free_space, floor_bytes, reserved_bytes, own_bytes: Cell::new(0) }
+    }
+
+    /// Takes room for a merge, if there is enough. If the file system does not say, the merge is begun.
+    pub(crate) fn reserve(&self, bytes: u64) -> bool {
+        assert_eq!(self.own_bytes.get(), 0, "one merge at a time");
+        let mut reserved_bytes = self.reserved_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        // What the others have written of theirs counts twice: that errs to the safe side.
+        let needed = self.floor_bytes.saturating_add(*reserved_bytes).saturating_add(bytes);
+        let fits = (self.free_space)(&self.dir).map_or(true, |free_bytes| free_bytes >= needed);
+        if fits {
+            *reserved_bytes += bytes;
+            self.own_bytes.set(bytes);
+        }
+        fits
+    }
+
+    /// The merge is over.
+    pub(crate) fn release(&self) {
+        let mut reserved_bytes = self.reserved_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        *reserved_bytes -= self.own_bytes.take();
     }
 }
 
@@ -80,5 +112,24 @@ impl SpaceFloor {
                 None
             }
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merges_that_do_not_fit_together_are_not_begun_together() {
+        let reserved: Arc<Mutex<u64>> = Arc::default();
+        let space = || MergeSpace::new(PathBuf::new(), Arc::new(|_| Ok(100)), 10, reserved.clone());
+        let (one, other) = (space(), space());
+        assert!(!one.reserve(91), "the floor stays free");
+        assert!(one.reserve(60));
+        assert!(!other.reserve(31), "60 of the 90 are taken");
+        assert!(other.reserve(30));
+        one.release();
+        one.release();
+        assert!(!one.reserve(61) && one.reserve(60));
     }
 }

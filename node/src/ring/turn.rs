@@ -36,6 +36,13 @@ struct Accepting {
     paused_until: Option<Instant>,
 }
 
+impl Accepting {
+    /// By its place in the configuration: that of another does not change it.
+    fn token(&self) -> Token {
+        Token { operation: Operation::Accept, generation: 0, index: self.listener.index.into() }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
     No,
@@ -306,11 +313,17 @@ impl<D: Driver> Turn<D> {
     }
 
     fn on_accept(&mut self, completion: Completion) {
-        let accepting = &mut self.accepting[completion.token.index as usize];
+        // SAFETY: the kernel made this descriptor for us with this completion.
+        let socket = (completion.result >= 0).then(|| unsafe { OwnedFd::from_raw_fd(completion.result) });
+        // Gone when the node is stopping and its accept had ended before.
+        let listener = completion.token.index;
+        let Some(accepting) =
+            self.accepting.iter_mut().find(|accepting| u32::from(accepting.listener.index) == listener)
+        else {
+            return;
+        };
         accepting.armed &= completion.more;
-        if completion.result >= 0 {
-            // SAFETY: the kernel made this descriptor for us with this completion.
-            let socket = unsafe { OwnedFd::from_raw_fd(completion.result) };
+        if let Some(socket) = socket {
             if self.stop != Stop::No {
                 return;
             }
@@ -333,13 +346,13 @@ impl<D: Driver> Turn<D> {
         if self.stop != Stop::No {
             return;
         }
-        for (index, accepting) in self.accepting.iter_mut().enumerate() {
+        for accepting in &mut self.accepting {
             if accepting.armed || accepting.paused_until.is_some_and(|until| until > self.io.now) {
                 continue;
             }
             accepting.paused_until = None;
             accepting.armed = true;
-            let token = Token { operation: Operation::Accept, generation: 0, index: index as u32 };
+            let token = accepting.token();
             self.uring.accept(accepting.listener.socket.as_raw_fd(), token);
         }
     }
@@ -417,12 +430,9 @@ impl<D: Driver> Turn<D> {
         match self.stop {
             Stop::No if self.remote.is_stopping() => {
                 self.stop = Stop::Asked(self.io.now);
-                for (index, accepting) in
-                    self.accepting.iter().enumerate().filter(|(_, accepting)| accepting.armed)
-                {
+                for accepting in self.accepting.iter().filter(|accepting| accepting.armed) {
                     tracing::debug!(address = %accepting.listener.address, "accepting ends");
-                    let token = Token { operation: Operation::Accept, generation: 0, index: index as u32 };
-                    self.uring.cancel(token);
+                    self.uring.cancel(accepting.token());
                 }
                 self.driver.on_stop(&mut self.io);
             }

@@ -81,6 +81,8 @@ impl Segment {
     pub(crate) fn recycle(dir: &Path, id: LogId, old: &Full, number: u64) -> io::Result<Self> {
         let part = dir.join(PART);
         fs::rename(segment_path(dir, old.number), &part)?;
+        // The old name is gone before its head is: no power cut leaves a segment under a number that is not its own.
+        sync_folder(dir)?;
         let file = OpenOptions::new().read(true).write(true).open(&part)?;
         Self::finish(dir, file, id, number, old.len)
     }
@@ -163,9 +165,12 @@ pub(crate) fn numbers(dir: &Path) -> io::Result<Vec<u64>> {
 /// may have been written by a process that was killed before it synced them.
 pub(crate) fn read(dir: &Path, id: LogId, number: u64) -> io::Result<(Vec<u8>, bool)> {
     let mut file = File::open(segment_path(dir, number))?;
+    file.sync_data()?;
+    // After a sync that failed in an earlier process the cache may hold clean pages that the disk never got: what counts is
+    // what the disk has.
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    file.sync_data()?;
     let is_whole = bytes.get(..HEAD_BYTES as usize) == Some(&head_of(id, number)[..]);
     Ok((bytes, is_whole))
 }
