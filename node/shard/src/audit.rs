@@ -46,7 +46,9 @@ impl Core {
         let entry =
             AuditEntry { act: act as u8, by: by.0, subject: subject.0, name: name.to_owned(), detail };
         self.put(&Key::Audit(slot, place), &entry);
-        *self.audited_since_sweep.entry((slot, act.class())).or_default() += 1;
+        let count = self.audited_since_sweep.entry((slot, act.class())).or_default();
+        *count += 1;
+        self.audit_sweep_due |= *count >= AUDIT_SWEEP;
     }
 }
 
@@ -140,11 +142,14 @@ impl Audits {
     }
 
     pub fn end_turn(&mut self, core: &mut Core) {
-        if self.is_sweeping || core.audited_since_sweep.is_empty() {
+        if !core.audit_sweep_due || self.is_sweeping {
             return;
         }
         let due = core.audited_since_sweep.iter().find(|(_, count)| **count >= AUDIT_SWEEP);
-        let Some(((slot, class), _)) = due else { return };
+        let Some(((slot, class), _)) = due else {
+            core.audit_sweep_due = false;
+            return;
+        };
         let (slot, class) = (*slot, *class);
         let (from, to) = keys::audit_range(slot, class, (0, 0));
         let rows_max = AUDITED_MAX as u32;

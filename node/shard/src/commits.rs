@@ -64,11 +64,22 @@ pub enum Freed<W> {
 pub struct Commits<W> {
     term: u64,
     lanes: Vec<Lane<W>>,
+    /// A bit for each store shard that something gathers for: the end of a turn looks at no other.
+    gathering: u64,
+    /// Room of a list that was carried out, for the next one.
+    spare: Vec<W>,
 }
+
+/// A bit each.
+const STORE_SHARDS_MAX: u16 = 64;
+/// Longest list whose room is kept.
+const SPARE_MAX: usize = 256;
 
 impl<W> Commits<W> {
     pub fn new(store_shards: u16, term: u64) -> Self {
-        Self { term, lanes: (0..store_shards).map(|_| Lane::default()).collect() }
+        assert!(store_shards <= STORE_SHARDS_MAX, "{store_shards} store shards");
+        let lanes = (0..store_shards).map(|_| Lane::default()).collect();
+        Self { term, lanes, gathering: 0, spare: Vec::new() }
     }
 
     pub fn put(&mut self, store_shard: StoreShardId, key: &Key, record: &impl Record) {
@@ -80,6 +91,7 @@ impl<W> Commits<W> {
     }
 
     fn building(&mut self, store_shard: StoreShardId) -> &mut Ops {
+        self.gathering |= 1 << store_shard.0;
         let lane = &mut self.lanes[store_shard.0 as usize];
         if lane.building.is_empty() && lane.room > 0 {
             lane.building = Ops::with_capacity(std::mem::take(&mut lane.room));
@@ -115,6 +127,10 @@ impl<W> Commits<W> {
             lane.waiting_for_in_flight.push(waiter);
         } else {
             assert!(stamp.0 == lane.number + 1, "a stamp is of the batch in flight or the one being built");
+            self.gathering |= 1 << store_shard.0;
+            if lane.waiting_for_building.capacity() == 0 {
+                lane.waiting_for_building = std::mem::take(&mut self.spare);
+            }
             lane.waiting_for_building.push(waiter);
         }
         None
@@ -139,14 +155,16 @@ impl<W> Commits<W> {
 
     /// When a batch that nobody waits for goes, if there is one that could.
     pub fn next_deadline(&self) -> Option<u64> {
-        let could_go = self.lanes.iter().filter(|lane| lane.in_flight.is_none());
-        could_go.filter_map(|lane| lane.due_ms).min()
+        let gathering = set_bits(self.gathering).map(|index| &self.lanes[index]);
+        gathering.filter(|lane| lane.in_flight.is_none()).filter_map(|lane| lane.due_ms).min()
     }
 
     /// The batches that can go now; those that nobody waits for when they are due. Called at the end of a turn.
     pub fn take_batches(&mut self, now_ms: u64, mut hand_over: impl FnMut(Batch)) {
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
+        for index in set_bits(self.gathering) {
+            let lane = &mut self.lanes[index];
             if lane.building.is_empty() && lane.waiting_for_building.is_empty() {
+                self.gathering &= !(1 << index);
                 continue;
             }
             let due_ms = *lane.due_ms.get_or_insert(now_ms + UNHURRIED_MS_MAX);
@@ -154,6 +172,7 @@ impl<W> Commits<W> {
             if lane.in_flight.is_some() || !goes {
                 continue;
             }
+            self.gathering &= !(1 << index);
             (lane.due_ms, lane.hurried) = (None, false);
             lane.number += 1;
             lane.in_flight = Some(lane.number);
@@ -162,6 +181,13 @@ impl<W> Commits<W> {
             lane.room = ops.as_bytes().len();
             let store_shard = StoreShardId(index as u16);
             hand_over(Batch { store_shard, number: lane.number, term: self.term, ops });
+        }
+    }
+
+    /// A list that was carried out: its room is used again.
+    pub fn take_back(&mut self, list: Vec<W>) {
+        if list.is_empty() && (self.spare.capacity() + 1..=SPARE_MAX).contains(&list.capacity()) {
+            self.spare = list;
         }
     }
 
@@ -197,6 +223,15 @@ impl<W> Commits<W> {
             )),
         }
     }
+}
+
+/// The numbers of the bits that are set, rising.
+fn set_bits(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let index = bits.trailing_zeros();
+        bits &= bits.wrapping_sub(1);
+        (index < u64::BITS).then_some(index as usize)
+    })
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(crate) enum After {
     AnswerFollowing {
         caller: Caller,
         frame: Bytes,
-        following: Box<Following>,
+        following: Following,
     },
     /// What a user follows has changed, and his devices are told.
     Followed(crate::list::Told),
@@ -87,8 +87,8 @@ pub(crate) enum LoadFor {
     /// Views of relations that other homes may not have, of these slots.
     ContactOutbox(Vec<Slot>),
     Org(crate::org::LoadKey),
-    /// Contacts of this user, who came online.
-    Presence(UserId),
+    /// Contacts of these users, who came online.
+    Presence(Vec<crate::presence::Arrival>),
     /// The state of this user, for somebody who asks.
     PresenceOf(Box<Caller>, UserId),
 }
@@ -111,6 +111,8 @@ pub(crate) struct Core {
     pub bugs: Bugs,
     /// Until when commits to a store shard are refused, since it said that it is full.
     full_until_ms: Vec<u64>,
+    /// The latest of them.
+    full_latest_ms: u64,
     loads: AHashMap<u64, LoadFor>,
     last_load: u64,
     /// Frames to this very shard: they take the same way as those to others.
@@ -119,6 +121,8 @@ pub(crate) struct Core {
     pub(crate) audited: u64,
     /// Acts noted since older ones were last deleted. At most two per slot.
     pub(crate) audited_since_sweep: BTreeMap<(Slot, AuditClass), u32>,
+    /// Of one of them there may be so many that older ones are deleted.
+    pub(crate) audit_sweep_due: bool,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -139,11 +143,13 @@ impl Core {
             stopping: false,
             bugs: Bugs::default(),
             full_until_ms: vec![0; ownership.store_shards() as usize],
+            full_latest_ms: 0,
             loads: AHashMap::with_hasher(rng.hasher()),
             last_load: 0,
             local: VecDeque::new(),
             audited: 0,
             audited_since_sweep: BTreeMap::new(),
+            audit_sweep_due: false,
             effects: Vec::new(),
             rng,
             config,
@@ -271,7 +277,8 @@ impl Core {
     }
 
     pub fn on_store_full(&mut self, store_shard: StoreShardId) {
-        self.full_until_ms[store_shard.0 as usize] = self.now.mono_ms + FULL_RETRY_MS;
+        self.full_latest_ms = self.now.mono_ms + FULL_RETRY_MS;
+        self.full_until_ms[store_shard.0 as usize] = self.full_latest_ms;
     }
 
     pub fn put(&mut self, key: &Key, record: &impl Record) {
@@ -382,6 +389,9 @@ impl Core {
 
     /// When a store shard that said it is full is tried again, if one is left alone now.
     pub fn full_deadline(&self) -> Option<u64> {
+        if self.full_latest_ms <= self.now.mono_ms {
+            return None;
+        }
         self.full_until_ms.iter().copied().filter(|until| *until > self.now.mono_ms).min()
     }
 

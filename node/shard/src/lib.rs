@@ -205,9 +205,8 @@ impl Shard {
                 LoadFor::Profile(key) => self.profiles.handle_loaded(core, key, &rows),
                 LoadFor::Audit(key) => self.audits.handle_loaded(core, key, &rows),
                 LoadFor::Contacts(user) => self.contacts.handle_loaded(core, user, rows),
-                LoadFor::Presence(user) => {
-                    let sessions = self.logins.sessions(user);
-                    self.presences.handle_loaded(core, sessions, user, &rows);
+                LoadFor::Presence(arrivals) => {
+                    self.presences.handle_loaded(core, &self.logins, &arrivals, &rows);
                 }
                 LoadFor::PresenceOf(caller, user) => self.presences.handle_found(core, *caller, user, &rows),
                 LoadFor::ContactOutbox(slots) => {
@@ -374,7 +373,7 @@ impl Shard {
             FollowFrame::AnswerFollowing { caller, frame, following } => {
                 let above = |direct: &[u32]| self.org.above(direct);
                 core.end_forwards(from, 1);
-                self.connections.handle_answer_following(core, caller, frame, *following, &above);
+                self.connections.handle_answer_following(core, caller, frame, following, &above);
             }
             FollowFrame::Refollow { connection, session, following, frame } => {
                 let above = |direct: &[u32]| self.org.above(direct);
@@ -462,8 +461,8 @@ impl Shard {
 
     fn on_outcome(&mut self, store_shard: StoreShardId, number: u64, outcome: CommitOutcome) {
         match self.core.commits.handle_outcome(store_shard, number, outcome) {
-            Freed::Committed(list) => {
-                for after in list {
+            Freed::Committed(mut list) => {
+                for after in list.drain(..) {
                     match self.core.release(after) {
                         Some(After::Logins(written)) => {
                             if let Some(user) = written.deleted() {
@@ -510,6 +509,7 @@ impl Shard {
                         _ => {}
                     }
                 }
+                self.core.commits.take_back(list);
             }
             Freed::Full(list) => self.on_full(store_shard, list),
             Freed::Fatal(reason) => self.core.effects.push(Effect::Fatal { reason }),
@@ -547,7 +547,7 @@ impl Shard {
             self.logins.end_turn(&mut self.core);
             self.audits.end_turn(&mut self.core);
             self.org.end_turn(&mut self.core);
-            for (user, opened) in self.logins.take_come_and_gone() {
+            while let Some((user, opened)) = self.logins.take_come_or_gone() {
                 match opened {
                     Some(place) => self.presences.handle_opened(&mut self.core, user, place),
                     None => self.presences.handle_gone(&mut self.core, user),

@@ -144,9 +144,11 @@ pub const PRESENCE_EXCHANGED_PER_TURN: usize = 256;
 pub const PRESENCE_TOLD_PER_TURN: usize = 256;
 /// Events for sessions in one frame.
 pub const PRESENCE_PUSHES_PER_FRAME: usize = 64;
-/// Reads of contacts of users who come online, in flight, and the rows of one of them. Further users wait.
-pub const PRESENCE_LOADS_MAX: usize = 64;
-pub const PRESENCE_ROWS: u32 = 512;
+/// Loads of contacts of users who come online, in flight, the users of one of them, and the rows of one user. Further users
+/// wait, and further rows are read by another load.
+pub const PRESENCE_LOADS_MAX: usize = 32;
+pub const PRESENCE_USERS_PER_LOAD_MAX: usize = 16;
+pub const PRESENCE_ROWS: u32 = 128;
 /// Contacts of all users of one shard who are online. Further ones are shown as offline to those who come then.
 pub const PRESENCE_CONTACTS_MAX: usize = 1 << 24;
 /// Texts beside states in memory. Further ones are not shown.

@@ -283,9 +283,9 @@ impl Logins {
         self.sessions.of(user)
     }
 
-    /// Sessions that were opened in this turn, and users whose last one is gone (`None`).
-    pub(crate) fn take_come_and_gone(&mut self) -> Vec<(UserId, Option<SessionPlace>)> {
-        self.sessions.take_come_and_gone()
+    /// The next session that was opened in this turn, or user whose last one is gone (`None`).
+    pub(crate) fn take_come_or_gone(&mut self) -> Option<(UserId, Option<SessionPlace>)> {
+        self.sessions.take_come_or_gone()
     }
 
     /// A step of registration or login.

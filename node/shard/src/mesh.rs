@@ -302,7 +302,7 @@ pub enum FollowFrame {
     /// Delivery lane, to a shard that follows a conversation.
     Followed(Followed),
     /// Control lane. The answer of a forward, a whole frame for the client, and what the session follows from now on.
-    AnswerFollowing { caller: Caller, frame: Bytes, following: Box<Following> },
+    AnswerFollowing { caller: Caller, frame: Bytes, following: Following },
     /// Control lane, to the shard of a session: what it follows has changed. At most one per session and command that
     /// changes it, and those are bounded as commands in flight; and one per session and change of the user's departments,
     /// which come one at a time. `frame` is a whole one for the client: here, so that two changes are told in their order.

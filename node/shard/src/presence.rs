@@ -19,14 +19,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use record::{Contact, Key, Query, Record, Rows, keys};
 use wire::presence::{Presence, PresenceState};
-use wire::{ShardAddress, UserId};
+use wire::{ShardAddress, Slot, UserId};
 
 use crate::bugs::Bug;
 use crate::contact::is_contact;
 use crate::core::{Core, LoadFor};
 use crate::limits::{
     PRESENCE_CONTACTS_MAX, PRESENCE_EXCHANGED_PER_TURN, PRESENCE_LOADS_MAX, PRESENCE_PENDING_MAX,
-    PRESENCE_ROWS, PRESENCE_TOLD_PER_TURN,
+    PRESENCE_ROWS, PRESENCE_TOLD_PER_TURN, PRESENCE_USERS_PER_LOAD_MAX,
 };
 use crate::login::{Logins, OpenSession};
 use crate::mesh::{MeshFrame, PresenceFrame, PresencePush, SessionPlace, Told, Wants};
@@ -65,9 +65,19 @@ struct Reading {
     loading: bool,
     /// He went meanwhile: what comes is of no use, and it begins anew.
     again: bool,
+    /// What is behind this key was not read.
+    behind: Option<bytes::Bytes>,
     /// Contacts that came or went meanwhile: newer than what comes.
     changed: BTreeMap<u32, bool>,
     commands: VecDeque<Command>,
+}
+
+/// One of the users of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    user: UserId,
+    /// His own state is read beside his contacts.
+    with_own: bool,
 }
 
 /// The presence of the users whose home is here.
@@ -76,6 +86,7 @@ pub(crate) struct Presences {
     people: BTreeMap<u32, Person>,
     /// Those whose contacts wait to be read.
     arriving: VecDeque<u32>,
+    /// Loads in flight, each of one user or more.
     loads: usize,
     lanes: Lanes,
     texts: Texts,
@@ -168,33 +179,70 @@ impl Presences {
         }
     }
 
-    /// Begins to read the contacts of those who came, as far as there is room.
+    /// Reads contacts of those who came, as far as there is room: those of one store shard together.
     fn read_arriving(&mut self, core: &mut Core) {
+        if self.arriving.is_empty() || self.loads >= PRESENCE_LOADS_MAX || !core.may_load() {
+            return;
+        }
+        self.arriving.make_contiguous().sort_by_key(|id| core.store_shard(slot_of(*id)));
         while self.loads < PRESENCE_LOADS_MAX
             && core.may_load()
-            && let Some(id) = self.arriving.pop_front()
+            && let Some(first) = self.arriving.front().copied()
         {
-            let user = UserId(u64::from(id));
-            let person = self.people.get_mut(&id).expect("who arrives is kept");
-            let reading = person.reading.as_mut().expect("his contacts are to be read");
-            assert!(!reading.loading);
-            (reading.loading, reading.again) = (true, false);
-            let mut queries = vec![contacts_behind(user, None)];
-            if person.own.is_none() {
-                queries.push(Query::Get(Key::Presence(user).bytes()));
+            let store_shard = core.store_shard(slot_of(first));
+            let (mut arrivals, mut queries) = (Vec::new(), Vec::new());
+            while arrivals.len() < PRESENCE_USERS_PER_LOAD_MAX
+                && let Some(id) = self.arriving.front().copied()
+                && core.store_shard(slot_of(id)) == store_shard
+            {
+                self.arriving.pop_front();
+                arrivals.push(self.begin_reading(id, &mut queries));
             }
-            let loads = core.load(user.slot(), queries, LoadFor::Presence(user));
+            let loads = core.load(slot_of(first), queries, LoadFor::Presence(arrivals));
             assert!(loads, "there was room a moment ago");
             self.loads += 1;
         }
     }
 
-    /// A part of a user's contacts was read, the first time with his own state.
-    pub fn handle_loaded(&mut self, core: &mut Core, sessions: &[OpenSession], user: UserId, rows: &[Rows]) {
+    /// The next part of this user's contacts, the first time with his own state.
+    fn begin_reading(&mut self, id: u32, queries: &mut Vec<Query>) -> Arrival {
+        let user = UserId(u64::from(id));
+        let person = self.people.get_mut(&id).expect("who arrives is kept");
+        let reading = person.reading.as_mut().expect("his contacts are to be read");
+        assert!(!reading.loading);
+        reading.loading = true;
+        let begins_anew = std::mem::take(&mut reading.again);
+        let behind = reading.behind.take().filter(|_| !begins_anew);
+        queries.push(contacts_behind(user, behind.as_ref()));
+        let with_own = person.own.is_none();
+        if with_own {
+            queries.push(Query::Get(Key::Presence(user).bytes()));
+        }
+        Arrival { user, with_own }
+    }
+
+    /// Parts of the contacts of these users were read.
+    pub fn handle_loaded(&mut self, core: &mut Core, logins: &Logins, arrivals: &[Arrival], rows: &[Rows]) {
         self.loads -= 1;
+        let mut rows = rows.iter();
+        for arrival in arrivals {
+            let contacts = rows.next().expect("an answer to each query");
+            let own = arrival.with_own.then(|| rows.next().expect("an answer to each query"));
+            self.on_read(core, logins.sessions(arrival.user), arrival.user, contacts, own);
+        }
+    }
+
+    fn on_read(
+        &mut self,
+        core: &mut Core,
+        sessions: &[OpenSession],
+        user: UserId,
+        contacts: &Rows,
+        own: Option<&Rows>,
+    ) {
         let id = id_of(user).expect("only users are read");
         let person = self.people.get_mut(&id).expect("who is being read is kept");
-        if let [_, own] = rows {
+        if let Some(own) = own {
             let own = own
                 .rows
                 .first()
@@ -211,13 +259,13 @@ impl Presences {
         if !person.here {
             person.reading = None;
             // At his end nothing was known of him yet.
-            if rows.len() == 2 {
+            if own.is_some() {
                 self.write_last_seen(core, id);
             }
             self.forget_if_done(id);
         } else if reading.again {
             self.arriving.push_back(id);
-        } else if let Err(reason) = self.take_contacts(core, user, &rows[0]) {
+        } else if let Err(reason) = self.take_contacts(core, user, contacts) {
             return core.damaged(user.slot(), &reason);
         }
         for command in commands {
@@ -240,14 +288,10 @@ impl Presences {
                 found.push(other);
             }
         }
-        let last = rows.rows.last().filter(|_| rows.more);
-        match last {
+        match rows.rows.last().filter(|_| rows.more) {
             Some(last) => {
-                let query = contacts_behind(user, Some(&last.key));
-                let loads = core.load(user.slot(), vec![query], LoadFor::Presence(user));
-                assert!(loads, "the read before it has left its place");
-                reading.loading = true;
-                self.loads += 1;
+                reading.behind = Some(last.key.clone());
+                self.arriving.push_back(id);
             }
             None => {
                 let changed = reading.changed.iter().filter(|(_, stays)| **stays);
@@ -438,6 +482,9 @@ impl Presences {
 
     /// Tells the sessions of users whose contacts changed, all of a user's changes in one event.
     fn tell_sessions(&mut self, core: &mut Core, logins: &Logins) {
+        if self.untold.is_empty() {
+            return;
+        }
         let mut pushes: BTreeMap<ShardAddress, Pushes> = BTreeMap::new();
         let mut later = Vec::new();
         while self.told_left > 0
@@ -505,7 +552,8 @@ impl Presences {
             untold += usize::from(person.untold);
             loads += usize::from(person.reading.as_ref().is_some_and(|reading| reading.loading));
         }
-        assert_eq!((contacts, loads), (self.contacts, self.loads));
+        assert_eq!(contacts, self.contacts);
+        assert!((self.loads..=self.loads * PRESENCE_USERS_PER_LOAD_MAX).contains(&loads));
         assert!(untold <= self.untold.len(), "somebody is never told");
         self.texts.check_invariants(self.people.values().flat_map(|person| person.watched.iter()));
     }
@@ -513,6 +561,10 @@ impl Presences {
 
 fn id_of(user: UserId) -> Option<u32> {
     user.is_valid().then(|| u32::try_from(user.0).ok()).flatten()
+}
+
+fn slot_of(id: u32) -> Slot {
+    UserId(u64::from(id)).slot()
 }
 
 fn contacts_behind(user: UserId, behind: Option<&bytes::Bytes>) -> Query {

@@ -11,7 +11,7 @@ use wire::message::HeadMoved;
 use wire::{ConnectionId, ConversationId, Notices, SessionId};
 
 use super::Connections;
-use super::state::{SessionFollows, State};
+use super::state::{Session, SessionFollows, State};
 use crate::bugs::Bug;
 use crate::core::Core;
 use crate::follow::{Above, Followed, Following, Update};
@@ -142,9 +142,7 @@ impl Connections {
 
     /// Tells a session how far that has come which it follows now and did not before.
     fn send_new_heads(&mut self, core: &mut Core, id: ConnectionId, before: &[ConversationId]) {
-        let mut news = self.followed_by(id);
-        news.retain(|conversation| !before.contains(conversation));
-        self.send_heads_of(core, id, &news);
+        self.send_heads(core, id, |conversation| !before.contains(&conversation));
     }
 
     /// Everything that a session follows.
@@ -152,10 +150,7 @@ impl Connections {
         let Some(State::LoggedIn(session)) = self.table.find(id).map(|found| &found.state) else {
             return Vec::new();
         };
-        let adverts = (session.adverts == Some(true)).then_some(Notices::Adverts);
-        let own = session.follows.iter().flat_map(|follows| follows.conversations.iter().copied());
-        let pinned = [Some(Notices::All), adverts].into_iter().flatten().map(ConversationId::of_notices);
-        pinned.chain(own).collect()
+        followed(session).collect()
     }
 
     /// The answer of a command, with what the session follows: it is told how far that has come. Before the answer, so that a
@@ -174,19 +169,23 @@ impl Connections {
         );
         self.follow(core, id, following, above);
         let is_late =
-            |conversation: &ConversationId| had_none && conversation.notice() == Some(Notices::Adverts);
-        let (late, early): (Vec<_>, Vec<_>) = self.followed_by(id).into_iter().partition(is_late);
-        self.send_heads_of(core, id, &early);
+            |conversation: ConversationId| had_none && conversation.notice() == Some(Notices::Adverts);
+        self.send_heads(core, id, |conversation| !is_late(conversation));
         core.send(id, answer, SendClass::Reply);
-        self.send_heads_of(core, id, &late);
+        if had_none {
+            self.send_heads(core, id, is_late);
+        }
     }
 
-    fn send_heads_of(&mut self, core: &mut Core, id: ConnectionId, followed: &[ConversationId]) {
+    /// Tells a session how far what it follows has come, as far as that is wanted.
+    fn send_heads(&mut self, core: &mut Core, id: ConnectionId, wanted: impl Fn(ConversationId) -> bool) {
+        let Self { table, follows, .. } = self;
+        let Some(State::LoggedIn(session)) = table.find(id).map(|found| &found.state) else { return };
         let mut frames = Vec::new();
-        for conversation in followed {
-            let at = self.follows.head(*conversation).unwrap_or_default();
+        for conversation in followed(session).filter(|conversation| wanted(*conversation)) {
+            let at = follows.head(conversation).unwrap_or_default();
             if at.head.seq > 0 {
-                frames.extend_from_slice(&head_moved(core, *conversation, at));
+                frames.extend_from_slice(&head_moved(core, conversation, at));
             }
         }
         if !frames.is_empty() {
@@ -248,6 +247,14 @@ impl Connections {
             self.handle_push(core, id, session, event.frames.clone(), event.messages);
         }
     }
+}
+
+/// Everything that a session follows.
+fn followed(session: &Session) -> impl Iterator<Item = ConversationId> {
+    let adverts = (session.adverts == Some(true)).then_some(Notices::Adverts);
+    let own = session.follows.iter().flat_map(|follows| follows.conversations.iter().copied());
+    let pinned = [Some(Notices::All), adverts].into_iter().flatten().map(ConversationId::of_notices);
+    pinned.chain(own)
 }
 
 fn head_moved(core: &mut Core, conversation: ConversationId, at: crate::follow::NoticeHead) -> Bytes {

@@ -111,6 +111,13 @@ impl Outbox {
 
     /// Deletes what is done, and reads on where an earlier run may have left something.
     pub fn end_turn(&mut self, core: &mut Core) {
+        if !self.done.is_empty() {
+            self.delete_done(core);
+        }
+        self.read_on(core);
+    }
+
+    fn delete_done(&mut self, core: &mut Core) {
         let mut later = Vec::new();
         for key in std::mem::take(&mut self.done) {
             let (user, conversation) = key;
@@ -125,7 +132,6 @@ impl Outbox {
             self.pending.remove(&key);
         }
         self.done = later;
-        self.read_on(core);
     }
 
     /// A batch of this store shard was not written: its records are read anew.

@@ -141,6 +141,9 @@ impl Conversations {
 
     /// As far as there is room. Called whenever some may have come.
     pub(super) fn go_on_with_parts(&mut self, core: &mut Core) {
+        if self.common.bulk.parts.is_empty() {
+            return;
+        }
         let keys: Vec<_> = self.common.bulk.parts.keys().copied().collect();
         for key in keys {
             self.go_on_with(core, key);

@@ -151,6 +151,14 @@ impl Outbox {
 
     /// Deletes what is done, and reads on where an earlier run may have left something.
     pub fn end_turn(&mut self, core: &mut Core) {
+        if !self.done.is_empty() {
+            self.delete_done(core);
+        }
+        self.read_on(core);
+        core.counters.outbox = self.pending.len() as u64;
+    }
+
+    fn delete_done(&mut self, core: &mut Core) {
         let mut later = Vec::new();
         for key in std::mem::take(&mut self.done) {
             let (user, conversation) = key;
@@ -165,8 +173,6 @@ impl Outbox {
             self.pending.remove(&key);
         }
         self.done = later;
-        self.read_on(core);
-        core.counters.outbox = self.pending.len() as u64;
     }
 
     /// A batch of this store shard was not written: its records are read anew.

@@ -30,7 +30,8 @@ pub(crate) struct Written {
 impl Conversations {
     /// Writes what changed in this turn.
     pub fn end_turn(&mut self, core: &mut Core, lists: &mut Lists) {
-        for id in std::mem::take(&mut self.common.touched) {
+        let mut touched = std::mem::take(&mut self.common.touched);
+        for id in touched.drain(..) {
             let held = self.held.get_mut(&id).expect("a touched conversation is held");
             let written = close_turn(core, &mut self.common, lists, &mut held.conversation);
             if core.bug(Bug::PushBeforeCommit) {
@@ -38,6 +39,8 @@ impl Conversations {
             }
             core.after(id.slot(), held.conversation.stamp, After::Conversation(written));
         }
+        assert!(self.common.touched.is_empty(), "closing a turn touches nothing");
+        self.common.touched = touched; // with its room
         self.follow_postponed(core);
         self.common.outbox.end_turn(core);
         self.common.contacts.end_turn(core);

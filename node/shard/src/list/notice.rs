@@ -172,7 +172,7 @@ impl SetAdverts {
             core.after(user.slot(), held.list.stamp, After::Followed(told));
         }
         answer.extend_from_slice(&core.encoder.adverts_set(caller.request, off));
-        let (frame, following) = (answer.into(), Box::new(held.wishes.following()));
+        let (frame, following) = (answer.into(), held.wishes.following());
         core.after(user.slot(), held.list.stamp, After::AnswerFollowing { caller, frame, following });
     }
 

@@ -57,7 +57,7 @@ impl Sync {
         let adverts_off = held.wishes.following.adverts_off;
         let synced = Synced { from, to, more, changes: page, adverts_off };
         let frame = core.encoder.synced(caller.request, &synced);
-        let following = Box::new(held.wishes.following());
+        let following = held.wishes.following();
         if core.bug(Bug::SyncUncommitted) {
             return core.control(
                 caller.place.shard,

@@ -1,5 +1,7 @@
 //! Where the sessions of the users are whose home is here. In memory only: after a restart clients resume.
 
+use std::collections::VecDeque;
+
 use ahash::AHashMap;
 use wire::{DeviceId, UserId};
 
@@ -27,14 +29,13 @@ const _: () = assert!(size_of::<OpenSession>() <= 56);
 #[derive(Debug)]
 pub(super) struct Sessions {
     by_user: AHashMap<UserId, Vec<OpenSession>>,
-    /// Sessions that were opened, and users whose last one is gone (`None`), in that order, since it was asked last: once
-    /// in each turn.
-    come_and_gone: Vec<(UserId, Option<SessionPlace>)>,
+    /// Sessions that were opened, and users whose last one is gone (`None`), in that order: taken in each turn.
+    come_and_gone: VecDeque<(UserId, Option<SessionPlace>)>,
 }
 
 impl Sessions {
     pub fn new(rng: &mut Rng) -> Self {
-        Self { by_user: AHashMap::with_hasher(rng.hasher()), come_and_gone: Vec::new() }
+        Self { by_user: AHashMap::with_hasher(rng.hasher()), come_and_gone: VecDeque::new() }
     }
 
     /// In the order in which they were opened.
@@ -63,7 +64,7 @@ impl Sessions {
             ended.push(list.remove(0));
         }
         list.reserve_exact(1); // nearly always the only one
-        self.come_and_gone.push((user, Some(session.place)));
+        self.come_and_gone.push_back((user, Some(session.place)));
         list.push(session);
         ended
     }
@@ -75,7 +76,7 @@ impl Sessions {
         let closed = list.remove(index);
         if list.is_empty() {
             self.by_user.remove(&user);
-            self.come_and_gone.push((user, None));
+            self.come_and_gone.push_back((user, None));
         }
         Some(closed)
     }
@@ -87,13 +88,13 @@ impl Sessions {
             list.extract_if(.., |session| ending.covers(session.place.device, session.class)).collect();
         if list.is_empty() {
             self.by_user.remove(&user);
-            self.come_and_gone.push((user, None));
+            self.come_and_gone.push_back((user, None));
         }
         ended
     }
 
-    pub fn take_come_and_gone(&mut self) -> Vec<(UserId, Option<SessionPlace>)> {
-        std::mem::take(&mut self.come_and_gone)
+    pub fn take_come_or_gone(&mut self) -> Option<(UserId, Option<SessionPlace>)> {
+        self.come_and_gone.pop_front()
     }
 
     pub fn check_invariants(&self) {

@@ -51,6 +51,9 @@ impl Places {
     }
 
     pub fn end_turn(&mut self, core: &mut Core) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let may_go = |placed: &Placed| core.write_refusal(placed.user.slot()).is_none();
         let ready: Vec<_> =
             self.waiting.values().filter(|placed| may_go(placed)).map(|placed| placed.user).collect();

@@ -38,11 +38,21 @@ struct Peer {
     exchange: Option<u32>,
 }
 
+impl Peer {
+    fn is_busy(&self) -> bool {
+        self.exchange.is_some() || self.lost || !self.order.is_empty()
+    }
+}
+
 /// The ephemeral lanes of one shard, by number of the peer.
 #[derive(Debug)]
 pub(super) struct Lanes {
     peers: Vec<Peer>,
     own: usize,
+    /// A pair waits, a loss is to be told, or an exchange goes on. May be stale until the end of the turn.
+    busy: bool,
+    /// Some peer was not told of all that was taken from it.
+    untold: bool,
     /// Pairs within this shard that may still go in this turn.
     local_left: usize,
     pending_max: usize,
@@ -73,7 +83,8 @@ impl Lanes {
         let credits = core.config.ephemeral.credits;
         assert!((1..=PRESENCE_PENDING_MAX).contains(&pending_max));
         assert!((1..=EPHEMERAL_CREDITS).contains(&credits));
-        Self { peers, own: usize::from(core.address.shard), local_left: 0, pending_max, credits }
+        let own = usize::from(core.address.shard);
+        Self { peers, own, busy: false, untold: false, local_left: 0, pending_max, credits }
     }
 
     pub fn pending(&self) -> usize {
@@ -87,6 +98,7 @@ impl Lanes {
         if peer.order.len() < self.pending_max || peer.pending.contains_key(&pair) {
             return self.add(to, pair, wants);
         }
+        self.busy = true;
         core.counters.presence_lost += peer.order.len() as u64 + 1;
         peer.pending.clear();
         peer.order.clear();
@@ -98,6 +110,7 @@ impl Lanes {
 
     /// The same within an exchange, which goes on only while there is room for all that one user watches.
     pub fn add(&mut self, to: ShardAddress, pair: Pair, wants: Wants) {
+        self.busy = true;
         let peer = &mut self.peers[usize::from(to.shard)];
         if let Some(before) = peer.pending.get_mut(&pair) {
             *before = wants.max(*before);
@@ -109,6 +122,7 @@ impl Lanes {
 
     /// The peer lost something: what its users watch here is told anew.
     pub fn handle_lost(&mut self, from: ShardAddress) {
+        self.busy = true;
         self.peers[usize::from(from.shard)].exchange = Some(0);
     }
 
@@ -120,10 +134,14 @@ impl Lanes {
 
     pub fn on_received(&mut self, from: ShardAddress) {
         self.peers[usize::from(from.shard)].received += 1;
+        self.untold = true;
     }
 
     /// Peers to tell how many of their frames were taken: once per turn.
     pub fn credits_to_tell(&mut self, mut tell: impl FnMut(u16, u64)) {
+        if !std::mem::take(&mut self.untold) {
+            return;
+        }
         for (number, peer) in self.peers.iter_mut().enumerate() {
             if peer.received > peer.told {
                 peer.told = peer.received;
@@ -138,6 +156,9 @@ impl Lanes {
 
     /// A peer whose exchange has room to go on, and the user behind whom it does.
     pub fn next_exchange(&mut self, after: u16) -> Option<(u16, u32)> {
+        if !self.busy {
+            return None;
+        }
         let pending_max = self.pending_max;
         let mut peers = self.peers.iter().enumerate().skip(usize::from(after));
         peers.find_map(|(index, peer)| {
@@ -166,6 +187,9 @@ impl Lanes {
     /// The pairs that may go now, as frames.
     pub fn take(&mut self, node: u16) -> Vec<Next> {
         let mut frames = Vec::new();
+        if !self.busy {
+            return frames;
+        }
         for index in 0..self.peers.len() {
             let to = ShardAddress { node, shard: index as u16 };
             let is_local = index == self.own;
@@ -193,15 +217,20 @@ impl Lanes {
                 budget -= 1;
             }
         }
+        self.busy = self.peers.iter().any(Peer::is_busy);
         frames
     }
 
     /// Something could go on without anything coming in.
     pub fn has_local_work(&self) -> bool {
+        self.busy && self.has_work()
+    }
+
+    fn has_work(&self) -> bool {
         !self.peers[self.own].order.is_empty()
             || self.peers.iter().enumerate().any(|(index, peer)| {
                 let to = ShardAddress { node: 0, shard: index as u16 };
-                self.has_credit(to) && (peer.exchange.is_some() || peer.lost || !peer.order.is_empty())
+                self.has_credit(to) && peer.is_busy()
             })
     }
 
@@ -213,6 +242,8 @@ impl Lanes {
                 peer.taken <= peer.sent && peer.sent - peer.taken <= self.credits + EPHEMERAL_OVERDRAFT_MAX
             );
             assert!(!peer.lost || index != self.own);
+            assert!(self.busy || !peer.is_busy(), "what waits for peer {index} is forgotten");
+            assert!(self.untold || peer.told == peer.received);
         }
     }
 }

@@ -8,6 +8,7 @@ use wire::presence::{
 use wire::{ConversationId, EventBody, Refusal, Slot, UserId};
 
 use crate::Input;
+use crate::limits::PRESENCE_ROWS;
 use crate::testing::{ClientId, Login, World, refusal_of};
 
 fn chat_of(a: &Login, b: &Login) -> ConversationId {
@@ -264,6 +265,30 @@ fn pages_are_in_order_and_cover_all() {
         }
     }
     assert_eq!((found, after), (users, u64::MAX));
+}
+
+#[test]
+fn contacts_behind_the_first_part_are_read_too() {
+    let mut world = World::new(2);
+    let ann = world.login(0, "ann");
+    let count = PRESENCE_ROWS as usize + 2;
+    let mut others: Vec<_> = (0..count)
+        .map(|number| {
+            let other = world.login(0, &format!("contact{number}"));
+            become_contacts(&mut world, &ann, &other);
+            other.user
+        })
+        .collect();
+    world.close(ann.client);
+    let ann = world.login(0, "ann");
+    let (mut found, mut after) = (Vec::new(), 0);
+    while after < u64::MAX {
+        let synced = page(&mut world, ann.client, after, 0);
+        found.extend(synced.contacts.iter().map(|contact| contact.user));
+        after = synced.to;
+    }
+    others.sort();
+    assert_eq!(found, others, "all of them are online");
 }
 
 #[test]
