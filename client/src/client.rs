@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use wire::client::{ConversationState, StoredSend};
+use wire::client::{ConversationState, Draft, StoredSend};
 use wire::contact::{Contact, ContactQuery, Related};
 use wire::limits::{LABEL_LEN_MAX, PULL_ENTRIES_MAX};
 use wire::message::{BodyKind, Pulled};
@@ -167,12 +167,20 @@ impl Client {
     /// [`Error::QueueFull`]: 1,024 messages or 16 MiB wait. [`Error::Misuse`]: too long, nobody logged in yet, not a
     /// conversation of this user.
     pub async fn send(&self, to: To, body: Body) -> Result<SendHandle, Error> {
-        let conversation = self.conversation(to)?;
-        let (body_kind, body) = match body {
-            Body::Text(text) => (BodyKind::Text, Bytes::from(text)),
-            Body::Opaque(bytes) => (BodyKind::Opaque, bytes),
+        let draft = match body {
+            Body::Text(text) => Draft::text(text),
+            Body::Opaque(bytes) => Draft::new(BodyKind::Opaque, bytes),
         };
-        self.ask(|reply| Request::Send { conversation, body_kind, body, reply }).await
+        self.send_draft(to, draft).await
+    }
+
+    /// The same for whatever is more than a text: answers, forwarded messages, mentions, other kinds of bodies.
+    ///
+    /// # Errors
+    /// Those of [`Client::send`].
+    pub async fn send_draft(&self, to: To, draft: Draft) -> Result<SendHandle, Error> {
+        let conversation = self.conversation(to)?;
+        self.ask(|reply| Request::Send { conversation, draft, reply }).await
     }
 
     /// Gives up a send that is not decided. If the node has taken it already, it comes as a message all the same.

@@ -51,3 +51,4 @@ pub use org::OrgCopy;
 pub use presence::Online;
 pub use send::{Ack, SendHandle, SendState};
 pub use store::HistoryItem;
+pub use wire::client::Draft;

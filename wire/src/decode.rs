@@ -7,6 +7,7 @@ use crate::body;
 use crate::command::Event;
 use crate::contact::{self, Contact, ContactsSynced, Related};
 use crate::device::{self, Device};
+use crate::extras;
 use crate::frame::{self, FrameError};
 use crate::generated as fb;
 use crate::ids::{ConversationId, DeviceId, SessionId, UserId};
@@ -335,6 +336,7 @@ fn summary(view: fb::Summary<'_>) -> Result<Summary, DecodeError> {
         peer_read: place(view.peer_read()),
         peer_delivered: place(view.peer_delivered()),
         time_ms: view.time_ms(),
+        mentioned: view.mentioned(),
     })
 }
 
@@ -365,6 +367,7 @@ fn entry(view: fb::Entry<'_>) -> Entry {
         kind: view.kind(),
         body_kind: view.body_kind(),
         body: view.body().map(|body| Bytes::copy_from_slice(body.bytes())).unwrap_or_default(),
+        extras: view.extras().and_then(|view| extras::extras(view).boxed()),
     }
 }
 

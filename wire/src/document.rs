@@ -100,6 +100,8 @@ fn limits_table() -> String {
         ("frame before login, bytes behind the length field", limits::FRAME_LEN_MAX_BEFORE_LOGIN as u64),
         ("frame after login, bytes behind the length field", limits::FRAME_LEN_MAX as u64),
         ("body of a message, bytes", limits::MESSAGE_BODY_LEN_MAX as u64),
+        ("users that a message mentions", limits::MENTIONS_MAX as u64),
+        ("a reaction, bytes of UTF-8", limits::REACTION_LEN_MAX as u64),
         ("sends of one device without an answer", u64::from(limits::WINDOW_MAX)),
         ("nesting of a body", limits::BODY_DEPTH_MAX as u64),
         ("tables in a body", limits::BODY_TABLES_MAX as u64),
@@ -148,7 +150,7 @@ fn frames() -> String {
     let hello = Hello { version_min: 1, version_max: 1, features: 0, software: "example" };
     let users = [UserId(1 << 10 | 5), UserId(2 << 10 | 9)];
     let conversation = ConversationId::private(users[0], users[1]).expect("two users");
-    let send = Send { counter: 7, previous: 6, body_kind: BodyKind::Text, body: b"hello" };
+    let send = Send::plain(7, 6, BodyKind::Text, b"hello");
     let place = Place { seq: 40, ord: 38 };
     let sent = Sent { conversation, counter: 7, place, time_ms: 1_800_000_000_123, epoch: 1 };
     let mut out = String::new();

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use flatbuffers::{FlatBufferBuilder, WIPOffset};
 
 use crate::body::{self, OfCommand, OfEvent};
+use crate::extras;
 use crate::frame::{self, Header};
 use crate::generated as fb;
 use crate::ids::{ConversationId, DeviceId, UserId};
@@ -309,11 +310,11 @@ impl Encoder {
 
     pub fn message(&mut self, conversation: ConversationId, epoch: u32, entry: &EntryView<'_>) -> Bytes {
         let mut out = Vec::with_capacity(template::message_frame_len(entry.body.len()));
-        template::message_into(&mut out, conversation, epoch, entry);
+        self.message_into(&mut out, conversation, epoch, entry);
         out.into()
     }
 
-    /// Appends a frame of [`template::message_frame_len`] bytes.
+    /// Appends a frame, of [`template::message_frame_len`] bytes when the entry has no extras.
     pub fn message_into(
         &mut self,
         out: &mut Vec<u8>,
@@ -321,7 +322,24 @@ impl Encoder {
         epoch: u32,
         entry: &EntryView<'_>,
     ) {
-        template::message_into(out, conversation, epoch, entry);
+        if entry.extras.is_some() {
+            out.extend_from_slice(&self.message_with_extras(conversation, epoch, entry));
+        } else {
+            template::message_into(out, conversation, epoch, entry);
+        }
+    }
+
+    fn message_with_extras(
+        &mut self,
+        conversation: ConversationId,
+        epoch: u32,
+        entry: &EntryView<'_>,
+    ) -> Bytes {
+        self.event::<body::Message>(0, |b| {
+            let entry = Some(put_entry(b, entry));
+            let args = fb::MessageArgs { conversation: Some(&conversation.into()), epoch, entry };
+            fb::Message::create(b, &args)
+        })
     }
 
     pub fn head_moved(&mut self, moved: &HeadMoved) -> Bytes {
@@ -440,11 +458,14 @@ impl Encoder {
     pub fn send(&mut self, request: u32, conversation: ConversationId, send: &Send<'_>) -> Bytes {
         self.command::<body::Send>(request, &conversation.to_bytes(), |b| {
             let body = b.create_vector(send.body);
+            let extras = send.extras.map(|extras| extras::put(b, extras));
             let args = fb::SendArgs {
                 counter: send.counter,
                 previous: send.previous,
                 body_kind: send.body_kind,
                 body: Some(body),
+                kind: send.kind,
+                extras,
             };
             fb::Send::create(b, &args)
         })
@@ -482,6 +503,7 @@ fn strings(
 
 fn put_entry(builder: &mut Builder, entry: &EntryView<'_>) -> WIPOffset<fb::Entry<'static>> {
     let body = builder.create_vector(entry.body);
+    let extras = entry.extras.map(|extras| extras::put(builder, extras));
     let args = fb::EntryArgs {
         seq: entry.place.seq,
         ord: entry.place.ord,
@@ -492,6 +514,7 @@ fn put_entry(builder: &mut Builder, entry: &EntryView<'_>) -> WIPOffset<fb::Entr
         kind: entry.kind,
         body_kind: entry.body_kind,
         body: Some(body),
+        extras,
     };
     fb::Entry::create(builder, &args)
 }
@@ -507,6 +530,7 @@ fn put_summary(builder: &mut Builder, summary: &Summary) -> WIPOffset<fb::Summar
         peer_read: Some(&summary.peer_read.into()),
         peer_delivered: Some(&summary.peer_delivered.into()),
         time_ms: summary.time_ms,
+        mentioned: summary.mentioned,
     };
     fb::Summary::create(builder, &args)
 }

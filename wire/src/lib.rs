@@ -12,6 +12,7 @@ pub mod decode;
 pub mod device;
 pub mod document;
 pub mod encode;
+pub mod extras;
 pub mod frame;
 pub mod ids;
 pub mod limits;

@@ -10,6 +10,10 @@ pub const FRAME_LEN_MAX_BEFORE_LOGIN: usize = 64 * 1024;
 pub const FRAME_LEN_MAX: usize = 1024 * 1024;
 /// Longest body of a message in bytes.
 pub const MESSAGE_BODY_LEN_MAX: usize = 64 * 1024;
+/// Users that a message mentions.
+pub const MENTIONS_MAX: usize = 64;
+/// A reaction, in bytes of UTF-8.
+pub const REACTION_LEN_MAX: usize = 64;
 /// Sends of one device without an answer.
 pub const WINDOW_MAX: u16 = 32;
 /// Nesting of a body.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::extras::Extras;
 use crate::generated;
 use crate::ids::{ConversationId, DeviceId, SessionId, UserId};
 
@@ -56,6 +57,7 @@ pub struct EntryView<'a> {
     pub kind: EntryKind,
     pub body_kind: BodyKind,
     pub body: &'a [u8],
+    pub extras: Option<&'a Extras>,
 }
 
 /// An entry of a log: what decoders give.
@@ -71,6 +73,7 @@ pub struct Entry {
     pub kind: EntryKind,
     pub body_kind: BodyKind,
     pub body: Bytes,
+    pub extras: Option<Box<Extras>>,
 }
 
 impl Entry {
@@ -84,6 +87,7 @@ impl Entry {
             kind: self.kind,
             body_kind: self.body_kind,
             body: &self.body,
+            extras: self.extras.as_deref(),
         }
     }
 }
@@ -100,6 +104,7 @@ impl EntryView<'_> {
             kind: self.kind,
             body_kind: self.body_kind,
             body: Bytes::copy_from_slice(self.body),
+            extras: self.extras.cloned().map(Box::new),
         }
     }
 }
@@ -127,6 +132,8 @@ pub struct Summary {
     pub peer_delivered: Place,
     /// Time of the head entry, Unix milliseconds.
     pub time_ms: u64,
+    /// Seq of the last message that mentions the user; 0: none.
+    pub mentioned: u64,
 }
 
 impl Summary {
@@ -323,6 +330,15 @@ pub struct Send<'a> {
     pub previous: u64,
     pub body_kind: BodyKind,
     pub body: &'a [u8],
+    pub kind: EntryKind,
+    pub extras: Option<&'a Extras>,
+}
+
+impl<'a> Send<'a> {
+    /// A message that refers to nothing.
+    pub fn plain(counter: u64, previous: u64, body_kind: BodyKind, body: &'a [u8]) -> Self {
+        Self { counter, previous, body_kind, body, kind: EntryKind::Message, extras: None }
+    }
 }
 
 /// Asks for seqs `from..=to`.

@@ -34,7 +34,7 @@ pub fn message_frame_len(body_len: usize) -> usize {
     MESSAGE.frame.len() + body_len
 }
 
-/// Appends a whole frame of `Message`.
+/// Appends a whole frame of `Message` around an entry without extras.
 pub fn message_into(out: &mut Vec<u8>, conversation: ConversationId, epoch: u32, entry: &EntryView<'_>) {
     MESSAGE.put(out, conversation, epoch, entry);
 }
@@ -172,6 +172,7 @@ impl MessageTemplate {
             kind: EntryKind(u8::from_le_bytes(read(frame, self.kind)?)),
             body_kind: BodyKind(u8::from_le_bytes(read(frame, self.body_kind)?)),
             body,
+            extras: None,
         })
     }
 }
@@ -254,6 +255,7 @@ mod tests {
                 kind: EntryKind(kinds.0),
                 body_kind: BodyKind(kinds.1),
                 body: &content,
+                extras: None,
             };
             let mut frame = Vec::new();
             message_into(&mut frame, conversation(users), epoch, &entry);
@@ -282,6 +284,7 @@ mod tests {
             kind: EntryKind::Message,
             body_kind: BodyKind::Text,
             body: &body,
+            extras: None,
         };
         message_into(&mut Vec::new(), conversation((1, 2)), 1, &entry);
     }

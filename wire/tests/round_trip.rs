@@ -44,6 +44,7 @@ fn entry(seq: u64, body: &'static [u8]) -> Entry {
         kind: EntryKind::Message,
         body_kind: BodyKind::Opaque,
         body: Bytes::from_static(body),
+        extras: None,
     }
 }
 
@@ -58,6 +59,7 @@ fn summary(uver: u64) -> Summary {
         peer_read: place(70),
         peer_delivered: place(75),
         time_ms: 1_800_000_000_001,
+        mentioned: 88,
     }
 }
 
@@ -439,7 +441,7 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
         device_name: "laptop",
         device_class: DeviceClass::Bot,
     };
-    let send = Send { counter: 4, previous: 2, body_kind: BodyKind::Text, body: b"hello" };
+    let send = Send::plain(4, 2, BodyKind::Text, b"hello");
     let pull = Pull { from: 1, to: 50, bytes_max: 1_000, epoch: 1 };
     let wish = PresenceWish {
         state: Some(PresenceState::Away),
@@ -541,7 +543,7 @@ fn every_command_is_classified_and_verifies() {
 fn the_longest_message_and_the_fullest_answers_fit() {
     let mut encoder = Encoder::new();
     let body = vec![1; wire::limits::MESSAGE_BODY_LEN_MAX];
-    let send = Send { counter: u64::MAX, previous: u64::MAX, body_kind: BodyKind::Opaque, body: &body };
+    let send = Send::plain(u64::MAX, u64::MAX, BodyKind::Opaque, &body);
     let frame = encoder.send(u32::MAX, chat(), &send);
     assert!(frame.len() - LENGTH_LEN <= Command::Send.row().len_max);
     assert!(classify(&frame[LENGTH_LEN..], ConnectionPhase::LoggedIn).is_ok());

@@ -104,7 +104,7 @@ impl Stage {
         let Pair { writer, chat, .. } = &mut self.pairs[pair];
         let (client, chat, previous) = (writer.client, *chat, writer.counter);
         writer.counter += 1;
-        let send = Send { counter: previous + 1, previous, body_kind: BodyKind::Text, body: &BODY };
+        let send = Send::plain(previous + 1, previous, BodyKind::Text, &BODY);
         self.command(client, |encoder, request| encoder.send(request, chat, &send));
     }
 

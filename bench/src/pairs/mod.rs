@@ -231,7 +231,7 @@ impl Pairs {
         sender.outstanding += 1;
         sender.intended_ns[sender.counter as usize % WINDOW_MAX] = intended_ns;
         self.text[..STAMP_LEN].copy_from_slice(&intended_ns.to_le_bytes());
-        let send = Send { counter: sender.counter, previous, body_kind: BodyKind::Opaque, body: &self.text };
+        let send = Send::plain(sender.counter, previous, BodyKind::Opaque, &self.text);
         let (request, conversation) = (sender.counter as u32, sender.conversation);
         self.driver.push(pair * 2, |encoder| encoder.send(request, conversation, &send));
     }

@@ -274,8 +274,8 @@ impl Engine {
                 }
                 answer(reply, Ok(()));
             }
-            Request::Send { conversation, body_kind, body, reply } => {
-                let sent = self.session.send(now_ms, conversation, body_kind, body);
+            Request::Send { conversation, draft, reply } => {
+                let sent = self.session.send_draft(now_ms, conversation, draft);
                 answer(reply, sent.map(|counter| self.follow(conversation, counter)).map_err(send_error));
             }
             Request::Discard { counter } => self.session.discard(now_ms, counter),
@@ -447,6 +447,7 @@ fn send_error(error: SendError) -> Error {
         SendError::Empty => Error::Misuse("the message is empty"),
         SendError::TooLong => Error::Misuse("the message is longer than 65536 bytes"),
         SendError::NotText => Error::Misuse("the text is not UTF-8"),
+        SendError::TooManyMentions => Error::Misuse("the message mentions too many users"),
         SendError::QueueFull => Error::QueueFull,
     }
 }

@@ -1,11 +1,11 @@
 //! What the handles of a client ask of its engine.
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 use wire::account::{AccountAnswer, AccountQuery};
+use wire::client::Draft;
 use wire::contact::{Contact, ContactQuery, ContactsSynced, Related};
 use wire::device::{Device, DeviceQuery};
-use wire::message::{BodyKind, Pulled};
+use wire::message::Pulled;
 use wire::org::{OrgPosition, OrgSynced};
 use wire::presence::{OwnPresence, PresenceFound, PresenceQuery, PresenceSynced};
 use wire::{ConversationId, UserId};
@@ -30,8 +30,7 @@ pub(crate) enum Request {
     },
     Send {
         conversation: ConversationId,
-        body_kind: BodyKind,
-        body: Bytes,
+        draft: Draft,
         reply: Reply<SendHandle>,
     },
     Discard {

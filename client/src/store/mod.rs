@@ -25,7 +25,7 @@ pub use read::{HistoryItem, HistoryPage};
 /// Name of the file in the account's folder.
 const FILE: &str = "ringtalk-client.redb";
 /// Version of the tables. A higher one was written by a later program and is not opened.
-pub const SCHEMA: u64 = 1;
+pub const SCHEMA: u64 = 2;
 /// Memory for pages of the file.
 const CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -100,13 +100,14 @@ impl Store {
             let mut numbers = transaction.open_table(tables::NUMBERS).map_err(|error| self.failed(error))?;
             let found =
                 numbers.get(tables::SCHEMA).map_err(|error| self.failed(error))?.map(|found| found.value());
-            if found.is_none() {
+            if found.is_none_or(|found| found < SCHEMA) {
                 numbers.insert(tables::SCHEMA, SCHEMA).map_err(|error| self.failed(error))?;
             }
             found
         };
         match found {
             Some(SCHEMA) => return Ok(()), // the transaction ends without a write
+            Some(1) => {}                  // there are more tables since, and the others are as they were
             Some(found) => return Err(StoreError::Newer { folder: self.folder.to_path_buf(), found }),
             None => {}
         }

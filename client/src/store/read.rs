@@ -1,6 +1,6 @@
 //! Reads: what a session goes on from, and what the application shows.
 
-use redb::{ReadableDatabase, ReadableTable};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 use wire::client::{Account, ConversationState, KeptKeys, Stored, StoredSend};
 use wire::message::{Entry, Range};
 use wire::scram::ClientKeys;
@@ -64,15 +64,9 @@ impl Store {
             keys = Some(KeptKeys { salt, iterations, keys: ClientKeys { client_key, server_key } });
         }
         let mut outgoing = Vec::new();
-        for row in transaction.open_table(tables::OUTGOING)?.iter()? {
-            let (counter, row) = row?;
-            outgoing.push(tables::stored_send(counter.value(), row.value()));
-        }
+        read_outgoing(&transaction, &mut outgoing)?;
         let mut conversations = Vec::new();
-        for row in transaction.open_table(tables::CONVERSATIONS)?.iter()? {
-            let (key, row) = row?;
-            conversations.push(tables::conversation_state(key.value(), row.value()));
-        }
+        read_conversations(&transaction, &mut conversations)?;
         Ok(Some(Stored {
             account,
             keys,
@@ -104,9 +98,16 @@ impl Store {
         let end = tables::seq_key(id, next);
         let (entries, gaps) =
             (transaction.open_table(tables::ENTRIES)?, transaction.open_table(tables::GAPS)?);
+        let extras = transaction.open_table(tables::EXTRAS)?;
         let (mut entries, mut gaps) = (entries.range(first..end)?.rev(), gaps.range(first..end)?.rev());
         let mut next_entry = || match entries.next().transpose() {
-            Ok(row) => Ok(row.map(|(key, row)| tables::entry(key.value().2, row.value()))),
+            Ok(Some((key, row))) => {
+                let mut entry = tables::entry(key.value().2, row.value());
+                let found = extras.get(key.value())?;
+                entry.extras = found.and_then(|row| tables::extras(row.value()).boxed());
+                Ok(Some(entry))
+            }
+            Ok(None) => Ok(None),
             Err(error) => Err(redb::Error::from(error)),
         };
         let mut next_gap = || match gaps.next().transpose() {
@@ -144,10 +145,7 @@ impl Store {
         let read = || {
             let transaction = self.database.begin_read()?;
             let mut states = Vec::new();
-            for row in transaction.open_table(tables::CONVERSATIONS)?.iter()? {
-                let (key, row) = row?;
-                states.push(tables::conversation_state(key.value(), row.value()));
-            }
+            read_conversations(&transaction, &mut states)?;
             Ok(states)
         };
         read().map_err(|error: redb::Error| self.failed(error))
@@ -158,10 +156,7 @@ impl Store {
         let read = || {
             let transaction = self.database.begin_read()?;
             let mut sends = Vec::new();
-            for row in transaction.open_table(tables::OUTGOING)?.iter()? {
-                let (counter, row) = row?;
-                sends.push(tables::stored_send(counter.value(), row.value()));
-            }
+            read_outgoing(&transaction, &mut sends)?;
             Ok(sends)
         };
         read().map_err(|error: redb::Error| self.failed(error))
@@ -191,4 +186,29 @@ impl Store {
         };
         read().map_err(|error: redb::Error| self.failed(error))
     }
+}
+
+fn read_outgoing(transaction: &ReadTransaction, sends: &mut Vec<StoredSend>) -> Result<(), redb::Error> {
+    let extras = transaction.open_table(tables::OUTGOING_EXTRAS)?;
+    for row in transaction.open_table(tables::OUTGOING)?.iter()? {
+        let (counter, row) = row?;
+        let more = extras.get(counter.value())?;
+        let more = more.as_ref().map(|more| more.value());
+        sends.push(tables::stored_send(counter.value(), row.value(), more));
+    }
+    Ok(())
+}
+
+fn read_conversations(
+    transaction: &ReadTransaction,
+    states: &mut Vec<ConversationState>,
+) -> Result<(), redb::Error> {
+    let mentioned = transaction.open_table(tables::MENTIONED)?;
+    for row in transaction.open_table(tables::CONVERSATIONS)?.iter()? {
+        let (key, row) = row?;
+        let mut state = tables::conversation_state(key.value(), row.value());
+        state.mentioned = mentioned.get(key.value())?.map_or(0, |seq| seq.value());
+        states.push(state);
+    }
+    Ok(())
 }

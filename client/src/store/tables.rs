@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use redb::{TableDefinition, WriteTransaction};
 use wire::client::{ConversationState, StoredSend};
+use wire::extras::{Extras, Forwarded};
 use wire::message::{BodyKind, Entry, EntryKind, Place, Range, RangeKind};
 use wire::{ConversationId, DeviceId, UserId};
 
@@ -17,6 +18,8 @@ pub type EntryRow<'a> = (u64, u64, u64, u32, u64, u8, u8, &'a [u8]);
 pub type ConversationRow = (u32, PlaceRow, PlaceRow, PlaceRow, PlaceRow, PlaceRow, PlaceRow, u64, u64, u64);
 /// Conversation, kind of body, body.
 pub type SendRow<'a> = (u64, u64, u8, &'a [u8]);
+/// target, answered, edited, recalled; sender and time of what was forwarded; mentioned users, 8 bytes each.
+pub type ExtrasRow<'a> = (u64, u64, u64, u64, Option<(u64, u64)>, &'a [u8]);
 
 pub const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
 pub const TEXTS: TableDefinition<&str, &str> = TableDefinition::new("texts");
@@ -32,6 +35,13 @@ pub const OUTGOING: TableDefinition<u64, SendRow<'static>> = TableDefinition::ne
 pub const NAMES: TableDefinition<u64, &str> = TableDefinition::new("names");
 /// Fingerprints by address.
 pub const PINS: TableDefinition<&str, &[u8; 32]> = TableDefinition::new("pins");
+/// Of those entries that have some.
+pub const EXTRAS: TableDefinition<SeqKey, ExtrasRow<'static>> = TableDefinition::new("extras");
+/// By counter, of those sends that are no plain messages: kind and extras.
+pub const OUTGOING_EXTRAS: TableDefinition<u64, (u8, ExtrasRow<'static>)> =
+    TableDefinition::new("outgoing_extras");
+/// Seq of the last message that mentions the user.
+pub const MENTIONED: TableDefinition<ConversationKey, u64> = TableDefinition::new("mentioned");
 
 pub const SCHEMA: &str = "schema";
 pub const USER: &str = "user";
@@ -56,6 +66,9 @@ pub fn create(transaction: &WriteTransaction) -> Result<(), redb::TableError> {
     transaction.open_table(OUTGOING)?;
     transaction.open_table(NAMES)?;
     transaction.open_table(PINS)?;
+    transaction.open_table(EXTRAS)?;
+    transaction.open_table(OUTGOING_EXTRAS)?;
+    transaction.open_table(MENTIONED)?;
     Ok(())
 }
 
@@ -72,10 +85,28 @@ pub fn conversation_id((low, high): ConversationKey) -> ConversationId {
 }
 
 pub fn entry_row(entry: &Entry) -> EntryRow<'_> {
-    let Entry { place, time_ms, sender, device, counter, kind, body_kind, body } = entry;
+    let Entry { place, time_ms, sender, device, counter, kind, body_kind, body, extras: _ } = entry;
     (place.ord, *time_ms, sender.0, device.0, *counter, kind.0, body_kind.0, body)
 }
 
+pub fn mentions(extras: &Extras) -> Vec<u8> {
+    extras.mentions.iter().flat_map(|user| user.0.to_le_bytes()).collect()
+}
+
+/// With what [`mentions`] gave.
+pub fn extras_row<'a>(extras: &Extras, mentions: &'a [u8]) -> ExtrasRow<'a> {
+    let forwarded = extras.forwarded.map(|from| (from.sender.0, from.time_ms));
+    (extras.target, extras.reply_to, extras.edited, extras.recalled, forwarded, mentions)
+}
+
+pub fn extras((target, reply_to, edited, recalled, forwarded, mentions): ExtrasRow<'_>) -> Extras {
+    let forwarded = forwarded.map(|(sender, time_ms)| Forwarded { sender: UserId(sender), time_ms });
+    let (users, _) = mentions.as_chunks::<8>();
+    let mentions = users.iter().map(|user| UserId(u64::from_le_bytes(*user))).collect();
+    Extras { target, reply_to, mentions, forwarded, edited, recalled }
+}
+
+/// Without its extras.
 pub fn entry(seq: u64, row: EntryRow<'_>) -> Entry {
     let (ord, time_ms, sender, device, counter, kind, body_kind, body) = row;
     Entry {
@@ -87,6 +118,7 @@ pub fn entry(seq: u64, row: EntryRow<'_>) -> Entry {
         kind: EntryKind(kind),
         body_kind: BodyKind(body_kind),
         body: Bytes::copy_from_slice(body),
+        extras: None,
     }
 }
 
@@ -132,6 +164,7 @@ pub fn conversation_state(key: ConversationKey, row: ConversationRow) -> Convers
         time_ms,
         read_wanted,
         last_taken,
+        mentioned: 0,
     }
 }
 
@@ -139,11 +172,21 @@ pub fn send_row(send: &StoredSend) -> SendRow<'_> {
     (send.conversation.low.0, send.conversation.high.0, send.body_kind.0, &send.body)
 }
 
-pub fn stored_send(counter: u64, (low, high, body_kind, body): SendRow<'_>) -> StoredSend {
+pub fn stored_send(
+    counter: u64,
+    (low, high, body_kind, body): SendRow<'_>,
+    more: Option<(u8, ExtrasRow<'_>)>,
+) -> StoredSend {
+    let (kind, extras) = match more {
+        Some((kind, row)) => (EntryKind(kind), extras(row).boxed()),
+        None => (EntryKind::Message, None),
+    };
     StoredSend {
         counter,
         conversation: conversation_id((low, high)),
         body_kind: BodyKind(body_kind),
         body: Bytes::copy_from_slice(body),
+        kind,
+        extras,
     }
 }

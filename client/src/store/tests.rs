@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use wire::client::{Account, ConversationState, KeptKeys, PersistOp, Stored, StoredSend};
+use wire::extras::{EVERYBODY, Extras, Forwarded};
 use wire::message::{BodyKind, Entry, EntryKind, Place, Pulled, Range, RangeKind};
 use wire::scram::ClientKeys;
 use wire::{ConversationId, DeviceId, UserId};
@@ -9,6 +10,12 @@ use crate::transport::Fingerprint;
 
 fn conversation() -> ConversationId {
     ConversationId::private(UserId(1 << 10), UserId(2 << 10)).expect("two users")
+}
+
+fn extras() -> Extras {
+    let forwarded = Some(Forwarded { sender: UserId(3 << 10), time_ms: 77 });
+    let mentions = vec![UserId(1 << 10), EVERYBODY];
+    Extras { target: 1, reply_to: 2, mentions, forwarded, edited: 4, recalled: 5 }
 }
 
 fn entry(seq: u64) -> Entry {
@@ -21,6 +28,7 @@ fn entry(seq: u64) -> Entry {
         kind: EntryKind::Message,
         body_kind: BodyKind::Text,
         body: Bytes::from(format!("m{seq}")),
+        extras: (seq == 3).then(|| Box::new(extras())),
     }
 }
 
@@ -60,11 +68,14 @@ fn everything_comes_back_as_the_session_wrote_it() {
     state.head = Place { seq: 9, ord: 8 };
     state.read_wanted = 7;
     state.last_taken = 5;
+    state.mentioned = 6;
     let send = |counter| StoredSend {
         counter,
         conversation: conversation(),
         body_kind: BodyKind::Opaque,
         body: Bytes::from_static(b"\x00\xff"),
+        kind: if counter % 2 == 0 { EntryKind::Edit } else { EntryKind::Message },
+        extras: (counter % 2 == 0).then(|| Box::new(extras())),
     };
     let account =
         Account { user: UserId(1 << 10), name: "ann".into(), device: DeviceId(4), ticket: b"t".to_vec() };

@@ -2,8 +2,8 @@
 
 use redb::{Table, WriteTransaction};
 use wire::ConversationId;
-use wire::client::{Account, KeptKeys, PersistOp};
-use wire::message::{Pulled, Range, RangeKind};
+use wire::client::{Account, KeptKeys, PersistOp, StoredSend};
+use wire::message::{Entry, EntryKind, Pulled, Range, RangeKind};
 
 use super::tables::{self, SeqKey};
 use super::{Change, Store, StoreError};
@@ -67,21 +67,52 @@ fn apply(transaction: &WriteTransaction, op: &PersistOp) -> Result<(), Failure> 
         }
         PersistOp::Outgoing(send) => {
             transaction.open_table(tables::OUTGOING)?.insert(send.counter, tables::send_row(send))?;
+            put_outgoing_extras(transaction, send)?;
         }
         PersistOp::Decided { counter } => {
             transaction.open_table(tables::OUTGOING)?.remove(counter)?;
+            transaction.open_table(tables::OUTGOING_EXTRAS)?.remove(counter)?;
         }
         PersistOp::Entry { conversation, entry } => {
-            let key = tables::seq_key(*conversation, entry.place.seq);
-            transaction.open_table(tables::ENTRIES)?.insert(key, tables::entry_row(entry))?;
+            put_entry(transaction, *conversation, entry)?;
         }
         PersistOp::Gap { conversation, range } => put_gap(transaction, *conversation, *range)?,
         PersistOp::Conversation(state) => {
             let key = tables::conversation_key(state.conversation);
             let mut conversations = transaction.open_table(tables::CONVERSATIONS)?;
             conversations.insert(key, tables::conversation_row(state))?;
+            transaction.open_table(tables::MENTIONED)?.insert(key, state.mentioned)?;
         }
     }
+    Ok(())
+}
+
+fn put_entry(
+    transaction: &WriteTransaction,
+    conversation: ConversationId,
+    entry: &Entry,
+) -> Result<(), Failure> {
+    let key = tables::seq_key(conversation, entry.place.seq);
+    transaction.open_table(tables::ENTRIES)?.insert(key, tables::entry_row(entry))?;
+    let mut table = transaction.open_table(tables::EXTRAS)?;
+    match entry.extras.as_deref() {
+        Some(extras) => {
+            let mentions = tables::mentions(extras);
+            table.insert(key, tables::extras_row(extras, &mentions))?;
+        }
+        None => drop(table.remove(key)?),
+    }
+    Ok(())
+}
+
+fn put_outgoing_extras(transaction: &WriteTransaction, send: &StoredSend) -> Result<(), Failure> {
+    if send.kind == EntryKind::Message && send.extras.is_none() {
+        return Ok(());
+    }
+    let extras = send.extras.as_deref().cloned().unwrap_or_default();
+    let mentions = tables::mentions(&extras);
+    let row = (send.kind.0, tables::extras_row(&extras, &mentions));
+    transaction.open_table(tables::OUTGOING_EXTRAS)?.insert(send.counter, row)?;
     Ok(())
 }
 
@@ -110,10 +141,8 @@ fn put_keys(transaction: &WriteTransaction, keys: Option<&KeptKeys>) -> Result<(
 
 /// Ranges that say nothing lasting are left out: what they cover stays missing.
 fn put_history(transaction: &WriteTransaction, pulled: &Pulled) -> Result<(), Failure> {
-    let mut entries = transaction.open_table(tables::ENTRIES)?;
     for entry in &pulled.entries {
-        let key = tables::seq_key(pulled.conversation, entry.place.seq);
-        entries.insert(key, tables::entry_row(entry))?;
+        put_entry(transaction, pulled.conversation, entry)?;
     }
     let mut gaps = transaction.open_table(tables::GAPS)?;
     let is_lasting = |range: &&Range| !matches!(range.kind, RangeKind::More | RangeKind::EpochChanged);
@@ -141,7 +170,8 @@ fn put_gap(
 ) -> Result<(), Failure> {
     let keys: std::ops::RangeInclusive<SeqKey> =
         tables::seq_key(conversation, range.from)..=tables::seq_key(conversation, range.to);
-    transaction.open_table(tables::ENTRIES)?.retain_in(keys, |_, _| false)?;
+    transaction.open_table(tables::ENTRIES)?.retain_in(keys.clone(), |_, _| false)?;
+    transaction.open_table(tables::EXTRAS)?.retain_in(keys, |_, _| false)?;
     let mut gaps = transaction.open_table(tables::GAPS)?;
     gaps.insert(tables::seq_key(conversation, range.from), (range.to, range.kind.0))?;
     Ok(())

@@ -108,6 +108,7 @@ impl World {
             kind: EntryKind::Message,
             body_kind: BodyKind::Text,
             body: Bytes::copy_from_slice(body),
+            extras: None,
         };
         self.logs.entry(conversation).or_default().push(entry.clone());
         self.taken.entry((conversation, device)).or_default().insert(counter, place);
@@ -213,6 +214,7 @@ impl World {
             peer_read: self.marked(conversation, peer, MarkKind::Read),
             peer_delivered: self.marked(conversation, peer, MarkKind::Delivered),
             time_ms: log.last().map_or(0, |entry| entry.time_ms),
+            mentioned: 0,
         }
     }
 

@@ -12,4 +12,5 @@ mod sends;
 mod storm;
 mod syncs;
 mod unhurried;
+mod verbs;
 mod world;

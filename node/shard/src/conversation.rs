@@ -7,6 +7,7 @@ mod bulk;
 mod checkpoint;
 mod dedupe;
 mod entry;
+mod fetch;
 mod introduce;
 mod issue;
 mod load;
@@ -18,6 +19,7 @@ mod send;
 mod state;
 mod tail;
 mod turn;
+mod verbs;
 mod written;
 
 use std::collections::VecDeque;
@@ -55,6 +57,8 @@ pub(crate) enum LoadKey {
     State(ConversationId),
     /// Entries for the pull with this number.
     Pull(u64),
+    /// The entry with this seq, for the command in front of its conversation's queue; with the number of the read.
+    Entry(ConversationId, u64, u64),
     /// The account of somebody who is written to for the first time, for another home.
     Peer { conversation: ConversationId, peer: UserId, home: ShardAddress },
     /// Changes that other homes may not have, of these slots.
@@ -124,6 +128,8 @@ enum Phase {
     Loading(Rebuild),
     /// The first send waits until the peer is known to exist; commands wait behind it.
     Introducing,
+    /// The command in front waits for an entry, read under this number; others wait behind it.
+    Fetching(u64),
     Ready,
 }
 
@@ -150,6 +156,8 @@ struct Common {
     bulk: Bulk,
     tails: Tails,
     pulls: Pulls,
+    /// The last number of a read of one entry.
+    last_fetch: u64,
     writer: EntryWriter,
     spare: SpareTurns,
 }
@@ -211,6 +219,7 @@ impl Conversations {
                 bulk: Bulk::new(core),
                 tails: Tails::default(),
                 pulls: Pulls::new(core),
+                last_fetch: 0,
                 writer: EntryWriter::default(),
                 spare: SpareTurns::default(),
             },
@@ -293,6 +302,7 @@ impl Conversations {
         match key {
             LoadKey::State(conversation) => self.on_state_loaded(core, conversation, rows),
             LoadKey::Pull(pull) => self.common.pulls.handle_loaded(core, pull, rows),
+            LoadKey::Entry(id, seq, number) => self.on_entry_loaded(core, id, seq, number, &rows),
             LoadKey::Peer { conversation, peer, home } => {
                 introduce::on_peer_loaded(core, conversation, peer, home, &rows);
             }
@@ -345,10 +355,13 @@ impl Conversations {
             }
         }
         // What is being read, or waits for its first entry, has no unwritten changes.
+        let mut dropped = Vec::new();
         held.retain(|id, held| {
-            let keep = !matches!(held.phase, Phase::Ready) || core.store_shard(id.slot()) != store_shard;
+            let is_whole = matches!(held.phase, Phase::Ready | Phase::Fetching(_));
+            let keep = !is_whole || core.store_shard(id.slot()) != store_shard;
             if !keep {
                 common.tails.forget(&held.conversation.tail);
+                dropped.extend(held.queue.drain(..).map(|waiting| (*id, waiting)));
             }
             keep
         });
@@ -357,6 +370,7 @@ impl Conversations {
         common.outbox.forget(core, store_shard);
         common.contacts.forget(core, store_shard);
         common.bulk.forget(core, store_shard);
+        self.refuse_dropped(core, dropped);
     }
 
     /// Runs a command now, or behind those that wait for the same conversation.
@@ -418,7 +432,6 @@ impl Conversations {
                     if let Some(asking) =
                         run_asked(core, &mut self.common, &mut self.introducing, held, caller, command)
                     {
-                        held.phase = Phase::Introducing;
                         held.queue.push_front(asking);
                         return;
                     }
@@ -474,7 +487,7 @@ impl Conversations {
             match held.phase {
                 Phase::Ready => assert!(held.queue.is_empty(), "commands of {id:?} are stuck"),
                 Phase::Introducing => introducing += 1,
-                Phase::Loading(_) => {}
+                Phase::Loading(_) | Phase::Fetching(_) => {}
             }
             held.conversation.check_invariants();
             tail_bytes += held.conversation.tail.bytes();
@@ -506,10 +519,30 @@ fn run_asked(
     }
     if introduce::is_needed(conversation, caller.user) && command.needs_peer(conversation) {
         match introduce::begin(core, introducing, conversation.id, caller.user) {
-            Ok(()) => return Some(Waiting::Asked { caller, command }),
+            Ok(()) => {
+                held.phase = Phase::Introducing;
+                return Some(Waiting::Asked { caller, command });
+            }
             Err(refused) => refused.tell(core, caller),
         }
         return None;
+    }
+    match fetch::needed(conversation, &command) {
+        Ok(None) => {}
+        Ok(Some(seq)) => match fetch::begin(core, common, conversation, seq) {
+            Ok(phase) => {
+                held.phase = phase;
+                return Some(Waiting::Asked { caller, command });
+            }
+            Err(refused) => {
+                refused.tell(core, caller);
+                return None;
+            }
+        },
+        Err(refused) => {
+            refused.tell(core, caller);
+            return None;
+        }
     }
     let result = match &command {
         LogCommand::Send(send) => send::run(core, common, conversation, caller, send.borrowed()),
@@ -517,6 +550,9 @@ fn run_asked(
         LogCommand::Relate(act) => relation::run(core, common, conversation, caller, act),
         LogCommand::Mark(asked) => mark::run(core, common, conversation, caller, *asked),
     };
+    if let Some(verbs) = &mut conversation.verbs {
+        verbs.fetched = None;
+    }
     if let Err(refused) = result {
         refused.tell(core, caller);
     }

@@ -11,7 +11,7 @@ fn chat_of(a: &Login, b: &Login) -> ConversationId {
 
 fn send(world: &mut World, from: ClientId, chat: ConversationId, counter: u64) -> u32 {
     let body = format!("message {counter}");
-    let send = Send { counter, previous: counter - 1, body_kind: BodyKind::Text, body: body.as_bytes() };
+    let send = Send::plain(counter, counter - 1, BodyKind::Text, body.as_bytes());
     world.begin(from, |encoder, request| encoder.send(request, chat, &send))
 }
 

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use record::{Act, Digest, Profile, View};
-use wire::message::{BodyKind, MarkKind, Send};
+use wire::extras::Extras;
+use wire::message::{BodyKind, EntryKind, MarkKind, Send};
 use wire::org::OrgPosition;
 use wire::presence::PresenceWish;
 use wire::scram::ClientFirst;
@@ -154,19 +155,22 @@ pub struct OwnedSend {
     pub previous: u64,
     pub body_kind: BodyKind,
     pub body: Bytes,
+    pub kind: EntryKind,
+    pub extras: Option<Box<Extras>>,
 }
 
 impl From<Send<'_>> for OwnedSend {
     fn from(send: Send<'_>) -> Self {
-        let Send { counter, previous, body_kind, body } = send;
-        Self { counter, previous, body_kind, body: Bytes::copy_from_slice(body) }
+        let Send { counter, previous, body_kind, body, kind, extras } = send;
+        let extras = extras.cloned().map(Box::new);
+        Self { counter, previous, body_kind, body: Bytes::copy_from_slice(body), kind, extras }
     }
 }
 
 impl OwnedSend {
     pub fn borrowed(&self) -> Send<'_> {
-        let Self { counter, previous, body_kind, ref body } = *self;
-        Send { counter, previous, body_kind, body }
+        let Self { counter, previous, body_kind, ref body, kind, ref extras } = *self;
+        Send { counter, previous, body_kind, body, kind, extras: extras.as_deref() }
     }
 }
 
@@ -211,12 +215,12 @@ pub struct Told {
 /// What the home of a watcher is to say about him in return. What comes back wants nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wants {
-    /// Nothing at all: the subject's home does not believe that the watcher is here.
-    Silence,
     /// Nothing; but where the subject is no contact of a watcher who is here, that the watcher is offline for him.
     Nothing,
     /// His state, if he is here for the subject.
     Answer,
+    /// His state, and where he is not here for the subject, that.
+    AnswerAlways,
 }
 
 /// An event for one session: whole frames.

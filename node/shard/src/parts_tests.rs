@@ -72,12 +72,7 @@ fn whoever_reads_a_pair_while_it_is_on_its_way_finds_it_related() {
     world.hold_commits = true;
     let asked = world.begin(seeder, |encoder, request| encoder.relate_pairs(request, &pairs));
     world.run();
-    let send = wire::message::Send {
-        counter: 1,
-        previous: 0,
-        body_kind: wire::message::BodyKind::Text,
-        body: b"hello",
-    };
+    let send = wire::message::Send::plain(1, 0, wire::message::BodyKind::Text, b"hello");
     let early = world.reply(users[0].client, |encoder, request| encoder.send(request, pairs[0], &send));
     assert_eq!(refusal_of(&early), Refusal::Busy, "what is on disk is older");
     world.hold_commits = false;

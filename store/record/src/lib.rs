@@ -3,6 +3,7 @@
 pub mod audit;
 mod body;
 pub mod device;
+mod entry;
 mod following;
 pub mod keys;
 pub mod kv;
@@ -17,8 +18,11 @@ pub mod service;
 pub mod verify;
 
 pub use audit::{AUDIT_DETAIL_LEN_MAX, AuditAct, AuditClass, AuditEntry};
-pub use body::body_hash;
+pub use body::{body_hash, send_hash};
 pub use device::DeviceSeen;
+pub use entry::{
+    EDITS_MAX, EditOf, Entry, ForwardedFrom, KIND_MESSAGE, PlainEntry, RICH_INLINE_BODY_LEN_MAX,
+};
 pub use following::Following;
 pub use keys::{AuditPlace, Key, Table};
 pub use kv::{Batch, CommitOutcome, Query, Row, Rows, StoreShardId};

@@ -206,6 +206,8 @@ pub struct Digest {
     pub time_ms: u64,
     pub own: Marks,
     pub peer: Marks,
+    /// Seq of the last message that mentions the user; 0: none.
+    pub mentioned: u64,
 }
 
 impl Digest {
@@ -217,6 +219,7 @@ impl Digest {
             time_ms: self.time_ms.max(other.time_ms),
             own: self.own.max(other.own),
             peer: self.peer.max(other.peer),
+            mentioned: self.mentioned.max(other.mentioned),
         }
     }
 }
@@ -228,14 +231,54 @@ pub struct ListEntry {
     pub uver: u64,
     pub digest: Digest,
 }
-record!(ListEntry, List, 1);
+versioned!(ListEntry, List, 2, 1 => ListEntryV1);
 
 /// A change that the user's home may not have yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct OutboxEntry {
     pub digest: Digest,
 }
-record!(OutboxEntry, Outbox, 1);
+versioned!(OutboxEntry, Outbox, 2, 1 => OutboxEntryV1);
+
+/// Digests knew no mentions before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct DigestV1 {
+    pub epoch: u32,
+    pub head: Place,
+    pub time_ms: u64,
+    pub own: Marks,
+    pub peer: Marks,
+}
+
+impl From<DigestV1> for Digest {
+    fn from(old: DigestV1) -> Self {
+        let DigestV1 { epoch, head, time_ms, own, peer } = old;
+        Self { epoch, head, time_ms, own, peer, mentioned: 0 }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct ListEntryV1 {
+    pub uver: u64,
+    pub digest: DigestV1,
+}
+
+impl From<ListEntryV1> for ListEntry {
+    fn from(old: ListEntryV1) -> Self {
+        Self { uver: old.uver, digest: old.digest.into() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct OutboxEntryV1 {
+    pub digest: DigestV1,
+}
+
+impl From<OutboxEntryV1> for OutboxEntry {
+    fn from(old: OutboxEntryV1) -> Self {
+        Self { digest: old.digest.into() }
+    }
+}
 
 /// State of a conversation up to a seq; what came later is rebuilt from the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
@@ -268,26 +311,6 @@ pub const INLINE_BODY_LEN_MAX: usize = 3_500;
 /// Bytes of body in one chunk.
 pub const CHUNK_LEN: usize = 3_900;
 
-/// An entry of a log.
-#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
-pub struct Entry {
-    pub ord: u64,
-    pub time_ms: u64,
-    pub sender: u64,
-    pub device: u32,
-    pub counter: u64,
-    /// XXH3-64 of body kind and body.
-    pub hash: u64,
-    /// 1 message.
-    pub kind: u8,
-    /// 1 text, 2 opaque.
-    pub body_kind: u8,
-    /// Length of the whole body; when it is longer than `body`, the body is in chunks and `body` is empty.
-    pub body_len: u32,
-    pub body: Vec<u8>,
-}
-record!(Entry, Entry, 1);
-
 /// A part of a body.
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Chunk {
@@ -298,11 +321,12 @@ record!(Chunk, Chunk, 1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Entry, PlainEntry};
     use rkyv::rancor::Error as RkyvError;
 
     #[test]
     fn an_archive_behind_its_header_is_the_archive_alone() {
-        let entry = Entry {
+        let entry = PlainEntry {
             ord: 1,
             time_ms: 2,
             sender: 3,
@@ -318,7 +342,21 @@ mod tests {
         let value = entry.encode();
         assert_eq!(value[..2], [Entry::KIND, 1]);
         assert_eq!(value[2..], alone[..]);
-        assert_eq!(Entry::decode(&value), Ok(entry));
+        assert_eq!(Entry::decode(&value), Ok(Entry::from(entry)));
+    }
+
+    #[test]
+    fn a_list_entry_of_version_1_has_no_mention() {
+        let place = |seq| Place { seq, ord: seq - 1 };
+        let own = Marks { delivered: place(5), read: place(4) };
+        let digest = DigestV1 { epoch: 1, head: place(6), time_ms: 7, own, peer: Marks::default() };
+        let body = rkyv::to_bytes::<RkyvError>(&ListEntryV1 { uver: 9, digest }).expect("an archive");
+        let value = [&[ListEntry::KIND, 1], &body[..]].concat();
+        let read = ListEntry::decode(&value).expect("it is read");
+        assert_eq!(read, ListEntry { uver: 9, digest: digest.into() });
+        assert_eq!((read.digest.mentioned, read.digest.head), (0, place(6)));
+        let mentioned = ListEntry { digest: Digest { mentioned: 3, ..read.digest }, ..read };
+        assert_eq!(ListEntry::decode(&mentioned.encode()), Ok(mentioned));
     }
 
     #[test]

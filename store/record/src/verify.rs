@@ -17,6 +17,7 @@ use wire::{ConversationId, Slot, UserId};
 use self::across::Across;
 use self::slot::SlotCheck;
 use crate::device::DeviceSeen;
+use crate::entry::Entry;
 use crate::following::Following;
 use crate::keys::Key;
 use crate::kv::StoreShardId;

@@ -190,7 +190,7 @@ impl RawClient {
 
     pub fn send_text(&mut self, peer: UserId, counter: u64, previous: u64, text: &str) -> EventBody {
         let conversation = self.chat_with(peer);
-        let send = Send { counter, previous, body_kind: BodyKind::Text, body: text.as_bytes() };
+        let send = Send::plain(counter, previous, BodyKind::Text, text.as_bytes());
         self.ask(|encoder, request| encoder.send(request, conversation, &send))
     }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::stored::ConversationState;
 use super::{HELD_BYTES_MAX, HELD_ENTRIES_MAX};
 use crate::ids::{ConversationId, UserId};
-use crate::message::{Entry, HeadMoved, MarkKind, Marked, Place, Pulled, Range, RangeKind, Summary};
+use crate::message::{
+    Entry, EntryKind, HeadMoved, MarkKind, Marked, Place, Pulled, Range, RangeKind, Summary,
+};
 
 /// One step forward in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +164,7 @@ impl Feed {
         raise(&mut self.state.delivered, summary.delivered);
         raise(&mut self.state.peer_read, summary.peer_read);
         raise(&mut self.state.peer_delivered, summary.peer_delivered);
+        self.state.mentioned = self.state.mentioned.max(summary.mentioned);
     }
 
     pub fn handle_head(&mut self, moved: &HeadMoved, room: &mut HeldRoom, out: &mut Vec<Advance>) {
@@ -229,13 +232,18 @@ impl Feed {
         assert_eq!(entry.place.seq, self.state.applied.seq + 1);
         self.state.applied = entry.place;
         self.raise_head(entry.place, entry.time_ms);
-        let state = &mut self.state; // who writes has read
-        let (delivered, read) = match entry.sender == me {
-            true => (&mut state.delivered, &mut state.read),
-            false => (&mut state.peer_delivered, &mut state.peer_read),
-        };
-        raise(delivered, entry.place);
-        raise(read, entry.place);
+        let state = &mut self.state;
+        if entry.kind == EntryKind::Message {
+            let (delivered, read) = match entry.sender == me {
+                true => (&mut state.delivered, &mut state.read),
+                false => (&mut state.peer_delivered, &mut state.peer_read),
+            };
+            raise(delivered, entry.place); // who writes has read
+            raise(read, entry.place);
+            if entry.extras.as_ref().is_some_and(|extras| extras.mentions(me)) && entry.sender != me {
+                state.mentioned = entry.place.seq;
+            }
+        }
         out.push(Advance::Entry(entry));
     }
 

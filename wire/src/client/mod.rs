@@ -6,6 +6,7 @@
 //! is sent and seen exactly once and in order, whenever the client crashes.
 
 mod chat;
+mod draft;
 mod effect;
 mod feed;
 mod journal;
@@ -20,6 +21,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+pub use draft::Draft;
 pub use effect::{ClientEvent, Effect, PersistToken, QueryId, Reason, SendFailure};
 pub use session::{QueryError, SendError, Session, SessionConfig};
 pub use stored::{Account, ConversationState, KeptKeys, PersistOp, Stored, StoredSend};

@@ -7,14 +7,17 @@ use bytes::Bytes;
 
 use super::stored::StoredSend;
 use super::{OUTGOING_BYTES_MAX, OUTGOING_MAX, RETRY_MS_MAX, UNANSWERED_MS};
+use crate::extras::Extras;
 use crate::ids::ConversationId;
-use crate::message::BodyKind;
+use crate::message::{BodyKind, EntryKind};
 
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
     pub conversation: ConversationId,
     pub body_kind: BodyKind,
     pub body: Bytes,
+    pub kind: EntryKind,
+    pub extras: Option<Box<Extras>>,
     /// The application was told that it waits.
     pub told_delayed: bool,
     state: State,
@@ -109,8 +112,8 @@ impl Outbox {
     fn insert(&mut self, counter: u64, send: StoredSend, state: State) {
         self.bytes += send.body.len();
         self.lanes.entry(send.conversation).or_default().undecided.insert(counter);
-        let StoredSend { conversation, body_kind, body, .. } = send;
-        let outgoing = Outgoing { conversation, body_kind, body, told_delayed: false, state };
+        let StoredSend { conversation, body_kind, body, kind, extras, .. } = send;
+        let outgoing = Outgoing { conversation, body_kind, body, kind, extras, told_delayed: false, state };
         let replaced = self.sends.insert(counter, outgoing);
         assert!(replaced.is_none(), "counter {counter} was used before");
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::chat::check_seq;
+use super::draft::Draft;
 use super::effect::{ClientEvent, Reason, SendFailure};
 use super::journal::After;
 use super::requests::Pending;
@@ -10,8 +11,7 @@ use super::session::{SendError, Session, is_transient, retry_ms};
 use super::stored::{PersistOp, StoredSend};
 use super::{ANSWER_MS_MAX, STORAGE_FULL_MS};
 use crate::ids::ConversationId;
-use crate::limits::MESSAGE_BODY_LEN_MAX;
-use crate::message::{BodyKind, Entry, EntryKind, HeadMoved, Refused, Send, Sent};
+use crate::message::{BodyKind, Entry, HeadMoved, Refused, Send, Sent};
 use crate::refusal::Refusal;
 
 impl Session {
@@ -25,27 +25,30 @@ impl Session {
         body_kind: BodyKind,
         body: Bytes,
     ) -> Result<u64, SendError> {
+        self.send_draft(now_ms, conversation, Draft::new(body_kind, body))
+    }
+
+    /// The same for whatever is not a plain message.
+    pub fn send_draft(
+        &mut self,
+        now_ms: u64,
+        conversation: ConversationId,
+        draft: Draft,
+    ) -> Result<u64, SendError> {
         let account = self.account.as_ref().ok_or(SendError::NotLoggedIn)?;
         if !conversation.is_valid() || !conversation.is_private() || !conversation.has(account.user) {
             return Err(SendError::NotMember);
         }
-        if body.len() > MESSAGE_BODY_LEN_MAX {
-            return Err(SendError::TooLong);
-        }
-        if body.is_empty() {
-            return Err(SendError::Empty);
-        }
-        let is_text = body_kind == BodyKind::Text && std::str::from_utf8(&body).is_ok();
-        if !is_text && body_kind != BodyKind::Opaque {
-            return Err(SendError::NotText);
-        }
-        while !self.outbox.has_room(body.len()) {
+        draft.check()?;
+        while !self.outbox.has_room(draft.body.len()) {
             let counter = self.outbox.first_unanswered().ok_or(SendError::QueueFull)?;
             self.fail_send(now_ms, counter, SendFailure::Unanswered);
         }
         let counter = self.next_counter;
         self.next_counter += 1;
-        let send = StoredSend { counter, conversation, body_kind, body };
+        let Draft { kind, body_kind, body, extras } = draft;
+        let extras = extras.boxed();
+        let send = StoredSend { counter, conversation, body_kind, body, kind, extras };
         self.journal.write(PersistOp::NextCounter(self.next_counter));
         self.journal.write(PersistOp::Outgoing(send.clone()));
         self.journal.then(After::Stored { counter });
@@ -76,6 +79,8 @@ impl Session {
                 previous: previous.min(counter - 1),
                 body_kind: send.body_kind,
                 body: &send.body,
+                kind: send.kind,
+                extras: send.extras.as_deref(),
             };
             let request = self.transmit(now_ms, Pending::Send { counter }, |encoder, request| {
                 encoder.send(request, send.conversation, &message)
@@ -101,9 +106,10 @@ impl Session {
             sender: self.me(),
             device: self.device(),
             counter,
-            kind: EntryKind::Message,
+            kind: send.kind,
             body_kind: send.body_kind,
             body: send.body.clone(),
+            extras: send.extras.clone(),
         };
         self.take_send(now_ms, &entry, sent.conversation);
         self.on_entry(now_ms, sent.conversation, sent.epoch, entry);

@@ -57,6 +57,8 @@ pub enum SendError {
     Empty,
     #[error("the text is not UTF-8")]
     NotText,
+    #[error("the message mentions too many users")]
+    TooManyMentions,
     #[error("too many messages wait to be sent")]
     QueueFull,
 }

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use crate::extras::Extras;
 use crate::ids::{ConversationId, DeviceId, UserId};
-use crate::message::{BodyKind, Entry, Place, Range, Summary};
+use crate::message::{BodyKind, Entry, EntryKind, Place, Range, Summary};
 use crate::scram::ClientKeys;
 
 /// Whose state this is.
@@ -32,6 +33,8 @@ pub struct StoredSend {
     pub conversation: ConversationId,
     pub body_kind: BodyKind,
     pub body: Bytes,
+    pub kind: EntryKind,
+    pub extras: Option<Box<Extras>>,
 }
 
 /// What is known of one conversation.
@@ -55,6 +58,8 @@ pub struct ConversationState {
     pub read_wanted: u64,
     /// The last own counter that the node took here.
     pub last_taken: u64,
+    /// Seq of the last message that mentions the user; 0: none.
+    pub mentioned: u64,
 }
 
 impl ConversationState {
@@ -71,6 +76,7 @@ impl ConversationState {
             time_ms: 0,
             read_wanted: 0,
             last_taken: 0,
+            mentioned: 0,
         }
     }
 
@@ -90,7 +96,13 @@ impl ConversationState {
             peer_read: self.peer_read,
             peer_delivered: self.peer_delivered,
             time_ms: self.time_ms,
+            mentioned: self.mentioned,
         }
+    }
+
+    /// Somebody mentions the user in what he has not read.
+    pub fn is_mentioned(&self) -> bool {
+        self.mentioned > self.read.seq
     }
 }
 

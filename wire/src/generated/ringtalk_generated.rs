@@ -10,11 +10,15 @@ pub mod ringtalk {
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_ENTRY_KIND: u8 = 1;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_ENTRY_KIND: u8 = 1;
+pub const ENUM_MAX_ENTRY_KIND: u8 = 5;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_ENTRY_KIND: [EntryKind; 1] = [
+pub const ENUM_VALUES_ENTRY_KIND: [EntryKind; 5] = [
   EntryKind::Message,
+  EntryKind::Recall,
+  EntryKind::Edit,
+  EntryKind::Reaction,
+  EntryKind::SystemNotice,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -23,16 +27,28 @@ pub struct EntryKind(pub u8);
 #[allow(non_upper_case_globals)]
 impl EntryKind {
   pub const Message: Self = Self(1);
+  pub const Recall: Self = Self(2);
+  pub const Edit: Self = Self(3);
+  pub const Reaction: Self = Self(4);
+  pub const SystemNotice: Self = Self(5);
 
   pub const ENUM_MIN: u8 = 1;
-  pub const ENUM_MAX: u8 = 1;
+  pub const ENUM_MAX: u8 = 5;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Message,
+    Self::Recall,
+    Self::Edit,
+    Self::Reaction,
+    Self::SystemNotice,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
     match self {
       Self::Message => Some("Message"),
+      Self::Recall => Some("Recall"),
+      Self::Edit => Some("Edit"),
+      Self::Reaction => Some("Reaction"),
+      Self::SystemNotice => Some("SystemNotice"),
       _ => None,
     }
   }
@@ -90,12 +106,19 @@ impl ::flatbuffers::SimpleToVerifyInSlice for EntryKind {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_BODY_KIND: u8 = 1;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_BODY_KIND: u8 = 2;
+pub const ENUM_MAX_BODY_KIND: u8 = 9;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_BODY_KIND: [BodyKind; 2] = [
+pub const ENUM_VALUES_BODY_KIND: [BodyKind; 9] = [
   BodyKind::Text,
   BodyKind::Opaque,
+  BodyKind::Image,
+  BodyKind::Audio,
+  BodyKind::Video,
+  BodyKind::File,
+  BodyKind::Location,
+  BodyKind::Card,
+  BodyKind::Custom,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -105,18 +128,39 @@ pub struct BodyKind(pub u8);
 impl BodyKind {
   pub const Text: Self = Self(1);
   pub const Opaque: Self = Self(2);
+  pub const Image: Self = Self(3);
+  pub const Audio: Self = Self(4);
+  pub const Video: Self = Self(5);
+  pub const File: Self = Self(6);
+  pub const Location: Self = Self(7);
+  pub const Card: Self = Self(8);
+  pub const Custom: Self = Self(9);
 
   pub const ENUM_MIN: u8 = 1;
-  pub const ENUM_MAX: u8 = 2;
+  pub const ENUM_MAX: u8 = 9;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::Text,
     Self::Opaque,
+    Self::Image,
+    Self::Audio,
+    Self::Video,
+    Self::File,
+    Self::Location,
+    Self::Card,
+    Self::Custom,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
     match self {
       Self::Text => Some("Text"),
       Self::Opaque => Some("Opaque"),
+      Self::Image => Some("Image"),
+      Self::Audio => Some("Audio"),
+      Self::Video => Some("Video"),
+      Self::File => Some("File"),
+      Self::Location => Some("Location"),
+      Self::Card => Some("Card"),
+      Self::Custom => Some("Custom"),
       _ => None,
     }
   }
@@ -1245,6 +1289,314 @@ impl<'a> Place {
 
 }
 
+// struct Forwarded, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Forwarded(pub [u8; 16]);
+impl Default for Forwarded { 
+  fn default() -> Self { 
+    Self([0; 16])
+  }
+}
+impl ::core::fmt::Debug for Forwarded {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("Forwarded")
+      .field("sender", &self.sender())
+      .field("time_ms", &self.time_ms())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Forwarded {}
+impl<'a> ::flatbuffers::Follow<'a> for Forwarded {
+  type Inner = &'a Forwarded;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a Forwarded>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Forwarded {
+  type Inner = &'a Forwarded;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<Forwarded>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for Forwarded {
+    type Output = Forwarded;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const Forwarded as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Forwarded {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> Forwarded {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    sender: u64,
+    time_ms: u64,
+  ) -> Self {
+    let mut s = Self([0; 16]);
+    s.set_sender(sender);
+    s.set_time_ms(time_ms);
+    s
+  }
+
+  pub fn sender(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[0..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_sender(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[0..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+  pub fn time_ms(&self) -> u64 {
+    let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[8..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_time_ms(&mut self, x: u64) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[8..].as_mut_ptr(),
+        ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
+  }
+
+}
+
+pub enum ExtrasOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Extras<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Extras<'a> {
+  type Inner = Extras<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Extras<'a> {
+  pub const VT_TARGET: ::flatbuffers::VOffsetT = 4;
+  pub const VT_REPLY_TO: ::flatbuffers::VOffsetT = 6;
+  pub const VT_MENTIONS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_FORWARDED: ::flatbuffers::VOffsetT = 10;
+  pub const VT_EDITED: ::flatbuffers::VOffsetT = 12;
+  pub const VT_RECALLED: ::flatbuffers::VOffsetT = 14;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Extras { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ExtrasArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Extras<'bldr>> {
+    let mut builder = ExtrasBuilder::new(_fbb);
+    builder.add_recalled(args.recalled);
+    builder.add_edited(args.edited);
+    builder.add_reply_to(args.reply_to);
+    builder.add_target(args.target);
+    if let Some(x) = args.forwarded { builder.add_forwarded(x); }
+    if let Some(x) = args.mentions { builder.add_mentions(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn target(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Extras::VT_TARGET, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn reply_to(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Extras::VT_REPLY_TO, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn mentions(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(Extras::VT_MENTIONS, None)}
+  }
+  #[inline]
+  pub fn forwarded(&self) -> Option<&'a Forwarded> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Forwarded>(Extras::VT_FORWARDED, None)}
+  }
+  #[inline]
+  pub fn edited(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Extras::VT_EDITED, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn recalled(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Extras::VT_RECALLED, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Extras<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("target", Self::VT_TARGET, false)?
+     .visit_field::<u64>("reply_to", Self::VT_REPLY_TO, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("mentions", Self::VT_MENTIONS, false)?
+     .visit_field::<Forwarded>("forwarded", Self::VT_FORWARDED, false)?
+     .visit_field::<u64>("edited", Self::VT_EDITED, false)?
+     .visit_field::<u64>("recalled", Self::VT_RECALLED, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ExtrasArgs<'a> {
+    pub target: u64,
+    pub reply_to: u64,
+    pub mentions: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+    pub forwarded: Option<&'a Forwarded>,
+    pub edited: u64,
+    pub recalled: u64,
+}
+impl<'a> Default for ExtrasArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ExtrasArgs {
+      target: 0,
+      reply_to: 0,
+      mentions: None,
+      forwarded: None,
+      edited: 0,
+      recalled: 0,
+    }
+  }
+}
+
+pub struct ExtrasBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ExtrasBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_target(&mut self, target: u64) {
+    self.fbb_.push_slot::<u64>(Extras::VT_TARGET, target, 0);
+  }
+  #[inline]
+  pub fn add_reply_to(&mut self, reply_to: u64) {
+    self.fbb_.push_slot::<u64>(Extras::VT_REPLY_TO, reply_to, 0);
+  }
+  #[inline]
+  pub fn add_mentions(&mut self, mentions: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Extras::VT_MENTIONS, mentions);
+  }
+  #[inline]
+  pub fn add_forwarded(&mut self, forwarded: &Forwarded) {
+    self.fbb_.push_slot_always::<&Forwarded>(Extras::VT_FORWARDED, forwarded);
+  }
+  #[inline]
+  pub fn add_edited(&mut self, edited: u64) {
+    self.fbb_.push_slot::<u64>(Extras::VT_EDITED, edited, 0);
+  }
+  #[inline]
+  pub fn add_recalled(&mut self, recalled: u64) {
+    self.fbb_.push_slot::<u64>(Extras::VT_RECALLED, recalled, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ExtrasBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ExtrasBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Extras<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Extras<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Extras");
+      ds.field("target", &self.target());
+      ds.field("reply_to", &self.reply_to());
+      ds.field("mentions", &self.mentions());
+      ds.field("forwarded", &self.forwarded());
+      ds.field("edited", &self.edited());
+      ds.field("recalled", &self.recalled());
+      ds.finish()
+  }
+}
 pub enum EntryOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -1270,6 +1622,7 @@ impl<'a> Entry<'a> {
   pub const VT_KIND: ::flatbuffers::VOffsetT = 16;
   pub const VT_BODY_KIND: ::flatbuffers::VOffsetT = 18;
   pub const VT_BODY: ::flatbuffers::VOffsetT = 20;
+  pub const VT_EXTRAS: ::flatbuffers::VOffsetT = 22;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1286,6 +1639,7 @@ impl<'a> Entry<'a> {
     builder.add_time_ms(args.time_ms);
     builder.add_ord(args.ord);
     builder.add_seq(args.seq);
+    if let Some(x) = args.extras { builder.add_extras(x); }
     if let Some(x) = args.body { builder.add_body(x); }
     builder.add_device(args.device);
     builder.add_body_kind(args.body_kind);
@@ -1357,6 +1711,13 @@ impl<'a> Entry<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Entry::VT_BODY, None)}
   }
+  #[inline]
+  pub fn extras(&self) -> Option<Extras<'a>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Extras>>(Entry::VT_EXTRAS, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Entry<'_> {
@@ -1374,6 +1735,7 @@ impl ::flatbuffers::Verifiable for Entry<'_> {
      .visit_field::<EntryKind>("kind", Self::VT_KIND, false)?
      .visit_field::<BodyKind>("body_kind", Self::VT_BODY_KIND, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("body", Self::VT_BODY, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Extras>>("extras", Self::VT_EXTRAS, false)?
      .finish();
     Ok(())
   }
@@ -1388,6 +1750,7 @@ pub struct EntryArgs<'a> {
     pub kind: EntryKind,
     pub body_kind: BodyKind,
     pub body: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub extras: Option<::flatbuffers::WIPOffset<Extras<'a>>>,
 }
 impl<'a> Default for EntryArgs<'a> {
   #[inline]
@@ -1402,6 +1765,7 @@ impl<'a> Default for EntryArgs<'a> {
       kind: EntryKind::Message,
       body_kind: BodyKind::Text,
       body: None,
+      extras: None,
     }
   }
 }
@@ -1448,6 +1812,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> EntryBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Entry::VT_BODY, body);
   }
   #[inline]
+  pub fn add_extras(&mut self, extras: ::flatbuffers::WIPOffset<Extras<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Extras>>(Entry::VT_EXTRAS, extras);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> EntryBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     EntryBuilder {
@@ -1474,6 +1842,7 @@ impl ::core::fmt::Debug for Entry<'_> {
       ds.field("kind", &self.kind());
       ds.field("body_kind", &self.body_kind());
       ds.field("body", &self.body());
+      ds.field("extras", &self.extras());
       ds.finish()
   }
 }
@@ -1632,6 +2001,7 @@ impl<'a> Summary<'a> {
   pub const VT_PEER_READ: ::flatbuffers::VOffsetT = 16;
   pub const VT_PEER_DELIVERED: ::flatbuffers::VOffsetT = 18;
   pub const VT_TIME_MS: ::flatbuffers::VOffsetT = 20;
+  pub const VT_MENTIONED: ::flatbuffers::VOffsetT = 22;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1643,6 +2013,7 @@ impl<'a> Summary<'a> {
     args: &'args SummaryArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Summary<'bldr>> {
     let mut builder = SummaryBuilder::new(_fbb);
+    builder.add_mentioned(args.mentioned);
     builder.add_time_ms(args.time_ms);
     builder.add_uver(args.uver);
     if let Some(x) = args.peer_delivered { builder.add_peer_delivered(x); }
@@ -1719,6 +2090,13 @@ impl<'a> Summary<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(Summary::VT_TIME_MS, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn mentioned(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Summary::VT_MENTIONED, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Summary<'_> {
@@ -1736,6 +2114,7 @@ impl ::flatbuffers::Verifiable for Summary<'_> {
      .visit_field::<Place>("peer_read", Self::VT_PEER_READ, false)?
      .visit_field::<Place>("peer_delivered", Self::VT_PEER_DELIVERED, false)?
      .visit_field::<u64>("time_ms", Self::VT_TIME_MS, false)?
+     .visit_field::<u64>("mentioned", Self::VT_MENTIONED, false)?
      .finish();
     Ok(())
   }
@@ -1750,6 +2129,7 @@ pub struct SummaryArgs<'a> {
     pub peer_read: Option<&'a Place>,
     pub peer_delivered: Option<&'a Place>,
     pub time_ms: u64,
+    pub mentioned: u64,
 }
 impl<'a> Default for SummaryArgs<'a> {
   #[inline]
@@ -1764,6 +2144,7 @@ impl<'a> Default for SummaryArgs<'a> {
       peer_read: None,
       peer_delivered: None,
       time_ms: 0,
+      mentioned: 0,
     }
   }
 }
@@ -1810,6 +2191,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SummaryBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<u64>(Summary::VT_TIME_MS, time_ms, 0);
   }
   #[inline]
+  pub fn add_mentioned(&mut self, mentioned: u64) {
+    self.fbb_.push_slot::<u64>(Summary::VT_MENTIONED, mentioned, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SummaryBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     SummaryBuilder {
@@ -1836,6 +2221,7 @@ impl ::core::fmt::Debug for Summary<'_> {
       ds.field("peer_read", &self.peer_read());
       ds.field("peer_delivered", &self.peer_delivered());
       ds.field("time_ms", &self.time_ms());
+      ds.field("mentioned", &self.mentioned());
       ds.finish()
   }
 }
@@ -4979,6 +5365,8 @@ impl<'a> Send<'a> {
   pub const VT_PREVIOUS: ::flatbuffers::VOffsetT = 6;
   pub const VT_BODY_KIND: ::flatbuffers::VOffsetT = 8;
   pub const VT_BODY: ::flatbuffers::VOffsetT = 10;
+  pub const VT_KIND: ::flatbuffers::VOffsetT = 12;
+  pub const VT_EXTRAS: ::flatbuffers::VOffsetT = 14;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -4992,7 +5380,9 @@ impl<'a> Send<'a> {
     let mut builder = SendBuilder::new(_fbb);
     builder.add_previous(args.previous);
     builder.add_counter(args.counter);
+    if let Some(x) = args.extras { builder.add_extras(x); }
     if let Some(x) = args.body { builder.add_body(x); }
+    builder.add_kind(args.kind);
     builder.add_body_kind(args.body_kind);
     builder.finish()
   }
@@ -5026,6 +5416,20 @@ impl<'a> Send<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Send::VT_BODY, None)}
   }
+  #[inline]
+  pub fn kind(&self) -> EntryKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<EntryKind>(Send::VT_KIND, Some(EntryKind::Message)).unwrap()}
+  }
+  #[inline]
+  pub fn extras(&self) -> Option<Extras<'a>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Extras>>(Send::VT_EXTRAS, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Send<'_> {
@@ -5038,6 +5442,8 @@ impl ::flatbuffers::Verifiable for Send<'_> {
      .visit_field::<u64>("previous", Self::VT_PREVIOUS, false)?
      .visit_field::<BodyKind>("body_kind", Self::VT_BODY_KIND, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("body", Self::VT_BODY, false)?
+     .visit_field::<EntryKind>("kind", Self::VT_KIND, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Extras>>("extras", Self::VT_EXTRAS, false)?
      .finish();
     Ok(())
   }
@@ -5047,6 +5453,8 @@ pub struct SendArgs<'a> {
     pub previous: u64,
     pub body_kind: BodyKind,
     pub body: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub kind: EntryKind,
+    pub extras: Option<::flatbuffers::WIPOffset<Extras<'a>>>,
 }
 impl<'a> Default for SendArgs<'a> {
   #[inline]
@@ -5056,6 +5464,8 @@ impl<'a> Default for SendArgs<'a> {
       previous: 0,
       body_kind: BodyKind::Text,
       body: None,
+      kind: EntryKind::Message,
+      extras: None,
     }
   }
 }
@@ -5082,6 +5492,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SendBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Send::VT_BODY, body);
   }
   #[inline]
+  pub fn add_kind(&mut self, kind: EntryKind) {
+    self.fbb_.push_slot::<EntryKind>(Send::VT_KIND, kind, EntryKind::Message);
+  }
+  #[inline]
+  pub fn add_extras(&mut self, extras: ::flatbuffers::WIPOffset<Extras<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Extras>>(Send::VT_EXTRAS, extras);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SendBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     SendBuilder {
@@ -5103,6 +5521,8 @@ impl ::core::fmt::Debug for Send<'_> {
       ds.field("previous", &self.previous());
       ds.field("body_kind", &self.body_kind());
       ds.field("body", &self.body());
+      ds.field("kind", &self.kind());
+      ds.field("extras", &self.extras());
       ds.finish()
   }
 }

@@ -97,6 +97,7 @@ impl Frames {
             kind: EntryKind::Message,
             body_kind: BodyKind::Opaque,
             body: text,
+            extras: None,
         };
         self.message.clear();
         template::message_into(&mut self.message, conversation, EPOCH, &entry);
@@ -109,7 +110,7 @@ impl Layout {
         let conversation = ConversationId { low: UserId(1), high: UserId(2) };
         let text = vec![b'x'; text_len];
         let (counter, body_kind) = (COUNTER_MARK, BodyKind::Opaque);
-        let send = Send { counter, previous: counter - 1, body_kind, body: &text };
+        let send = Send::plain(counter, counter - 1, body_kind, &text);
         let frame = encoder.send(1, conversation, &send);
         let frame = &frame[LENGTH_LEN..];
         let view = verified::view::<body::Send>(&frame[SEND_BODY_AT..])?;
@@ -176,7 +177,7 @@ mod tests {
     const CONVERSATION: ConversationId = ConversationId { low: UserId(7 << 10), high: UserId(9 << 10) };
 
     fn send(encoder: &mut Encoder, counter: u64, text: &[u8]) -> Vec<u8> {
-        let send = Send { counter, previous: counter - 1, body_kind: BodyKind::Opaque, body: text };
+        let send = Send::plain(counter, counter - 1, BodyKind::Opaque, text);
         encoder.send(counter as u32 + 100, CONVERSATION, &send)[LENGTH_LEN..].to_vec()
     }
 

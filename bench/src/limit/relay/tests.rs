@@ -68,7 +68,7 @@ impl Client {
     fn send(&mut self, counter: u64) {
         let conversation = ConversationId::private(user(self.index), user(self.index ^ 1)).unwrap();
         let text = text(self.index, counter);
-        let send = Send { counter, previous: counter - 1, body_kind: BodyKind::Opaque, body: &text };
+        let send = Send::plain(counter, counter - 1, BodyKind::Opaque, &text);
         let frame = self.encoder.send(counter as u32, conversation, &send);
         self.write(&frame);
     }

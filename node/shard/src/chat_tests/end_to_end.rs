@@ -6,7 +6,7 @@ use wire::{ConversationId, EventBody, Refusal, UserId};
 use crate::testing::{ClientId, World, refusal_of, resumed};
 
 fn say(world: &mut World, client: ClientId, chat: ConversationId, counter: u64, body: &[u8]) -> EventBody {
-    let send = Send { counter, previous: counter - 1, body_kind: BodyKind::Text, body };
+    let send = Send::plain(counter, counter - 1, BodyKind::Text, body);
     world.reply(client, |encoder, request| encoder.send(request, chat, &send))
 }
 

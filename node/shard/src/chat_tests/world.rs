@@ -240,8 +240,16 @@ impl World {
         previous: u64,
         text: &[u8],
     ) -> u32 {
+        self.send_with(session, chat, wire::message::Send::plain(counter, previous, BodyKind::Text, text))
+    }
+
+    pub fn send_with(
+        &mut self,
+        session: (UserId, SessionPlace),
+        chat: ConversationId,
+        send: wire::message::Send<'_>,
+    ) -> u32 {
         let caller = self.caller(session, Command::Send);
-        let send = wire::message::Send { counter, previous, body_kind: BodyKind::Text, body: text };
         self.at_home(chat, |unit| unit.conversations.handle_send(&mut unit.core, caller, chat, send));
         caller.request
     }

@@ -11,7 +11,7 @@ use wire::{
     ShardAddress,
 };
 
-use super::home_command::{conversation_of, home_command, send};
+use super::home_command::{Sending, conversation_of, home_command, send};
 use super::state::{HeldMark, Session, State};
 use super::{Connections, Costs, No};
 use crate::core::Core;
@@ -61,8 +61,9 @@ impl Connections {
             Caller { user: session.user, place, request: incoming.request, command: incoming.command };
         if incoming.command == Command::Send {
             let conversation = conversation_of(incoming);
-            if core.is_home(conversation.slot()) {
-                let send = send(incoming.body)?;
+            if core.is_home(conversation.slot())
+                && let Sending::Plain(send) = send(incoming.body)?
+            {
                 session.tell_active(core, place);
                 session.begin(Command::Send);
                 return Ok(Some(LocalSend { caller, conversation, send }));

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use record::{Act, Profile};
+use wire::extras;
+use wire::generated as fb;
 use wire::limits::{
     CONTACT_GROUP_LEN_MAX, CONTACT_REMARK_LEN_MAX, CONTACT_TEXT_LEN_MAX, MESSAGE_BODY_LEN_MAX,
     PRESENCE_TEXT_LEN_MAX,
@@ -25,7 +27,7 @@ use super::state::Session;
 use crate::follow::Follows;
 use crate::limits::BUSY_RETRY_MS;
 use crate::login::Confirmed;
-use crate::mesh::{DeviceCommand, HomeCommand, MarkFor};
+use crate::mesh::{DeviceCommand, HomeCommand, MarkFor, OwnedSend};
 use crate::profile::to_store;
 
 /// The command as its home gets it, and the slot of that home.
@@ -304,21 +306,41 @@ pub(super) fn text(text: Option<&str>, len_max: usize) -> Result<String, No> {
     Ok(text.to_owned())
 }
 
-/// A send in the buffer it came in, its fields checked.
-pub(super) fn send(body: &[u8]) -> Result<Send<'_>, No> {
+/// A send, its fields checked.
+pub(super) enum Sending<'a> {
+    /// A message that refers to nothing, in the buffer it came in.
+    Plain(Send<'a>),
+    Rich(OwnedSend),
+}
+
+impl From<Sending<'_>> for OwnedSend {
+    fn from(sending: Sending<'_>) -> Self {
+        match sending {
+            Sending::Plain(send) => send.into(),
+            Sending::Rich(send) => send,
+        }
+    }
+}
+
+pub(super) fn send(body: &[u8]) -> Result<Sending<'_>, No> {
     let view = verified::view::<body::Send>(body)?;
     let content = view.body().map(|content| content.bytes()).unwrap_or_default();
     if content.len() > MESSAGE_BODY_LEN_MAX {
         return Err(No::with_detail(Refusal::BodyTooLong, MESSAGE_BODY_LEN_MAX as u64));
     }
-    let is_readable = match view.body_kind() {
+    let (counter, previous, body_kind) = (view.counter(), view.previous(), view.body_kind());
+    let is_readable = match body_kind {
         BodyKind::Text => std::str::from_utf8(content).is_ok(),
-        BodyKind::Opaque => true,
-        _ => false,
+        kind => BodyKind::ENUM_VALUES.contains(&kind),
     };
-    if !is_readable || view.counter() == 0 || view.previous() >= view.counter() {
+    if !is_readable || counter == 0 || previous >= counter {
         return Err(Refusal::BadField.into());
     }
-    let (counter, previous, body_kind) = (view.counter(), view.previous(), view.body_kind());
-    Ok(Send { counter, previous, body_kind, body: content })
+    let send = Send::plain(counter, previous, body_kind, content);
+    // What a plain message has stands in front in the table.
+    if view._tab.vtable().num_bytes() <= usize::from(fb::Send::VT_KIND) {
+        return Ok(Sending::Plain(send));
+    }
+    let extras = view.extras().and_then(|view| extras::extras(view).boxed());
+    Ok(Sending::Rich(OwnedSend { kind: view.kind(), extras, ..send.into() }))
 }

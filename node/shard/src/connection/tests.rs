@@ -62,7 +62,7 @@ fn frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
         Command::CodeStart => encoder.code_start(request, "ann"),
         Command::RedeemCode => encoder.redeem_code(request, "ann", "abcde", &[1; 32], &[2; 32]),
         Command::Send => {
-            let send = Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"hello" };
+            let send = Send::plain(1, 0, BodyKind::Text, b"hello");
             encoder.send(request, chat(), &send)
         }
         Command::Pull => encoder.pull(request, chat(), &Pull { from: 1, to: 1, bytes_max: 1, epoch: 0 }),
@@ -486,7 +486,7 @@ fn a_session_has_a_window_and_a_bounded_number_of_commands() {
         replies.map(|reply| refusal_of(&reply)).collect::<Vec<_>>()
     };
     let sends = (1..=u64::from(WINDOW_MAX) + 1).map(|counter| {
-        let send = Send { counter, previous: counter - 1, body_kind: BodyKind::Text, body: b"x" };
+        let send = Send::plain(counter, counter - 1, BodyKind::Text, b"x");
         world.begin(ann.client, |encoder, request| encoder.send(request, chat, &send))
     });
     let sends = sends.collect();
@@ -544,7 +544,7 @@ fn bodies_are_checked_by_meaning_before_they_leave() {
         (3, 0, text, b"\xff\xfe", Refusal::BadField),
         (3, 0, text, &long, Refusal::BodyTooLong),
     ] {
-        let send = Send { counter, previous, body_kind, body };
+        let send = Send::plain(counter, previous, body_kind, body);
         let reply = world.reply(ann, |encoder, request| encoder.send(request, chat(), &send));
         assert_eq!(refusal_of(&reply), expected, "{counter} {previous} {body_kind:?}");
     }

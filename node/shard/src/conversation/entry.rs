@@ -1,7 +1,11 @@
 //! Entries as records: one for the entry, and chunks for a body too long for it.
 
-use record::{CHUNK_LEN, Chunk, Entry, INLINE_BODY_LEN_MAX, Key, Record, Row};
+use record::{
+    CHUNK_LEN, Chunk, Entry, ForwardedFrom, INLINE_BODY_LEN_MAX, Key, PlainEntry, RICH_INLINE_BODY_LEN_MAX,
+    Record, Row, body_hash,
+};
 use wire::ConversationId;
+use wire::extras::{Extras, Forwarded};
 use wire::message::{BodyKind, EntryKind, EntryView, Place};
 use wire::{DeviceId, UserId};
 
@@ -16,9 +20,12 @@ pub(super) struct EntryWriter {
 impl EntryWriter {
     /// Writes an entry with the turn's batch.
     pub fn put(&mut self, core: &mut Core, conversation: ConversationId, view: &EntryView<'_>, hash: u64) {
+        if view.extras.is_some() {
+            return self.put_rich(core, conversation, view.place.seq, rich(view, hash));
+        }
         let (inline, long) =
             if view.body.len() > INLINE_BODY_LEN_MAX { (&[][..], view.body) } else { (view.body, &[][..]) };
-        let entry = Entry {
+        let entry = PlainEntry {
             ord: view.place.ord,
             time_ms: view.time_ms,
             sender: view.sender.0,
@@ -32,9 +39,23 @@ impl EntryWriter {
         };
         core.put(&Key::Entry(conversation, view.place.seq), &entry);
         self.room = entry.body;
-        for (index, part) in long.chunks(CHUNK_LEN).enumerate() {
+        self.put_chunks(core, conversation, view.place.seq, long);
+    }
+
+    /// Writes an entry as it is now, its whole body in it.
+    pub fn put_rich(&mut self, core: &mut Core, conversation: ConversationId, seq: u64, mut entry: Entry) {
+        let mut long = Vec::new();
+        if entry.body.len() > RICH_INLINE_BODY_LEN_MAX {
+            long = std::mem::take(&mut entry.body);
+        }
+        core.put(&Key::Entry(conversation, seq), &entry);
+        self.put_chunks(core, conversation, seq, &long);
+    }
+
+    fn put_chunks(&mut self, core: &mut Core, conversation: ConversationId, seq: u64, body: &[u8]) {
+        for (index, part) in body.chunks(CHUNK_LEN).enumerate() {
             let chunk = Chunk { bytes: self.filled(part) };
-            core.put(&Key::Chunk(conversation, view.place.seq, index as u16), &chunk);
+            core.put(&Key::Chunk(conversation, seq, index as u16), &chunk);
             self.room = chunk.bytes;
         }
     }
@@ -45,6 +66,48 @@ impl EntryWriter {
         room.extend_from_slice(bytes);
         room
     }
+}
+
+/// The record of an entry, its whole body in it.
+fn rich(view: &EntryView<'_>, hash: u64) -> Entry {
+    let extras = view.extras.expect("an entry that has some");
+    Entry {
+        ord: view.place.ord,
+        time_ms: view.time_ms,
+        sender: view.sender.0,
+        device: view.device.0,
+        counter: view.counter,
+        hash,
+        kind: view.kind.0,
+        body_kind: view.body_kind.0,
+        body_len: view.body.len() as u32,
+        body: view.body.to_vec(),
+        body_hash: body_hash(view.body_kind.0, view.body),
+        target: extras.target,
+        reply_to: extras.reply_to,
+        mentions: extras.mentions.iter().map(|user| user.0).collect(),
+        forwarded: extras
+            .forwarded
+            .map(|from| ForwardedFrom { sender: from.sender.0, time_ms: from.time_ms }),
+        edits: Vec::new(),
+        recalled: 0,
+    }
+}
+
+/// What clients are told of an entry beside its body.
+pub(super) fn extras_of(entry: &Entry) -> Option<Box<Extras>> {
+    if entry.is_plain() {
+        return None;
+    }
+    let from = |from: ForwardedFrom| Forwarded { sender: UserId(from.sender), time_ms: from.time_ms };
+    Some(Box::new(Extras {
+        target: entry.target,
+        reply_to: entry.reply_to,
+        mentions: entry.mentions.iter().copied().map(UserId).collect(),
+        forwarded: entry.forwarded.map(from),
+        edited: entry.edited(),
+        recalled: entry.recalled,
+    }))
 }
 
 /// The seq in the key of an entry.
@@ -64,6 +127,7 @@ pub(super) fn decode<R: Record>(row: &Row) -> Result<R, String> {
 pub(super) struct Stored {
     seq: u64,
     entry: Entry,
+    extras: Option<Box<Extras>>,
 }
 
 impl Stored {
@@ -77,6 +141,7 @@ impl Stored {
             kind: EntryKind(self.entry.kind),
             body_kind: BodyKind(self.entry.body_kind),
             body: &self.entry.body,
+            extras: self.extras.as_deref(),
         }
     }
 }
@@ -116,6 +181,7 @@ impl<'a> Chunks<'a> {
         if entry.body.len() != len {
             return Err(format!("the body of entry {seq} is longer than it says"));
         }
-        Ok(Some(Stored { seq, entry }))
+        let extras = extras_of(&entry);
+        Ok(Some(Stored { seq, entry, extras }))
     }
 }

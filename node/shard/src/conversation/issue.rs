@@ -70,7 +70,7 @@ impl Conversation {
 impl Conversations {
     /// A request of the operator, at the home of the conversation.
     pub fn handle_issue(&mut self, core: &mut Core, token: u64, id: ConversationId, notice: Notice) {
-        let send = Send { counter: notice.id, previous: 0, body_kind: notice.body_kind, body: &notice.body };
+        let send = Send::plain(notice.id, 0, notice.body_kind, &notice.body);
         let readable = notice.body_kind != BodyKind::Text || std::str::from_utf8(&notice.body).is_ok();
         if let Err(refused) = send::check(&send) {
             return refuse(core, token, refused);
@@ -113,7 +113,7 @@ pub(super) fn run(
             }
             let author = Author { user: UserId::SYSTEM, device: SYSTEM_DEVICE, session: None };
             let Notice { id: counter, body_kind, ref body, .. } = *notice;
-            let asked = Send { counter, previous: 0, body_kind, body };
+            let asked = Send::plain(counter, 0, body_kind, body);
             let issue = send::append(core, common, conversation, author, asked, hash);
             conversation.on_issued(issue);
             if issue.place.seq.is_multiple_of(CHECKPOINT_ENTRIES) {

@@ -4,7 +4,8 @@
 //! writes nothing while it reads, so the parts fit together.
 
 use record::{
-    Checkpoint, Entry, Key, Marks, Query, Remembered, RememberedSend, Row, Rows, StoredMarks, Table, keys,
+    Checkpoint, Entry, KIND_MESSAGE, Key, Marks, Query, Remembered, RememberedSend, Row, Rows, StoredMarks,
+    Table, keys,
 };
 use wire::{ConversationId, DeviceId, UserId};
 
@@ -32,6 +33,8 @@ struct Behind {
     /// `None`: the system's.
     sender: Option<Sender>,
     send: RememberedSend,
+    /// It is a message: who writes has read.
+    counts: bool,
 }
 
 /// Reads the first part; false when too many reads are in flight.
@@ -62,6 +65,9 @@ impl Conversations {
         let held = self.held.get_mut(&id).expect("a conversation that is being read is held");
         let Phase::Loading(rebuild) = &mut held.phase else { panic!("{id:?} is not being read") };
         if let [.., low, high] = &rows[..] {
+            if let Err(reason) = held.conversation.restore_mentions([low, high]) {
+                return core.damaged(id.slot(), &format!("{id:?}: {reason}"));
+            }
             // What an earlier run did not send goes before what changes from now on.
             self.common.outbox.restore(core, id.slot(), [low, high]);
         }
@@ -160,18 +166,20 @@ impl Rebuild {
         let sender =
             (!of_system).then(|| Sender { side: conversation.side(user), device: DeviceId(entry.device) });
         let send = RememberedSend { counter: entry.counter, hash: entry.hash, place, time_ms };
-        self.behind.push(Behind { sender, send });
+        self.behind.push(Behind { sender, send, counts: entry.kind == KIND_MESSAGE });
         Ok(())
     }
 
     fn finish(&mut self, conversation: &mut Conversation) -> Result<(), String> {
-        for Behind { sender, send } in self.behind.drain(..).rev() {
+        for Behind { sender, send, counts } in self.behind.drain(..).rev() {
             let Some(sender) = sender else {
                 conversation.on_issued(send);
                 continue;
             };
-            let moved = Marks { delivered: send.place, read: send.place };
-            conversation.marks[sender.side] = conversation.marks[sender.side].max(moved);
+            if counts {
+                let moved = Marks { delivered: send.place, read: send.place };
+                conversation.marks[sender.side] = conversation.marks[sender.side].max(moved);
+            }
             if !conversation.sends.is_next(sender, send.counter) {
                 return Err(format!("entry {} repeats a counter", send.place.seq));
             }

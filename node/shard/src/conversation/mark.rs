@@ -26,6 +26,14 @@ pub(super) fn check(kind: MarkKind, seq: u64) -> Result<(), Refused> {
     if known_kind && seq > 0 { Ok(()) } else { Err(Refused::new(Refusal::BadField)) }
 }
 
+/// The place that is named, as far as it is known without a read; `None`: the entry has to be read.
+pub(super) fn place(conversation: &Conversation, seq: u64) -> Result<Option<Place>, Refused> {
+    if seq > conversation.committed.seq {
+        return Err(Refused::with_detail(Refusal::BadField, conversation.committed.seq));
+    }
+    Ok(conversation.place_at(seq))
+}
+
 pub(super) fn run(
     core: &mut Core,
     common: &mut Common,
@@ -34,11 +42,8 @@ pub(super) fn run(
     mark: Asked,
 ) -> Result<(), Refused> {
     let Asked { kind, seq, shown_to } = mark;
-    if seq > conversation.committed.seq {
-        return Err(Refused::with_detail(Refusal::BadField, conversation.committed.seq));
-    }
+    let place = place(conversation, seq)?.expect("an entry whose place is not known is read first");
     let side = conversation.side(caller.user);
-    let place = conversation.place_at(seq);
     let before = conversation.marks[side];
     let after = raised(core, before, kind, place);
     let is_hidden = shown_to == MarkFor::Own && !core.bug(Bug::ShowHiddenMark);

@@ -10,8 +10,9 @@ use crate::bugs::Bug;
 use crate::core::{Core, LoadFor};
 use crate::mesh::Caller;
 
-use super::entry::{Chunks, seq_of};
+use super::entry::{Chunks, Stored, seq_of};
 use super::state::Conversation;
+use super::tail::TailEntry;
 use super::{LoadKey, Refused};
 
 /// What is asked, with the limits applied.
@@ -70,10 +71,10 @@ pub(super) fn run(
     let (id, epoch) = (conversation.id, conversation.epoch);
     let covered = PulledRange { conversation: id, from: asked.from, to, epoch, head };
     if to < asked.from {
-        answer(core, caller, &covered, &[], &[]);
+        answer(core, caller, &covered, [], &[]);
     } else if asked.epoch != 0 && asked.epoch != epoch {
         let changed = Range { from: asked.from, to, kind: RangeKind::EpochChanged };
-        answer(core, caller, &covered, &[], &[changed]);
+        answer(core, caller, &covered, [], &[changed]);
     } else if is_in_tail(conversation, asked.from) {
         answer_from_tail(core, conversation, caller, &covered, asked.bytes_max);
     } else {
@@ -96,14 +97,15 @@ fn answer_from_tail(
     let mut budget = Budget::new(bytes_max);
     let mut entries = Vec::new();
     for entry in conversation.tail.entries_from(covered.from) {
-        if budget.is_spent() || entry.place.seq > covered.to {
+        let view = entry.view();
+        if budget.is_spent() || view.place.seq > covered.to {
             break;
         }
-        budget.spend(&entry);
+        budget.spend(&view);
         entries.push(entry);
     }
     let ranges = rest(core, covered, entries.len());
-    answer(core, caller, covered, &entries, &ranges);
+    answer(core, caller, covered, entries.iter().map(TailEntry::view), &ranges);
 }
 
 /// What a pull may still return.
@@ -124,7 +126,8 @@ impl Budget {
 
     fn spend(&mut self, entry: &EntryView<'_>) {
         self.entries -= 1;
-        self.bytes = self.bytes.saturating_sub(entry.body.len() as u32);
+        let extras = entry.extras.map_or(0, |extras| extras.frame_len());
+        self.bytes = self.bytes.saturating_sub((entry.body.len() + extras) as u32);
     }
 }
 
@@ -137,14 +140,14 @@ fn rest(core: &Core, covered: &PulledRange, count: usize) -> Vec<Range> {
     vec![Range { from: next, to: covered.to, kind: RangeKind::More }]
 }
 
-fn answer(
+fn answer<'e>(
     core: &mut Core,
     caller: Caller,
     covered: &PulledRange,
-    entries: &[EntryView<'_>],
+    entries: impl IntoIterator<Item = EntryView<'e>>,
     ranges: &[Range],
 ) {
-    let frame = core.encoder.pulled(caller.request, covered, entries.iter().copied(), ranges);
+    let frame = core.encoder.pulled(caller.request, covered, entries, ranges);
     core.answer(caller, frame);
 }
 
@@ -170,9 +173,8 @@ impl Pulls {
         let chunks = Chunks::new(&chunks.rows, chunks.more);
         match assemble(&pull, &entries.rows, chunks) {
             Ok(stored) => {
-                let views: Vec<_> = stored.iter().map(|entry| entry.view()).collect();
-                let ranges = rest(core, &pull.covered, views.len());
-                answer(core, pull.caller, &pull.covered, &views, &ranges);
+                let ranges = rest(core, &pull.covered, stored.len());
+                answer(core, pull.caller, &pull.covered, stored.iter().map(Stored::view), &ranges);
             }
             Err(reason) => core.damaged(pull.covered.conversation.slot(), &reason),
         }
@@ -197,7 +199,7 @@ const CHUNKS_PER_BODY: u32 = MESSAGE_BODY_LEN_MAX.div_ceil(CHUNK_LEN) as u32;
 const RECORD_OVERHEAD: u32 = 64;
 
 /// The entries that were read whole and are within the pull's bounds.
-fn assemble(pull: &Pull, rows: &[Row], mut chunks: Chunks<'_>) -> Result<Vec<super::entry::Stored>, String> {
+fn assemble(pull: &Pull, rows: &[Row], mut chunks: Chunks<'_>) -> Result<Vec<Stored>, String> {
     let mut budget = Budget::new(pull.bytes_max);
     let mut entries = Vec::with_capacity(rows.len());
     for (seq, row) in (pull.covered.from..=pull.covered.to).zip(rows) {

@@ -1,6 +1,6 @@
 //! `Send`: appends a message, once.
 
-use record::{Key, RememberedSend};
+use record::{Key, Place, RememberedSend};
 use wire::frame::LENGTH_LEN;
 use wire::message::{BodyKind, EntryKind, EntryView, Send, Sent};
 use wire::{DeviceId, Refusal, SessionId, UserId, limits};
@@ -12,7 +12,7 @@ use crate::mesh::Caller;
 
 use super::dedupe::{Decision, Sender, body_hash};
 use super::state::Conversation;
-use super::{Common, Refused, checkpoint, relation};
+use super::{Common, Refused, checkpoint, relation, verbs};
 
 /// A message in its frame, with the entry around it, is never longer than a frame may be.
 const _: () = assert!(limits::MESSAGE_BODY_LEN_MAX + 512 + LENGTH_LEN <= limits::FRAME_LEN_MAX);
@@ -20,11 +20,14 @@ const _: () = assert!(limits::MESSAGE_BODY_LEN_MAX + 512 + LENGTH_LEN <= limits:
 /// What can be said before the conversation is looked at.
 pub(super) fn check(send: &Send<'_>) -> Result<(), Refused> {
     let len = send.body.len();
+    if send.extras.is_some() || send.kind != EntryKind::Message {
+        return verbs::check(send);
+    }
     if len > limits::MESSAGE_BODY_LEN_MAX {
         return Err(Refused::with_detail(Refusal::BodyTooLong, limits::MESSAGE_BODY_LEN_MAX as u64));
     }
-    let known_kind = matches!(send.body_kind, BodyKind::Text | BodyKind::Opaque);
-    if len == 0 || send.counter == 0 || !known_kind {
+    let is_known = BodyKind::ENUM_VALUES.contains(&send.body_kind);
+    if len == 0 || send.counter == 0 || !is_known {
         return Err(Refused::new(Refusal::BadField));
     }
     Ok(())
@@ -38,7 +41,7 @@ pub(super) fn run(
     asked: Send<'_>,
 ) -> Result<(), Refused> {
     core.bugs.waste(asked.body);
-    let hash = body_hash(asked.body_kind.0, asked.body);
+    let hash = hash_of(&asked);
     let sender = Sender { side: conversation.side(caller.user), device: caller.place.device };
     let decision = conversation.sends.decide(sender, asked.counter, asked.previous, hash);
     let repeated = matches!(decision, Decision::Repeat(_));
@@ -58,6 +61,9 @@ pub(super) fn run(
         }
         Decision::Take => {}
     }
+    if let Some(extras) = asked.extras {
+        verbs::check_extras(conversation, extras)?;
+    }
     if let Some(refused) = common.write_refusal(core, conversation) {
         return Err(refused);
     }
@@ -70,12 +76,8 @@ pub(super) fn run(
         let user = conversation.id.users()[gone.side];
         core.delete(&Key::Remembered(conversation.id, user, gone.device));
     }
-    // Who writes has read. Until the next checkpoint this mark is found again from the entry itself.
-    let own = &mut conversation.marks[sender.side];
-    (own.delivered, own.read) = (send.place, send.place);
-    // An invisible user who writes shows with it what he has read.
-    if conversation.shown[sender.side].take().is_some() {
-        conversation.turn().marked[sender.side] = true;
+    if asked.kind == EntryKind::Message {
+        on_written(conversation, sender.side, send.place);
     }
     if send.place.seq.is_multiple_of(CHECKPOINT_ENTRIES) {
         checkpoint::put(core, conversation);
@@ -87,6 +89,25 @@ pub(super) fn run(
         conversation.add_sent(core, caller, |core, out| core.encoder.sent_into(out, caller.request, &sent));
     }
     Ok(())
+}
+
+/// Tells a repeat from the reuse of its counter.
+fn hash_of(send: &Send<'_>) -> u64 {
+    let hash = body_hash(send.body_kind.0, send.body);
+    match send.extras {
+        Some(extras) => record::send_hash(send.kind.0, hash, extras),
+        None => hash,
+    }
+}
+
+/// Who writes has read. Until the next checkpoint this mark is found again from the entry itself.
+fn on_written(conversation: &mut Conversation, side: usize, place: Place) {
+    let own = &mut conversation.marks[side];
+    (own.delivered, own.read) = (place, place);
+    // An invisible user who writes shows with it what he has read.
+    if conversation.shown[side].take().is_some() {
+        conversation.turn().marked[side] = true;
+    }
 }
 
 /// Who writes an entry.
@@ -110,7 +131,7 @@ pub(super) fn append(
     common.touch(core, conversation);
     conversation.time_ms = conversation.time_ms.max(core.now.wall_ms);
     conversation.head.seq += 1;
-    conversation.head.ord += 1;
+    conversation.head.ord += u64::from(asked.kind == EntryKind::Message);
     let (id, epoch, place, time_ms) =
         (conversation.id, conversation.epoch, conversation.head, conversation.time_ms);
     let entry = EntryView {
@@ -119,14 +140,19 @@ pub(super) fn append(
         sender: author.user,
         device: author.device,
         counter: asked.counter,
-        kind: EntryKind::Message,
+        kind: asked.kind,
         body_kind: asked.body_kind,
         body: asked.body,
+        extras: asked.extras,
     };
     common.writer.put(core, id, &entry, hash);
     let turn = conversation.turn();
     turn.entries += 1;
+    turn.rich |= asked.extras.is_some();
     turn.add_event(author.session, 1, |out| core.encoder.message_into(out, id, epoch, &entry));
+    if let Some(extras) = asked.extras {
+        conversation.note_mentions(author.user, place.seq, extras);
+    }
     RememberedSend { counter: asked.counter, hash, place, time_ms }
 }
 

@@ -9,6 +9,7 @@ use super::dedupe::SendMemory;
 use super::issue::Issues;
 use super::tail::Tail;
 use super::turn::Turn;
+use super::verbs::Verbs;
 
 /// The epoch of a conversation that was never restored from a copy.
 pub(super) const FIRST_EPOCH: u32 = 1;
@@ -42,6 +43,8 @@ pub(super) struct Conversation {
     pub issues: Option<Box<Issues>>,
     /// Messages are taken; follows from the relation and the node's policy.
     pub may_write: bool,
+    /// Only where somebody did more than write plain messages.
+    pub verbs: Option<Box<Verbs>>,
 }
 
 impl Conversation {
@@ -62,6 +65,7 @@ impl Conversation {
             relation: None,
             issues: None,
             may_write: false,
+            verbs: None,
         }
     }
 
@@ -78,7 +82,8 @@ impl Conversation {
     /// What the user of this side is told about the conversation.
     pub fn digest(&self, side: usize) -> Digest {
         let (own, peer) = (self.marks[side], self.marks_shown(1 - side));
-        Digest { epoch: self.epoch, head: self.head, time_ms: self.time_ms, own, peer }
+        let mentioned = self.verbs.as_deref().map_or(0, |verbs| verbs.mentioned[side]);
+        Digest { epoch: self.epoch, head: self.head, time_ms: self.time_ms, own, peer, mentioned }
     }
 
     /// As they are written.
@@ -91,10 +96,25 @@ impl Conversation {
         self.shown[side].as_deref().copied().unwrap_or(self.marks[side])
     }
 
-    /// The place of the entry with this seq, which exists. All entries count as unread so far.
-    pub fn place_at(&self, seq: u64) -> Place {
-        assert!(seq <= self.head.seq && self.head.ord == self.head.seq);
-        Place { seq, ord: seq }
+    /// The place of the entry with this seq, which exists, as far as it is known here.
+    pub fn place_at(&self, seq: u64) -> Option<Place> {
+        assert!(seq <= self.head.seq);
+        // As many entries are not counted up to a seq as up to a known one on either side of it, when those are as many.
+        let uncounted = |place: Place| place.seq - place.ord;
+        let marks = self.marks.iter().flat_map(|marks| [marks.delivered, marks.read]);
+        let below = marks.filter(|mark| mark.seq <= seq).max().unwrap_or_default();
+        if uncounted(below) == uncounted(self.head) || below.seq == seq {
+            return Some(Place { seq, ord: seq - uncounted(below) });
+        }
+        if seq == self.head.seq {
+            return Some(self.head);
+        }
+        if self.tail.first().is_some_and(|first| first <= seq) {
+            let ord = self.tail.entries_from(seq).next().map(|entry| entry.view().place.ord);
+            return ord.map(|ord| Place { seq, ord });
+        }
+        let fetched = self.verbs.as_deref().and_then(|verbs| verbs.fetched.as_ref());
+        fetched.filter(|fetched| fetched.seq == seq).map(|fetched| Place { seq, ord: fetched.entry.ord })
     }
 
     pub fn check_invariants(&self) {

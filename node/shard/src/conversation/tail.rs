@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use wire::message::EntryView;
-use wire::{ConversationId, Event, frame, template};
+use wire::message::{Entry, EntryView};
+use wire::{ConversationId, Event, EventBody, frame, template};
 
 use crate::limits::{TAIL_BYTES_MAX, TAIL_ENTRIES_MAX, TAILS_BYTES_MAX, TAILS_TURNS_MAX};
 use crate::stats::TableStats;
@@ -25,6 +25,24 @@ struct TailTurn {
     frames: Bytes,
     first: u64,
     entries: u32,
+    /// Some of them have extras.
+    rich: bool,
+}
+
+/// An entry as it stands in the tail.
+#[derive(Debug)]
+pub(super) enum TailEntry<'a> {
+    Plain(EntryView<'a>),
+    Rich(Box<Entry>),
+}
+
+impl TailEntry<'_> {
+    pub fn view(&self) -> EntryView<'_> {
+        match self {
+            TailEntry::Plain(view) => *view,
+            TailEntry::Rich(entry) => entry.view(),
+        }
+    }
 }
 
 impl Tail {
@@ -34,11 +52,10 @@ impl Tail {
     }
 
     /// The entries from this seq on, which is in it.
-    pub fn entries_from(&self, seq: u64) -> impl Iterator<Item = EntryView<'_>> {
+    pub fn entries_from(&self, seq: u64) -> impl Iterator<Item = TailEntry<'_>> {
         let index = self.turns.partition_point(|turn| turn.first <= seq).saturating_sub(1);
-        let entries =
-            self.turns.range(index..).flat_map(|turn| frame::frames(&turn.frames).filter_map(entry_of));
-        entries.skip_while(move |entry| entry.place.seq < seq)
+        let entries = self.turns.range(index..).flat_map(TailTurn::entries);
+        entries.skip_while(move |entry| entry.view().place.seq < seq)
     }
 
     pub fn bytes(&self) -> usize {
@@ -57,19 +74,34 @@ impl Tail {
         let mut next = head + 1 - self.entries as u64;
         for turn in &self.turns {
             assert_eq!(turn.first, next, "the tail is dense up to the head");
-            let entries = frame::frames(&turn.frames).filter_map(entry_of);
-            assert!(entries.map(|entry| entry.place.seq).eq(next..next + u64::from(turn.entries)));
+            let entries = turn.entries();
+            assert!(entries.map(|entry| entry.view().place.seq).eq(next..next + u64::from(turn.entries)));
             next += u64::from(turn.entries);
         }
         assert_eq!(next, head + 1);
     }
 }
 
+impl TailTurn {
+    fn entries(&self) -> impl Iterator<Item = TailEntry<'_>> {
+        let rich = self.rich;
+        frame::frames(&self.frames).filter_map(move |frame| entry_of(frame, rich))
+    }
+}
+
 /// Reads the entry of a frame that this shard built, if it is a `Message`.
-fn entry_of(frame: &[u8]) -> Option<EntryView<'_>> {
+fn entry_of(frame: &[u8], rich: bool) -> Option<TailEntry<'_>> {
     let (header, _) = frame::split(frame).expect("this shard built it");
-    let is_message = Event::from_id(header.id) == Some(Event::Message);
-    is_message.then(|| template::entry_of(frame).expect("this shard built it"))
+    if Event::from_id(header.id) != Some(Event::Message) {
+        return None;
+    }
+    if !rich {
+        return Some(TailEntry::Plain(template::entry_of(frame).expect("this shard built it")));
+    }
+    match wire::decode_event(frame).map(|frame| frame.event) {
+        Ok(EventBody::Message(message)) => Some(TailEntry::Rich(Box::new(message.entry))),
+        other => panic!("this shard built {other:?}"),
+    }
 }
 
 /// What all tails of the shard hold together.
@@ -89,11 +121,12 @@ impl Tails {
         first: u64,
         entries: u32,
         frames: Bytes,
+        rich: bool,
     ) {
         tail.bytes += frames.len();
         self.bytes += frames.len();
         tail.entries += entries as usize;
-        tail.turns.push_back(TailTurn { frames, first, entries });
+        tail.turns.push_back(TailTurn { frames, first, entries, rich });
         self.order.push_back((conversation, first));
         while tail.bytes > TAIL_BYTES_MAX
             || tail.turns.front().is_some_and(|turn| tail.entries - turn.entries as usize >= TAIL_ENTRIES_MAX)

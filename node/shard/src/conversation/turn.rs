@@ -21,6 +21,8 @@ pub(super) struct Turn {
     pub concerned: [bool; 2],
     /// Entries that were added.
     pub entries: u32,
+    /// Some of them have extras.
+    pub rich: bool,
     /// Whole frames, in order.
     events: Vec<u8>,
     parts: Vec<Part>,
@@ -136,6 +138,7 @@ impl SpareTurns {
             && turn.events.capacity().max(turn.sent.capacity()) <= SPARE_BYTES_MAX
         {
             (turn.marked, turn.concerned, turn.entries) = ([false; 2], [false; 2], 0);
+            turn.rich = false;
             self.0.push(turn);
         }
     }

@@ -79,7 +79,7 @@ fn close_turn(
     let (all, events) = turn.take_events();
     if turn.entries > 0 {
         let first = conversation.head.seq + 1 - u64::from(turn.entries);
-        common.tails.push(&mut conversation.tail, id, first, turn.entries, all);
+        common.tails.push(&mut conversation.tail, id, first, turn.entries, all, turn.rich);
     }
     let mut changes = [None; 2];
     for (side, user) in told(id) {

@@ -135,7 +135,7 @@ fn only_the_system_writes_and_only_followers_read() {
     let (ann, bob) = (world.login(0, "ann"), world.login(1, "bob"));
     sync(&mut world, ann.client);
     let department = ConversationId::of_notices(Notices::Department(9));
-    let send = Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"I am the system" };
+    let send = Send::plain(1, 0, BodyKind::Text, b"I am the system");
     let pull = Pull { from: 1, to: 9, bytes_max: 0, epoch: 0 };
     for of in [ALL, ADVERTS, department, ConversationId::system(ann.user)] {
         let refused = world.reply(ann.client, |encoder, request| encoder.send(request, of, &send));

@@ -208,7 +208,7 @@ pub(crate) fn begin_list(core: &mut Core, user: UserId) {
 
 fn digest(at: NoticeHead, read: Place) -> Digest {
     let own = Marks { delivered: read, read };
-    Digest { epoch: at.epoch, head: at.head, time_ms: at.time_ms, own, peer: Marks::default() }
+    Digest { epoch: at.epoch, head: at.head, time_ms: at.time_ms, own, peer: Marks::default(), mentioned: 0 }
 }
 
 fn marked(conversation: ConversationId, user: UserId, place: Place) -> Marked {

@@ -107,7 +107,7 @@ mod tests {
     fn digest(seq: u64, read: u64) -> Digest {
         let place = |seq| Place { seq, ord: seq };
         let own = Marks { delivered: place(read), read: place(read) };
-        Digest { epoch: 1, head: place(seq), time_ms: seq, own, peer: Marks::default() }
+        Digest { epoch: 1, head: place(seq), time_ms: seq, own, peer: Marks::default(), mentioned: 0 }
     }
 
     #[test]

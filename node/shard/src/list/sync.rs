@@ -80,5 +80,6 @@ fn summary((conversation, entry): (ConversationId, &ListEntry)) -> Summary {
         peer_read: digest.peer.read.into(),
         peer_delivered: digest.peer.delivered.into(),
         time_ms: digest.time_ms,
+        mentioned: digest.mentioned,
     }
 }

@@ -6,10 +6,8 @@ use wire::{ConversationId, DeviceId, UserId};
 
 use super::Findings;
 use super::across::Across;
+use crate::entry::{Entry, KIND_MESSAGE};
 use crate::records::*;
-
-/// `Entry::kind` of a message, the one kind that `ord` counts.
-const KIND_MESSAGE: u8 = 1;
 
 /// What other tables say about a log.
 #[derive(Default)]

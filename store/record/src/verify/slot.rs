@@ -10,6 +10,7 @@ use super::across::Across;
 use super::log::{LogCheck, Told};
 use super::{Findings, check_place, in_slot};
 use crate::body::{BodyHasher, body_hash};
+use crate::entry::Entry;
 use crate::profile::Profile;
 use crate::records::*;
 use crate::relation::Contact;
@@ -210,14 +211,21 @@ impl SlotCheck {
             return Err(format!("its body has {body_len} bytes"));
         }
         if body_len == entry.body.len() {
-            let whole = body_hash(entry.body_kind, &entry.body) == entry.hash;
+            let whole = body_hash(entry.body_kind, &entry.body) == entry.body_hash;
             return if whole { Ok(()) } else { Err("its body does not have its hash".into()) };
         }
         if !entry.body.is_empty() {
             return Err(format!("its body has {} of {body_len} bytes", entry.body.len()));
         }
         let hasher = BodyHasher::new(entry.body_kind);
-        self.long.push_back(Long { conversation, seq, body_len, hash: entry.hash, chunks_seen: 0, hasher });
+        self.long.push_back(Long {
+            conversation,
+            seq,
+            body_len,
+            hash: entry.body_hash,
+            chunks_seen: 0,
+            hasher,
+        });
         Ok(())
     }
 

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use wire::DeviceId;
 
 use super::*;
+use crate::PlainEntry;
 use crate::kv::Row;
 use crate::org::{OrgChange, OrgDepartment, OrgGone, OrgMember, OrgOutboxEntry, OrgPlace, OrgState};
 use crate::relation::{ContactState, Tie, View};
@@ -90,9 +91,9 @@ impl World {
         assert!(self.rows.len() < before, "{key:?} was not there");
     }
 
-    fn entry(&mut self, seq: u64, change: impl FnOnce(&mut Entry)) {
+    fn entry(&mut self, seq: u64, change: impl FnOnce(&mut PlainEntry)) {
         let send = remembered(seq);
-        let mut entry = Entry {
+        let mut entry = PlainEntry {
             ord: seq,
             time_ms: send.time_ms,
             sender: self.ann.0,
@@ -147,7 +148,14 @@ fn marks(seq: u64) -> Marks {
 }
 
 fn digest(seq: u64) -> Digest {
-    Digest { epoch: 1, head: Place { seq, ord: seq }, time_ms: 50, own: marks(seq), peer: marks(seq) }
+    Digest {
+        epoch: 1,
+        head: Place { seq, ord: seq },
+        time_ms: 50,
+        own: marks(seq),
+        peer: marks(seq),
+        mentioned: 0,
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use record::{Key, Marks, Query, Record, StoreShardId, StoredMarks};
 use store::MemoryStore;
+use wire::extras::{Extras, Forwarded};
 use wire::{ConversationId, UserId};
 
 use super::Identity;
@@ -63,7 +64,7 @@ pub fn marks(store: &MemoryStore, conversation: ConversationId, user: UserId) ->
             (seq, record::Entry::decode(&row.value).expect("a readable entry"))
         });
         for (seq, entry) in entries {
-            if entry.sender == user.0 {
+            if entry.sender == user.0 && entry.kind == record::KIND_MESSAGE {
                 let own = record::Place { seq, ord: entry.ord };
                 return written.max(Marks { delivered: own, read: own });
             }
@@ -88,9 +89,23 @@ pub fn last_entry_of(store: &MemoryStore, conversation: ConversationId, user: Us
     let of_user = rows(store, conversation.slot(), range).into_iter().rev().find_map(|row| {
         let Some(Key::Entry(_, seq)) = Key::parse(&row.key) else { panic!("a key of another table") };
         let entry = record::Entry::decode(&row.value).expect("a readable entry");
-        (entry.sender == user.0).then_some(seq)
+        (entry.sender == user.0 && entry.kind == record::KIND_MESSAGE).then_some(seq)
     });
     of_user.unwrap_or(0)
+}
+
+/// What clients are told of an entry beside its body.
+pub fn extras(entry: &record::Entry) -> Option<Box<Extras>> {
+    let from = |from: record::ForwardedFrom| Forwarded { sender: UserId(from.sender), time_ms: from.time_ms };
+    let extras = Extras {
+        target: entry.target,
+        reply_to: entry.reply_to,
+        mentions: entry.mentions.iter().copied().map(UserId).collect(),
+        forwarded: entry.forwarded.map(from),
+        edited: entry.edits.last().map_or(0, |edit| edit.seq),
+        recalled: entry.recalled,
+    };
+    extras.boxed()
 }
 
 /// Whether a send of this device with this counter stands in the log.

@@ -58,7 +58,8 @@ impl Model {
                 counter: stored.counter,
                 kind: wire::message::EntryKind(stored.kind),
                 body_kind: wire::message::BodyKind(stored.body_kind),
-                body: stored.body.into(),
+                body: stored.body.clone().into(),
+                extras: disk::extras(&stored),
             };
             self.on_entry(conversation, &entry);
             log.push(entry);

@@ -157,6 +157,7 @@ impl Model {
                 && stored.kind == entry.kind.0
                 && stored.body_kind == entry.body_kind.0
                 && stored.body_len as usize == entry.body.len()
+                && disk::extras(&stored) == entry.extras
         });
         if !same {
             let seq = entry.place.seq;
@@ -441,6 +442,7 @@ mod tests {
             kind: wire::message::EntryKind::Message,
             body_kind: wire::message::BodyKind::Text,
             body: bytes::Bytes::new(),
+            extras: None,
         };
         let range = |(from, to): &(u64, u64)| Range { from: *from, to: *to, kind: RangeKind::More };
         Pulled {

@@ -54,8 +54,7 @@ pub fn hostile(world: &mut World, probe: usize) {
         let request = probe.request();
         match which {
             0 => {
-                let send =
-                    Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"from the system" };
+                let send = Send::plain(1, 0, BodyKind::Text, b"from the system");
                 probe.encoder.send(request, conversation, &send)
             }
             1 => probe.encoder.mark(request, conversation, MarkKind::Read, 1),

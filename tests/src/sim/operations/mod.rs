@@ -22,6 +22,7 @@ mod send;
 mod sync;
 mod sync_org;
 mod tokens;
+mod verbs;
 mod where_to_connect;
 
 use wire::{Command, ConversationId};

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use wire::ConversationId;
+use wire::client::Draft;
 use wire::message::{BodyKind, Send};
 
-use super::contacts;
+use super::{contacts, verbs};
 use crate::sim::faults::Fault;
 use crate::sim::world::World;
 
@@ -18,10 +19,13 @@ pub fn run(world: &mut World) {
     if !world.machine.open && contacts::instead_of_sending(world, device, conversation) {
         return;
     }
-    let body = some_body(world, device);
+    let mut draft = Draft::new(BodyKind::Text, some_body(world, device));
+    if world.workload.chance(150) {
+        draft = verbs::some_extras(world, device, conversation, draft);
+    }
     world.with_session(device, |session, now_ms| {
         // Past its bound the session refuses, and nothing was promised.
-        let _ = session.send(now_ms, conversation, BodyKind::Text, body);
+        let _ = session.send_draft(now_ms, conversation, draft);
     });
 }
 
@@ -100,7 +104,7 @@ fn hostile_send(world: &mut World, probe: usize, conversation: ConversationId, w
             body = "x".repeat(wire::limits::MESSAGE_BODY_LEN_MAX + 9);
         }
         let request = probe.request();
-        let send = Send { counter, previous, body_kind: BodyKind::Text, body: body.as_bytes() };
+        let send = Send::plain(counter, previous, BodyKind::Text, body.as_bytes());
         probe.encoder.send(request, conversation, &send)
     });
 }

@@ -115,6 +115,7 @@ fn entry(seq: u64) -> Entry {
         kind: EntryKind::Message,
         body_kind: BodyKind::Text,
         body: Bytes::from_static(b"?"),
+        extras: None,
     }
 }
 
@@ -130,6 +131,7 @@ fn summary((conversation, epoch, seq): (ConversationId, u32, u64)) -> Summary {
         peer_read: place,
         peer_delivered: place,
         time_ms: seq,
+        mentioned: 0,
     }
 }
 

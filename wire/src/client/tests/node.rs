@@ -303,6 +303,7 @@ impl Node {
                 kind: EntryKind::Message,
                 body_kind: send.body_kind(),
                 body: Bytes::copy_from_slice(send.body().expect("a body").bytes()),
+                extras: None,
             };
             log.entries.push(entry.clone());
             log.marks.insert(user, [place, place]);
@@ -409,6 +410,7 @@ impl Node {
             peer_read,
             peer_delivered,
             time_ms: head.time_ms,
+            mentioned: 0,
         }
     }
 
