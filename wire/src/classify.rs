@@ -216,11 +216,20 @@ mod tests {
         (Command::GetPresence, "L"),
         (Command::SetAdverts, "L"),
         (Command::SyncOrg, "L"),
+        (Command::AddUser, "T"),
+        (Command::SetUserState, "T"),
+        (Command::IssueCode, "T"),
+        (Command::RemoveUser, "T"),
+        (Command::ReadAudit, "T"),
+        (Command::ListUsers, "T"),
+        (Command::ShowUser, "T"),
         (Command::RelatePairs, "T"),
         (Command::TokenLogin, "B"),
         (Command::CreateToken, "T"),
         (Command::ListTokens, "T"),
         (Command::RevokeToken, "T"),
+        (Command::ListUserDevices, "T"),
+        (Command::EndUserSessions, "T"),
     ];
 
     #[test]

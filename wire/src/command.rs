@@ -178,11 +178,20 @@ commands! {
     66 GetPresence, AfterLogin, User, None, SMALL, Query, PresenceFound, "The state of one user, and when he was last seen, as far as the caller may know.";
     72 SetAdverts, AfterLogin, Caller, Committed, SMALL, Query, AdvertsSet, "Switches adverts off or on, for all devices of the caller.";
     80 SyncOrg, AfterLogin, Org, None, SMALL, Query, OrgSynced, "What changed in the directory of the organisation, a page at a time.";
+    96 AddUser, Operator(Accounts), Name, Committed, SMALL, Query, UserAdded, "Makes an account whose password is set with a one-time code.";
+    97 SetUserState, Operator(Accounts), Name, Committed, SMALL, Query, UserChanged, "Disables an account, and ends its sessions and tickets, or enables it.";
+    98 IssueCode, Operator(Accounts), Name, Committed, SMALL, Query, UserChanged, "Makes the password, all sessions and tickets void; a one-time code sets the next password.";
+    99 RemoveUser, Operator(Accounts), Name, Committed, SMALL, Query, UserChanged, "Deletes an account for good; its name is not free again for a while.";
+    100 ReadAudit, Operator(Audit), Caller, None, SMALL, Query, AuditRead, "A page of the audit log, by rising time.";
+    101 ListUsers, Operator(Accounts), Caller, None, SMALL, Query, UsersListed, "A page of all users, by rising name.";
+    102 ShowUser, Operator(Accounts), Name, None, SMALL, Query, UsersListed, "The user with this name, as a list of one.";
     104 RelatePairs, Operator(Relations), Caller, Committed, PAIRS, Query, PairsRelated, "Makes contacts of the users of each pair.";
     108 TokenLogin, BeforeLogin, User, Committed, SMALL, Login, LoggedIn, "Logs in as a service account with one of its tokens.";
     109 CreateToken, Operator(Tokens), Name, Committed, SMALL, Query, TokenCreated, "Makes a token of a service account; the account too, when the name is free.";
     110 ListTokens, Operator(Tokens), Name, None, SMALL, Query, TokensListed, "The tokens of a service account, without their secrets.";
     111 RevokeToken, Operator(Tokens), Name, Committed, SMALL, Query, TokenRevoked, "Ends a token and the sessions that logged in with it.";
+    112 ListUserDevices, Operator(Accounts), Name, None, SMALL, Query, Devices, "The devices of a user and their sessions.";
+    113 EndUserSessions, Operator(Accounts), Name, Committed, SMALL, Query, SessionsEnded, "Ends the session and the ticket of one device of a user, or of all.";
 }
 
 macro_rules! events {
@@ -250,6 +259,10 @@ events! {
     329 Announced, "A notice for those who are online now; it is not stored.";
     336 OrgSynced, "Changed departments and members in rising versions; what is gone comes as such.";
     337 OrgChanged, "The directory has a new version: SyncOrg, if it is wanted here. A hint, and not told of each change.";
+    352 UserAdded, "The account exists, on disk.";
+    353 UserChanged, "The account is changed, on disk, and its sessions are over where that ends them.";
+    356 AuditRead, "Acts on accounts and of operators, the oldest first.";
+    357 UsersListed, "Users by rising name.";
     360 PairsRelated, "What came of the pairs.";
     365 TokenCreated, "The token exists, on disk.";
     366 TokensListed, "The tokens of a service account, the oldest first.";

@@ -16,6 +16,7 @@ use crate::message::{
     RegisterTerms, Resumed, Sent, Summary, Synced, UserFound, Welcome,
 };
 use crate::notice::{self, Announced};
+use crate::operator::{self, OperatorAnswer};
 use crate::org::{self, OrgSynced};
 use crate::presence::{self, OwnPresence, Presence, PresenceFound, PresenceSynced};
 use crate::profile::{self, ProfileChanged, ProfileFound};
@@ -87,6 +88,7 @@ pub enum EventBody {
     OrgChanged {
         version: u64,
     },
+    Operator(OperatorAnswer),
     PairsRelated(PairsRelated),
     TokenCreated(TokenCreated),
     TokensListed(TokensListed),
@@ -179,6 +181,9 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Announced => EventBody::Announced(notice::announced(view!(Announced))?),
         Event::OrgSynced => EventBody::OrgSynced(org::org_synced(view!(OrgSynced))),
         Event::OrgChanged => EventBody::OrgChanged { version: view!(OrgChanged).version() },
+        Event::UserAdded | Event::UserChanged | Event::AuditRead | Event::UsersListed => {
+            EventBody::Operator(decode_operator(event, body)?)
+        }
         Event::PairsRelated => EventBody::PairsRelated(service::pairs_related(view!(PairsRelated))),
         Event::TokenCreated => EventBody::TokenCreated(service::token_created(view!(TokenCreated))),
         Event::TokensListed => EventBody::TokensListed(service::tokens_listed(view!(TokensListed))),
@@ -208,6 +213,27 @@ fn decode_account(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         }
         Event::CodeRedeemed => EventBody::CodeRedeemed { user: UserId(view!(CodeRedeemed).user()) },
         other => unreachable!("{other:?} is not about an account"),
+    })
+}
+
+/// The same for what an operator is answered.
+fn decode_operator(event: Event, body: &[u8]) -> Result<OperatorAnswer, DecodeError> {
+    let unverifiable = |Unverifiable| DecodeError::Unverifiable { event };
+    macro_rules! view {
+        ($name:ident) => {
+            verified::view::<body::$name>(body).map_err(unverifiable)?
+        };
+    }
+    Ok(match event {
+        Event::UserAdded => OperatorAnswer::UserAdded { user: UserId(view!(UserAdded).user()) },
+        Event::UserChanged => {
+            let view = view!(UserChanged);
+            let (user, sessions_ended) = (UserId(view.user()), view.sessions_ended());
+            OperatorAnswer::UserChanged { user, sessions_ended }
+        }
+        Event::AuditRead => OperatorAnswer::AuditRead(operator::audit_read(view!(AuditRead))),
+        Event::UsersListed => OperatorAnswer::UsersListed(operator::users_listed(view!(UsersListed))),
+        other => unreachable!("{other:?} is not for an operator"),
     })
 }
 

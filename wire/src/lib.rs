@@ -19,6 +19,7 @@ pub mod limits;
 pub mod message;
 pub mod name;
 pub mod notice;
+pub mod operator;
 pub mod org;
 pub mod presence;
 pub mod profile;

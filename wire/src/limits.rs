@@ -44,6 +44,10 @@ pub const ORG_NAME_LEN_MAX: usize = 128;
 pub const ORG_TITLE_LEN_MAX: usize = 128;
 /// Rows in one `OrgSynced`.
 pub const ORG_ROWS_MAX: u32 = 512;
+/// Users in one `UsersListed`.
+pub const USERS_LISTED_MAX: u32 = 256;
+/// Lines in one `AuditRead`.
+pub const AUDIT_LINES_MAX: u32 = 256;
 /// Pairs in one `RelatePairs`.
 pub const PAIRS_MAX: usize = 1_024;
 /// What a user writes beside his state, in bytes of UTF-8.

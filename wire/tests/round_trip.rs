@@ -11,6 +11,9 @@ use wire::message::{
     Sent, Summary, Synced, UserFound, Welcome,
 };
 use wire::notice::Announced;
+use wire::operator::{
+    AccountState, AuditLine, AuditRead, OperatorAnswer, OperatorQuery, UserLine, UsersListed,
+};
 use wire::org::{Department, Member, OrgItem, OrgPosition, OrgRow, OrgSynced};
 use wire::presence::{
     LastSeenFor, OwnPresence, Presence, PresenceFound, PresenceState, PresenceSynced, PresenceWish,
@@ -203,9 +206,37 @@ fn chat_events() -> Vec<EventBody> {
     ]
 }
 
+fn operator_events() -> Vec<EventBody> {
+    let line = |name: &str, state| UserLine {
+        user: ANNA,
+        name: name.into(),
+        created_ms: 5,
+        devices: 2,
+        state,
+        state_ms: 9,
+    };
+    let users = vec![line("anna", AccountState::Active), line("bert", AccountState::Disabled)];
+    let act = AuditLine {
+        time_ms: 7,
+        number: 1 << 40 | 3,
+        act: "user added".into(),
+        by: BERT,
+        subject: ANNA,
+        name: "anna".into(),
+        detail: "more".into(),
+    };
+    let answers = [
+        OperatorAnswer::UserAdded { user: ANNA },
+        OperatorAnswer::UserChanged { user: ANNA, sessions_ended: 3 },
+        OperatorAnswer::UsersListed(UsersListed { users, more: true }),
+        OperatorAnswer::AuditRead(AuditRead { lines: vec![act], more: true, to: (7, 1 << 40 | 3) }),
+    ];
+    answers.map(EventBody::Operator).to_vec()
+}
+
 /// All that come after login.
 fn later_events() -> Vec<EventBody> {
-    [account_events(), chat_events()].concat()
+    [account_events(), chat_events(), operator_events()].concat()
 }
 
 fn org_rows() -> Vec<OrgRow> {
@@ -326,6 +357,7 @@ fn encode(encoder: &mut Encoder, request: u32, event: &EventBody) -> (Event, Byt
         }
         EventBody::OrgSynced(synced) => (Event::OrgSynced, encoder.org_synced(request, synced)),
         EventBody::OrgChanged { version } => (Event::OrgChanged, encoder.org_changed(*version)),
+        EventBody::Operator(answer) => (answer.event(), answer.encode(encoder, request)),
         EventBody::PairsRelated(related) => (Event::PairsRelated, encoder.pairs_related(request, related)),
         EventBody::PresenceSet(own) => (Event::PresenceSet, encoder.presence_set(request, own)),
         EventBody::PresenceSynced(synced) => {
@@ -502,9 +534,32 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
     ]
 }
 
+fn operator_commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, bytes::Bytes)> {
+    let name = "n".repeat(64);
+    let after = name.clone();
+    let code_hash = [3; 32];
+    let queries = [
+        (Command::AddUser, OperatorQuery::AddUser { name: name.clone(), code_hash }),
+        (
+            Command::SetUserState,
+            OperatorQuery::SetUserState { name: name.clone(), state: AccountState::Disabled },
+        ),
+        (Command::IssueCode, OperatorQuery::IssueCode { name: name.clone(), code_hash }),
+        (Command::RemoveUser, OperatorQuery::RemoveUser { name: name.clone() }),
+        (Command::ReadAudit, OperatorQuery::ReadAudit { after: (u64::MAX, u64::MAX), rows_max: 5 }),
+        (Command::ListUsers, OperatorQuery::ListUsers { after, users_max: 7 }),
+        (Command::ShowUser, OperatorQuery::ShowUser { name: name.clone() }),
+        (Command::ListUserDevices, OperatorQuery::ListUserDevices { name: name.clone() }),
+        (Command::EndUserSessions, OperatorQuery::EndUserSessions { name, device: DeviceId(4) }),
+    ];
+    let with_token = ConnectionPhase::WithToken(Scopes::ALL);
+    queries.into_iter().map(|(command, query)| (command, with_token, query.encode(encoder, 1))).collect()
+}
+
 #[test]
 fn every_command_is_classified_and_verifies() {
-    let commands = commands(&mut Encoder::new());
+    let mut commands = commands(&mut Encoder::new());
+    commands.extend(operator_commands(&mut Encoder::new()));
     assert_eq!(commands.len(), Command::ALL.len());
     for (command, at, frame) in &commands {
         let incoming = classify(&frame[LENGTH_LEN..], *at).expect("fits");
@@ -572,6 +627,18 @@ fn the_longest_message_and_the_fullest_answers_fit() {
     let rows = vec![row; wire::limits::ORG_ROWS_MAX as usize];
     let frame = encoder.org_synced(1, &OrgSynced { rows, ..OrgSynced::default() });
     assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many rows of the directory as allowed");
+
+    let longest = UserLine {
+        user: BERT,
+        name: "n".repeat(wire::limits::NAME_LEN_MAX),
+        created_ms: u64::MAX,
+        devices: u32::MAX,
+        state: AccountState::Deleted,
+        state_ms: u64::MAX,
+    };
+    let users = vec![longest; wire::limits::USERS_LISTED_MAX as usize];
+    let frame = encoder.users_listed(1, &UsersListed { users, more: true });
+    assert!(decode_event(&frame[LENGTH_LEN..]).is_ok(), "as many users as allowed");
 
     let long = presence(PresenceState::Busy, &"t".repeat(wire::limits::PRESENCE_TEXT_LEN_MAX));
     let frame = encoder.presence_changed(&vec![long; wire::limits::PRESENCES_MAX as usize]);

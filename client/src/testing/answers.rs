@@ -115,11 +115,20 @@ impl Talk {
             | Command::GetPresence
             | Command::SetAdverts
             | Command::SyncOrg
+            | Command::AddUser
+            | Command::SetUserState
+            | Command::IssueCode
+            | Command::RemoveUser
+            | Command::ReadAudit
+            | Command::ListUsers
+            | Command::ShowUser
             | Command::RelatePairs
             | Command::TokenLogin
             | Command::CreateToken
             | Command::ListTokens
-            | Command::RevokeToken => return Err(Refusal::UnknownCommand),
+            | Command::RevokeToken
+            | Command::ListUserDevices
+            | Command::EndUserSessions => return Err(Refusal::UnknownCommand),
             Command::ListDevices | Command::EndSession | Command::EndOtherSessions => {
                 return Err(Refusal::UnknownCommand);
             }

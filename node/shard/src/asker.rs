@@ -1,13 +1,15 @@
-//! Who asked for an act of the operator: the admin socket, or the session of a token.
+//! Who asked for an act of the operator: the admin socket, the session of a token, or another shard that asks for one of
+//! both.
 
 use bytes::Bytes;
 use wire::encode::Encoder;
-use wire::{Refusal, Slot, UserId};
+use wire::{Refusal, ShardAddress, Slot, UserId};
 
 use crate::admin::AdminReply;
 use crate::commits::Stamp;
 use crate::core::{After, Core};
 use crate::mesh::Caller;
+use crate::parts::{PartAnswer, PartNumber};
 
 /// Gets exactly one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +18,15 @@ pub(crate) enum Asker {
     Socket(u64),
     /// A session, wherever its connection is.
     Session(Caller),
+    /// A shard that puts the answers of all together.
+    Shard(ShardAddress, PartNumber),
 }
 
 impl Asker {
     /// The user of the session; nobody for the admin socket.
     pub fn user(self) -> UserId {
         match self {
-            Asker::Socket(_) => UserId::NOBODY,
+            Asker::Socket(_) | Asker::Shard(..) => UserId::NOBODY,
             Asker::Session(caller) => caller.user,
         }
     }
@@ -34,6 +38,7 @@ impl Asker {
                 core.reply(token, AdminReply::Refused { reason: refusal.reason().into() })
             }
             Asker::Session(caller) => core.refuse_caller(caller, refusal, detail, retry_ms),
+            Asker::Shard(to, number) => PartAnswer::Refused { refusal, retry_ms }.send(core, to, number),
         }
     }
 
@@ -56,6 +61,7 @@ impl Asker {
                 let frame = frame(&mut core.encoder, caller.request);
                 core.answer(caller, frame);
             }
+            Asker::Shard(to, number) => PartAnswer::Told(Box::new(reply)).send(core, to, number),
         }
     }
 
@@ -74,6 +80,7 @@ impl Asker {
                 let frame = frame(&mut core.encoder, caller.request);
                 After::Answer { caller, frame }
             }
+            Asker::Shard(..) => unreachable!("a shard asks only for what is on disk"),
         };
         core.after(slot, stamp, after);
     }

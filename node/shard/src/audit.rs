@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, VecDeque};
 use record::{
     AUDIT_DETAIL_LEN_MAX, AuditAct, AuditClass, AuditEntry, AuditPlace, Key, Query, Record, Rows, keys,
 };
-use wire::{Slot, UserId};
+use wire::{Refusal, Slot, UserId};
 
 use crate::admin::{AdminReply, AuditLine};
+use crate::asker::Asker;
 use crate::core::{Core, LoadFor};
 use crate::limits::{
-    AUDIT_KEPT_MAX, AUDIT_ROWS_MAX, AUDIT_SWEEP, AUDITED_MAX, LISTED_SLOTS_PER_LOAD_MAX, LISTINGS_MAX,
+    AUDIT_KEPT_MAX, AUDIT_ROWS_MAX, AUDIT_SWEEP, AUDITED_MAX, BUSY_RETRY_MS, LISTED_SLOTS_PER_LOAD_MAX,
+    LISTINGS_MAX,
 };
 
 /// What a load was for.
@@ -55,7 +57,7 @@ impl Core {
 /// A request for entries behind a place.
 #[derive(Debug)]
 struct Reading {
-    token: u64,
+    asker: Asker,
     after: (u64, u64),
     rows_max: usize,
     slots: VecDeque<Slot>,
@@ -73,25 +75,27 @@ pub(crate) struct Audits {
 }
 
 impl Audits {
-    pub fn handle_read(&mut self, core: &mut Core, token: u64, after: (u64, u64), rows_max: u32) {
+    /// Entries of this shard's slots.
+    pub fn handle_read(&mut self, core: &mut Core, asker: Asker, after: (u64, u64), rows_max: u32) {
         if self.readings.len() >= LISTINGS_MAX {
-            let reason = wire::Refusal::Busy.reason().into();
-            return core.reply(token, AdminReply::Refused { reason });
+            return asker.refuse(core, Refusal::Busy, 0, BUSY_RETRY_MS);
         }
         let mut slots: Vec<_> = core.ownership.slots_of(core.address.shard).collect();
         slots.sort_by_key(|slot| (core.store_shard(*slot), slot.number()));
         let rows_max = rows_max.clamp(1, AUDIT_ROWS_MAX) as usize;
         let covered = (u64::MAX, u64::MAX);
         let reading =
-            Reading { token, after, rows_max, slots: slots.into(), found: BTreeMap::new(), covered };
+            Reading { asker, after, rows_max, slots: slots.into(), found: BTreeMap::new(), covered };
         self.last += 1;
         self.read_on(core, self.last, reading);
     }
 
     fn read_on(&mut self, core: &mut Core, number: u64, mut reading: Reading) {
         let Some(first) = reading.slots.front().copied() else {
-            let token = reading.token;
-            return core.reply(token, reading.reply());
+            let asker = reading.asker;
+            return asker.answer(core, reading.reply(), |_, _| {
+                unreachable!("a session is answered with the pages of all shards")
+            });
         };
         let mut queries = Vec::new();
         while let Some(slot) = reading.slots.front().copied()
@@ -105,12 +109,11 @@ impl Audits {
             }
             reading.slots.pop_front();
         }
-        let token = reading.token;
+        let asker = reading.asker;
         if core.load(first, queries, LoadFor::Audit(LoadKey::Read(number))) {
             self.readings.insert(number, reading);
         } else {
-            let reason = wire::Refusal::Busy.reason().into();
-            core.reply(token, AdminReply::Refused { reason });
+            asker.refuse(core, Refusal::Busy, 0, BUSY_RETRY_MS);
         }
     }
 

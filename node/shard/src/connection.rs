@@ -10,6 +10,7 @@ mod hello;
 mod home_command;
 mod login;
 mod open;
+mod operator;
 mod org;
 mod place;
 mod push;
@@ -233,10 +234,19 @@ impl Connections {
             | Command::GetPresence
             | Command::SetAdverts
             | Command::SyncOrg
+            | Command::AddUser
+            | Command::SetUserState
+            | Command::IssueCode
+            | Command::RemoveUser
+            | Command::ReadAudit
+            | Command::ListUsers
+            | Command::ShowUser
             | Command::RelatePairs
             | Command::CreateToken
             | Command::ListTokens
-            | Command::RevokeToken => return self.forward(core, id, incoming),
+            | Command::RevokeToken
+            | Command::ListUserDevices
+            | Command::EndUserSessions => return self.forward(core, id, incoming),
         }
         Ok(None)
     }

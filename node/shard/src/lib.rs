@@ -29,6 +29,7 @@ pub mod mesh;
 mod operator;
 mod org;
 pub mod ownership;
+pub mod pages;
 pub mod parts;
 #[cfg(test)]
 mod parts_tests;
@@ -56,6 +57,7 @@ pub use crate::follow::{Followed, Following, NoticeHead};
 pub use crate::input::{CloseReason, Effect, Effects, Input, Now, Security, SendClass};
 use crate::mesh::{FollowFrame, Lane, MeshFrame, OrgFrame, PresenceFrame, SessionFrame};
 pub use crate::ownership::Ownership;
+use crate::parts::PartAsk;
 use crate::rng::Rng;
 use crate::stats::{ShardStats, TableStats};
 
@@ -238,7 +240,7 @@ impl Shard {
                 self.core.reply(token, stats);
             }
             AdminRequest::ReadAudit { after, rows_max } => {
-                self.audits.handle_read(core, token, after, rows_max)
+                self.audits.handle_read(core, Asker::Socket(token), after, rows_max)
             }
             AdminRequest::EditOrg { expected, edits } => self.org.handle_edit(core, token, expected, edits),
             AdminRequest::OrgPage { position, rows_max } => {
@@ -295,7 +297,7 @@ impl Shard {
                 self.conversations.handle_contact_view_done(core, user, conversation, version);
             }
             MeshFrame::Org(frame) => self.on_org_frame(from, frame),
-            MeshFrame::Part { number, ask } => self.conversations.handle_part(core, from, number, ask),
+            MeshFrame::Part { number, ask } => self.on_part(from, number, ask),
             MeshFrame::PartDone { number, answer } => self.parts.handle_done(core, number, answer),
             MeshFrame::Push { connection, session, frames, messages } => {
                 self.connections.handle_push(core, connection, session, frames, messages);
@@ -303,6 +305,16 @@ impl Shard {
             MeshFrame::Presence(frame) => self.on_presence(from, frame),
             MeshFrame::Follow(frame) => self.on_follow(from, frame),
             MeshFrame::Credit { taken } => self.on_credit(from, taken),
+        }
+    }
+
+    /// A part of what concerns many shards.
+    fn on_part(&mut self, from: ShardAddress, number: parts::PartNumber, ask: PartAsk) {
+        let (core, asker) = (&mut self.core, Asker::Shard(from, number));
+        match ask {
+            PartAsk::Relate(pairs) => self.conversations.handle_part(core, from, number, pairs),
+            PartAsk::Users { after, users_max } => self.operator.handle_list(core, asker, after, users_max),
+            PartAsk::Audit { after, rows_max } => self.audits.handle_read(core, asker, after, rows_max),
         }
     }
 
@@ -447,6 +459,7 @@ impl Shard {
             H::Confirm { client_final, address, what } => {
                 self.logins.handle_confirm(core, caller, client_final, address, what);
             }
+            H::Operate(command) => self.on_operate(caller, *command),
             H::SetProfile(profile) => self.profiles.handle_set(core, caller, profile),
             H::GetProfile(user) => self.profiles.handle_get(core, caller, user),
             H::FindUser(name) => self.logins.handle_find_user(core, caller, name),

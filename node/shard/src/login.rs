@@ -64,6 +64,7 @@ pub(crate) use ending::Ending;
 use ending::{End, Revoked, end_session};
 use failures::Failures;
 pub use redeem::Redeem;
+pub(crate) use register::FirstKey;
 pub(crate) use sessions::OpenSession;
 use sessions::Sessions;
 pub(crate) use task::LoadKey;
@@ -191,7 +192,7 @@ pub(crate) enum Written {
     },
     /// An account of which the sessions end for this reason, if for one.
     Changed {
-        token: u64,
+        asker: Asker,
         user: UserId,
         ended: Option<Refusal>,
     },
@@ -220,10 +221,12 @@ pub(crate) fn refuse_full(core: &mut Core, written: Written) {
         | Written::PasswordChanged { caller, .. }
         | Written::Deleted { caller, .. } => core.refuse_caller(caller, refusal, 0, retry_ms),
         Written::Ended(revoked) => revoked.asker.refuse(core, refusal, 0, retry_ms),
-        Written::Reset { token, .. } | Written::Changed { token, .. } => {
+        Written::Reset { token, .. } => {
             core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
         }
-        Written::TokenRevoked { asker, .. } => asker.refuse(core, refusal, 0, retry_ms),
+        Written::Changed { asker, .. } | Written::TokenRevoked { asker, .. } => {
+            asker.refuse(core, refusal, 0, retry_ms)
+        }
     }
 }
 
@@ -333,12 +336,12 @@ impl Logins {
     pub(crate) fn handle_add(
         &mut self,
         core: &mut Core,
-        token: u64,
+        asker: Asker,
         name: UserName,
         written: String,
-        credential: Credential,
+        key: FirstKey,
     ) {
-        self.submit(core, Task::Add { token, name, written, credential });
+        self.submit(core, Task::Add { asker, name, written, key });
     }
 
     /// Of the operator: new credentials, and the end of all sessions and tickets.
@@ -379,12 +382,12 @@ impl Logins {
     }
 
     /// Of the operator: an account is disabled, enabled or deleted.
-    pub(crate) fn handle_change(&mut self, core: &mut Core, token: u64, name: UserName, act: UserAct) {
-        self.submit(core, Task::Change { token, name, act });
+    pub(crate) fn handle_change(&mut self, core: &mut Core, asker: Asker, name: UserName, act: UserAct) {
+        self.submit(core, Task::Change { asker, name, act });
     }
 
-    pub(crate) fn handle_show(&mut self, core: &mut Core, token: u64, name: UserName) {
-        self.submit(core, Task::Show { token, name });
+    pub(crate) fn handle_show(&mut self, core: &mut Core, asker: Asker, name: UserName) {
+        self.submit(core, Task::Show { asker, name });
     }
 
     /// The connection of a session is gone.
@@ -398,14 +401,13 @@ impl Logins {
     }
 
     /// Of the operator: the devices of a user.
-    pub(crate) fn handle_list_devices(&mut self, core: &mut Core, token: u64, name: UserName) {
-        let (asker, person) = (Asker::Socket(token), Person::Name(name));
-        self.submit(core, Task::Devices { asker, person });
+    pub(crate) fn handle_list_devices(&mut self, core: &mut Core, asker: Asker, name: UserName) {
+        self.submit(core, Task::Devices { asker, person: Person::Name(name) });
     }
 
     /// Of the operator: the end of sessions.
-    pub(crate) fn handle_end(&mut self, core: &mut Core, token: u64, name: UserName, ending: Ending) {
-        let (asker, person) = (Asker::Socket(token), Person::Name(name));
+    pub(crate) fn handle_end(&mut self, core: &mut Core, asker: Asker, name: UserName, ending: Ending) {
+        let person = Person::Name(name);
         let why = Refusal::EndedByOperator;
         self.submit(core, Task::End(End { asker, person, ending, why }));
     }
@@ -594,12 +596,10 @@ impl Logins {
             Task::Confirm { caller, client_final, address, what } => {
                 self.confirm(core, caller, &client_final, address, what);
             }
-            Task::Add { token, name, written, credential } => {
-                self.add(core, token, Register { name, written, credential });
-            }
+            Task::Add { asker, name, written, key } => self.add(core, asker, name, written, key),
             Task::Reset { token, name, credential } => self.reset(core, token, &name, credential),
-            Task::Change { token, name, act } => self.change_user(core, token, &name, act),
-            Task::Show { token, name } => self.show_user(core, token, &name),
+            Task::Change { asker, name, act } => self.change_user(core, asker, &name, act),
+            Task::Show { asker, name } => self.show_user(core, asker, &name),
             Task::CreateToken { asker, name, written, new } => {
                 self.create_token(core, asker, name, written, new)
             }
@@ -661,7 +661,7 @@ impl Logins {
                 self.finish_deletion(core, caller, &server_final);
             }
             Written::Reset { token, user } => self.finish_reset(core, token, user),
-            Written::Changed { token, user, ended } => self.finish_change(core, token, user, ended),
+            Written::Changed { asker, user, ended } => self.finish_change(core, asker, user, ended),
             Written::TokenRevoked { asker, user, number } => {
                 self.finish_revocation(core, asker, user, number)
             }

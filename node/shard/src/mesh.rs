@@ -26,6 +26,7 @@ use crate::admin::Notice;
 use crate::follow::{Followed, Following, NoticeHead};
 use crate::limits::DELIVERY_CREDIT_BYTES;
 use crate::login::{Confirmed, LoginCommand, LoginReply, NewToken};
+use crate::operator::OperatorCommand;
 use crate::parts::{PartAnswer, PartAsk, PartNumber};
 use crate::placement::{Load, Placement};
 use crate::presence::Seen;
@@ -106,6 +107,8 @@ pub enum HomeCommand {
         name: UserName,
         number: u32,
     },
+    /// Of an operator.
+    Operate(Box<OperatorCommand>),
     SetProfile(Box<Profile>),
     ProofStart {
         client_first: Box<ClientFirst>,

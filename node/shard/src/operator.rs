@@ -1,6 +1,10 @@
 //! What the operator asks through the admin socket. Accounts are changed at the home of their name; a list covers the
 //! slots of one shard, and the node's outside merges those of all.
 
+mod command;
+#[cfg(test)]
+mod command_tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use record::{Account, Credential, Key, NameEntry, Query, Record, RecordError, Rows, keys};
@@ -9,8 +13,9 @@ use wire::{DeviceId, Refusal, Slot, UserId, UserName};
 use crate::admin::{AdminReply, AdminRequest, UserLine};
 use crate::asker::Asker;
 use crate::core::{Core, LoadFor};
-use crate::limits::{LISTED_SLOTS_PER_LOAD_MAX, LISTED_USERS_MAX, LISTINGS_MAX};
-use crate::login::{Ending, Logins};
+use crate::limits::{BUSY_RETRY_MS, LISTED_SLOTS_PER_LOAD_MAX, LISTED_USERS_MAX, LISTINGS_MAX};
+use crate::login::{Ending, FirstKey, Logins};
+pub use command::OperatorCommand;
 
 /// The listing that waits for a load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +25,7 @@ pub(crate) struct LoadKey(u64);
 /// lowest ones; then it reads their accounts.
 #[derive(Debug)]
 struct Listing {
-    token: u64,
+    asker: Asker,
     after: Option<String>,
     users_max: usize,
     /// Slots whose names are not read yet; those of one store shard stand together.
@@ -42,9 +47,12 @@ pub struct Operator {
 
 impl Operator {
     pub(crate) fn handle(&mut self, core: &mut Core, logins: &mut Logins, token: u64, request: AdminRequest) {
+        let asker = Asker::Socket(token);
         match request {
             AdminRequest::AddUser { name, credential } => match check(core, &name, &credential) {
-                Ok(comparable) => logins.handle_add(core, token, comparable, name, credential),
+                Ok(comparable) => {
+                    logins.handle_add(core, asker, comparable, name, FirstKey::Password(credential))
+                }
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::ResetUser { name, credential } => match check(core, &name, &credential) {
@@ -52,39 +60,37 @@ impl Operator {
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::CreateToken { name, new } => match home_name(core, &name) {
-                Ok(comparable) => {
-                    logins.handle_create_token(core, Asker::Socket(token), comparable, name, new)
-                }
+                Ok(comparable) => logins.handle_create_token(core, asker, comparable, name, new),
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::ListTokens { name } => match home_name(core, &name) {
-                Ok(name) => logins.handle_list_tokens(core, Asker::Socket(token), name),
+                Ok(name) => logins.handle_list_tokens(core, asker, name),
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::RevokeToken { name, number } => match home_name(core, &name) {
-                Ok(name) => logins.handle_revoke_token(core, Asker::Socket(token), name, number),
+                Ok(name) => logins.handle_revoke_token(core, asker, name, number),
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::ListDevices { name } => match home_name(core, &name) {
-                Ok(name) => logins.handle_list_devices(core, token, name),
+                Ok(name) => logins.handle_list_devices(core, asker, name),
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::EndSessions { name, device } => match home_name(core, &name) {
                 Ok(name) => {
                     let ending = device.map_or(Ending::All, |device| Ending::Only(DeviceId(device)));
-                    logins.handle_end(core, token, name, ending);
+                    logins.handle_end(core, asker, name, ending);
                 }
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::ChangeUser { name, act } => match home_name(core, &name) {
-                Ok(name) => logins.handle_change(core, token, name, act),
+                Ok(name) => logins.handle_change(core, asker, name, act),
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
             AdminRequest::ShowUser { name } => match home_name(core, &name) {
-                Ok(name) => logins.handle_show(core, token, name),
+                Ok(name) => logins.handle_show(core, asker, name),
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
             },
-            AdminRequest::ListUsers { after, users_max } => self.list(core, token, after, users_max),
+            AdminRequest::ListUsers { after, users_max } => self.handle_list(core, asker, after, users_max),
             AdminRequest::IssueTo { name, notice } => match home_name(core, &name) {
                 Ok(name) => logins.handle_issue(core, token, name, notice),
                 Err(reason) => core.reply(token, AdminReply::Refused { reason }),
@@ -100,15 +106,21 @@ impl Operator {
         }
     }
 
-    fn list(&mut self, core: &mut Core, token: u64, after: Option<String>, users_max: u32) {
+    /// Users of the slots of this shard.
+    pub(crate) fn handle_list(
+        &mut self,
+        core: &mut Core,
+        asker: Asker,
+        after: Option<String>,
+        users_max: u32,
+    ) {
         if self.listings.len() >= LISTINGS_MAX {
-            core.reply(token, AdminReply::Refused { reason: Refusal::Busy.reason().into() });
-            return;
+            return asker.refuse(core, Refusal::Busy, 0, BUSY_RETRY_MS);
         }
         let mut slots: Vec<_> = core.ownership.slots_of(core.address.shard).collect();
         slots.sort_by_key(|slot| (core.store_shard(*slot), slot.number()));
         let listing = Listing {
-            token,
+            asker,
             after,
             users_max: users_max.clamp(1, LISTED_USERS_MAX) as usize,
             slots: slots.into(),
@@ -138,16 +150,17 @@ impl Operator {
         let (slot, queries) = match listing.next(core) {
             Some(next) => next,
             None => {
-                let (token, reply) = (listing.token, listing.reply());
-                core.reply(token, reply);
-                return;
+                let asker = listing.asker;
+                return asker.answer(core, listing.reply(), |_, _| {
+                    unreachable!("a session is answered with the pages of all shards")
+                });
             }
         };
-        let token = listing.token;
+        let asker = listing.asker;
         if core.load(slot, queries, LoadFor::Admin(LoadKey(number))) {
             self.listings.insert(number, listing);
         } else {
-            core.reply(token, AdminReply::Refused { reason: Refusal::Busy.reason().into() });
+            asker.refuse(core, Refusal::Busy, 0, BUSY_RETRY_MS);
         }
     }
 

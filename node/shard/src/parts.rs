@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use wire::operator::{AuditRead, UsersListed};
 use wire::service::PairsRelated;
 use wire::{ConversationId, Refusal, ShardAddress};
 
+use crate::admin::AdminReply;
 use crate::core::Core;
-use crate::limits::{BUSY_RETRY_MS, PARTED_MAX};
+use crate::limits::{AUDIT_ROWS_MAX, BUSY_RETRY_MS, LISTED_USERS_MAX, PARTED_MAX};
 use crate::mesh::{Caller, MeshFrame};
+use crate::pages::{AuditPages, UserPages};
 
 /// Of one command, at its caller's home; never used twice.
 pub(crate) type PartNumber = u64;
@@ -20,12 +23,18 @@ pub(crate) type PartNumber = u64;
 pub enum PartAsk {
     /// These pairs become contacts.
     Relate(Vec<ConversationId>),
+    /// Its users behind a name.
+    Users { after: Option<String>, users_max: u32 },
+    /// Its entries of the audit log behind a time and number.
+    Audit { after: (u64, u64), rows_max: u32 },
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub enum PartAnswer {
     Related { changed: u32, unchanged: u32, refused: u32 },
+    Told(Box<AdminReply>),
+    Refused { refusal: Refusal, retry_ms: u32 },
 }
 
 impl PartAnswer {
@@ -38,6 +47,8 @@ impl PartAnswer {
 #[derive(Debug)]
 enum Sum {
     Related(PairsRelated),
+    Users { pages: UserPages, users_max: u32 },
+    Audit { pages: AuditPages, after: (u64, u64), rows_max: u32 },
 }
 
 #[derive(Debug)]
@@ -46,6 +57,8 @@ struct Parted {
     /// Shards that have not answered.
     waiting: u16,
     sum: Sum,
+    /// Why one of them has not done its part: then the caller gets no sum.
+    refused: Option<(Refusal, u32)>,
 }
 
 /// Commands that are being carried out in parts, for callers whose home is here. In memory only.
@@ -66,6 +79,26 @@ impl Parts {
         self.ask(core, caller, asks, Sum::Related(PairsRelated::default()));
     }
 
+    /// A page of all users.
+    pub fn handle_list_users(
+        &mut self,
+        core: &mut Core,
+        caller: Caller,
+        after: Option<String>,
+        users_max: u32,
+    ) {
+        let users_max = or_most(users_max, LISTED_USERS_MAX);
+        let asks = all(core, || PartAsk::Users { after: after.clone(), users_max });
+        self.ask(core, caller, asks, Sum::Users { pages: UserPages::default(), users_max });
+    }
+
+    /// A page of the whole audit log.
+    pub fn handle_read_audit(&mut self, core: &mut Core, caller: Caller, after: (u64, u64), rows_max: u32) {
+        let rows_max = or_most(rows_max, AUDIT_ROWS_MAX);
+        let asks = all(core, || PartAsk::Audit { after, rows_max });
+        self.ask(core, caller, asks, Sum::Audit { pages: AuditPages::default(), after, rows_max });
+    }
+
     fn ask(&mut self, core: &mut Core, caller: Caller, asks: Vec<(u16, PartAsk)>, sum: Sum) {
         if self.parted.len() >= PARTED_MAX {
             return core.refuse_caller(caller, Refusal::Busy, 0, BUSY_RETRY_MS);
@@ -73,7 +106,7 @@ impl Parts {
         self.last += 1;
         let number = self.last;
         let waiting = asks.len() as u16;
-        self.parted.insert(number, Parted { caller, waiting, sum });
+        self.parted.insert(number, Parted { caller, waiting, sum, refused: None });
         for (shard, ask) in asks {
             let to = ShardAddress { node: core.address.node, shard };
             core.control(to, MeshFrame::Part { number, ask });
@@ -92,6 +125,16 @@ impl Parts {
                 sum.unchanged += unchanged;
                 sum.refused += refused;
             }
+            (_, PartAnswer::Refused { refusal, retry_ms }) => parted.refused = Some((refusal, retry_ms)),
+            (Sum::Users { pages, .. }, PartAnswer::Told(reply)) => match *reply {
+                AdminReply::Users { users, more } => pages.add(users, more),
+                other => unreachable!("{other:?} is no page of users"),
+            },
+            (Sum::Audit { pages, .. }, PartAnswer::Told(reply)) => match *reply {
+                AdminReply::Audit { lines, covered } => pages.add(lines, covered),
+                other => unreachable!("{other:?} is no page of the audit log"),
+            },
+            (sum, answer) => unreachable!("{answer:?} does not add to {sum:?}"),
         }
         parted.waiting -= 1;
         if parted.waiting == 0 {
@@ -100,13 +143,27 @@ impl Parts {
     }
 
     fn finish(&mut self, core: &mut Core, number: PartNumber) {
-        let Parted { caller, sum, .. } = self.parted.remove(&number).expect("it is there");
-        match sum {
-            Sum::Related(sum) => {
-                let frame = core.encoder.pairs_related(caller.request, &sum);
-                core.answer(caller, frame);
-            }
+        let Parted { caller, sum, refused, .. } = self.parted.remove(&number).expect("it is there");
+        if let Some((refusal, retry_ms)) = refused {
+            return core.refuse_caller(caller, refusal, 0, retry_ms);
         }
+        let request = caller.request;
+        let frame = match sum {
+            Sum::Related(sum) => core.encoder.pairs_related(request, &sum),
+            Sum::Users { pages, users_max } => {
+                let (users, more) = pages.page(users_max as usize);
+                let users = users.into_iter().map(Into::into).collect();
+                core.encoder.users_listed(request, &UsersListed { users, more })
+            }
+            Sum::Audit { pages, after, rows_max } => {
+                let (lines, covered) = pages.page(rows_max as usize);
+                let last = lines.last().map(|line| (line.time_ms, line.number));
+                let to = covered.or(last).unwrap_or(after);
+                let lines = lines.into_iter().map(Into::into).collect();
+                core.encoder.audit_read(request, &AuditRead { lines, more: covered.is_some(), to })
+            }
+        };
+        core.answer(caller, frame);
     }
 
     pub fn check_invariants(&self, core: &Core) {
@@ -115,4 +172,14 @@ impl Parts {
             assert!((1..=core.ownership.shards()).contains(&parted.waiting));
         }
     }
+}
+
+/// The same for every shard.
+fn all(core: &Core, ask: impl Fn() -> PartAsk) -> Vec<(u16, PartAsk)> {
+    (0..core.ownership.shards()).map(|shard| (shard, ask())).collect()
+}
+
+/// 0 asks for as many as there may be.
+fn or_most(wanted: u32, most: u32) -> u32 {
+    if wanted == 0 { most } else { wanted.min(most) }
 }

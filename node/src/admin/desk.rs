@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use shard::admin::{AdminReply, AdminRequest, Notice, Reach, UserAct, UserLine};
+use shard::admin::{AdminReply, AdminRequest, Notice, Reach, UserAct};
 use shard::ownership::Ownership;
+use shard::pages::{AuditPages, UserPages, comparable_form};
 use wire::limits::TOKEN_LABEL_LEN_MAX;
 use wire::message::BodyKind;
 use wire::name::UserName;
@@ -149,63 +150,31 @@ impl Desk {
         }
         let after = after.map(|name| comparable_form(&name));
         let request = AdminRequest::ListUsers { after, users_max };
-        let mut found = Vec::new();
-        // Up to this name every shard has told all it has.
-        let mut covered: Option<String> = None;
+        let mut pages = UserPages::default();
         for reply in self.ask(self.all(), &request)? {
             match reply {
-                AdminReply::Users { users, more } => {
-                    let named = |line: UserLine| (comparable_form(&line.name), line);
-                    let users: Vec<_> = users.into_iter().map(named).collect();
-                    if let Some((last, _)) = users.last().filter(|_| more) {
-                        let nearer = covered.as_ref().is_none_or(|covered| last < covered);
-                        covered = if nearer { Some(last.clone()) } else { covered };
-                    }
-                    found.extend(users);
-                }
+                AdminReply::Users { users, more } => pages.add(users, more),
                 AdminReply::Refused { reason } => return Ok(Reply::Refused { reason }),
                 other => return Err(unexpected(&other)),
             }
         }
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut more = covered.is_some();
-        if let Some(covered) = covered {
-            found.retain(|(name, _)| *name <= covered);
-        }
-        more |= found.len() > users_max as usize;
-        found.truncate(users_max as usize);
-        Ok(Reply::Users { users: found.into_iter().map(|(_, line)| User::from(line)).collect(), more })
+        let (users, more) = pages.page(users_max as usize);
+        Ok(Reply::Users { users: users.into_iter().map(User::from).collect(), more })
     }
 
     /// A page of the audit log over all shards, in the order of time.
     fn read_audit(&self, after: (u64, u64), rows_max: u32) -> Result<Reply, String> {
-        let mut lines: Vec<AuditLine> = Vec::new();
-        // Up to here every shard has told all it has.
-        let mut covered: Option<(u64, u64)> = None;
+        let mut pages = AuditPages::default();
         for reply in self.ask(self.all(), &AdminRequest::ReadAudit { after, rows_max })? {
             match reply {
-                AdminReply::Audit { lines: of_shard, covered: up_to } => {
-                    lines.extend(of_shard.into_iter().map(AuditLine::from));
-                    covered = match (covered, up_to) {
-                        (Some(one), Some(other)) => Some(one.min(other)),
-                        (one, other) => one.or(other),
-                    };
-                }
+                AdminReply::Audit { lines, covered } => pages.add(lines, covered),
                 AdminReply::Refused { reason } => return Ok(Reply::Refused { reason }),
                 other => return Err(unexpected(&other)),
             }
         }
-        if let Some(covered) = covered {
-            lines.retain(|line| (line.time_ms, line.number) <= covered);
-        }
-        lines.sort_by_key(|line| (line.time_ms, line.number));
-        // Each shard may have told as much as a reply holds.
         let rows_max = rows_max.clamp(1, shard::limits::AUDIT_ROWS_MAX) as usize;
-        if lines.len() > rows_max {
-            lines.truncate(rows_max);
-            covered = lines.last().map(|line| (line.time_ms, line.number));
-        }
-        Ok(Reply::Audit { lines, covered })
+        let (lines, covered) = pages.page(rows_max);
+        Ok(Reply::Audit { lines: lines.into_iter().map(AuditLine::from).collect(), covered })
     }
 
     fn all(&self) -> std::ops::Range<u16> {
@@ -262,10 +231,6 @@ fn new_token(token: NewToken) -> Result<shard::login::NewToken, String> {
         return Err(format!("a label has at most {TOKEN_LABEL_LEN_MAX} bytes"));
     }
     Ok(shard::login::NewToken { hash, scopes, expires_ms, label })
-}
-
-fn comparable_form(name: &str) -> String {
-    UserName::parse(name).map_or_else(|_| name.to_owned(), |name| name.as_str().to_owned())
 }
 
 fn audit_line(request: &AdminRequest) -> &'static str {

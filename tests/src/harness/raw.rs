@@ -267,6 +267,13 @@ impl RawClient {
         }
     }
 
+    /// Whether the node closes the connection, and says why: this.
+    pub fn is_closed_with(&mut self, why: wire::Refusal) -> bool {
+        let told =
+            |event: &EventBody| matches!(event, EventBody::Closing(closing) if closing.code == why.code());
+        self.until_closed().iter().any(told)
+    }
+
     /// Everything until the node closes the connection.
     pub fn until_closed(&mut self) -> Vec<EventBody> {
         let mut events = std::mem::take(&mut self.events);

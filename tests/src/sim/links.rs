@@ -242,6 +242,14 @@ impl World {
                 }
                 self.note_session(asked_at, incoming.command, incoming.body);
             }
+            (Command::EndUserSessions, _, _) => {
+                if let Ok(view) = verified::view::<body::EndUserSessions>(incoming.body)
+                    && let Some(user) = self.model.user_named(view.name().unwrap_or_default())
+                {
+                    let device = Some(DeviceId(view.device())).filter(|device| *device != DeviceId(0));
+                    self.model.sessions.on_ends_sent(asked_at, Ends::OfUser(user, device));
+                }
+            }
             (Command::FindUser, _, _) => {
                 if let Ok(view) = verified::view::<body::FindUser>(incoming.body) {
                     let name = view.name().unwrap_or_default().to_owned();

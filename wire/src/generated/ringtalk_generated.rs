@@ -1035,6 +1035,94 @@ impl<'a> ::flatbuffers::Verifiable for Audience {
 }
 
 impl ::flatbuffers::SimpleToVerifyInSlice for Audience {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_ACCOUNT_STATE: u8 = 1;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_ACCOUNT_STATE: u8 = 3;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_ACCOUNT_STATE: [AccountState; 3] = [
+  AccountState::Active,
+  AccountState::Disabled,
+  AccountState::Deleted,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct AccountState(pub u8);
+#[allow(non_upper_case_globals)]
+impl AccountState {
+  pub const Active: Self = Self(1);
+  pub const Disabled: Self = Self(2);
+  pub const Deleted: Self = Self(3);
+
+  pub const ENUM_MIN: u8 = 1;
+  pub const ENUM_MAX: u8 = 3;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Active,
+    Self::Disabled,
+    Self::Deleted,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Active => Some("Active"),
+      Self::Disabled => Some("Disabled"),
+      Self::Deleted => Some("Deleted"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for AccountState {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for AccountState {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for AccountState {
+    type Output = AccountState;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for AccountState {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for AccountState {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for AccountState {}
 // struct Conversation, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -14244,6 +14332,1837 @@ impl ::core::fmt::Debug for PairsRelated<'_> {
       ds.field("changed", &self.changed());
       ds.field("unchanged", &self.unchanged());
       ds.field("refused", &self.refused());
+      ds.finish()
+  }
+}
+pub enum AddUserOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct AddUser<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for AddUser<'a> {
+  type Inner = AddUser<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> AddUser<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CODE_HASH: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    AddUser { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args AddUserArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<AddUser<'bldr>> {
+    let mut builder = AddUserBuilder::new(_fbb);
+    if let Some(x) = args.code_hash { builder.add_code_hash(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(AddUser::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn code_hash(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(AddUser::VT_CODE_HASH, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for AddUser<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("code_hash", Self::VT_CODE_HASH, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct AddUserArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub code_hash: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+}
+impl<'a> Default for AddUserArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    AddUserArgs {
+      name: None,
+      code_hash: None,
+    }
+  }
+}
+
+pub struct AddUserBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AddUserBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AddUser::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_code_hash(&mut self, code_hash: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AddUser::VT_CODE_HASH, code_hash);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AddUserBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    AddUserBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<AddUser<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for AddUser<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("AddUser");
+      ds.field("name", &self.name());
+      ds.field("code_hash", &self.code_hash());
+      ds.finish()
+  }
+}
+pub enum UserAddedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct UserAdded<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for UserAdded<'a> {
+  type Inner = UserAdded<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> UserAdded<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    UserAdded { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args UserAddedArgs
+  ) -> ::flatbuffers::WIPOffset<UserAdded<'bldr>> {
+    let mut builder = UserAddedBuilder::new(_fbb);
+    builder.add_user(args.user);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(UserAdded::VT_USER, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for UserAdded<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct UserAddedArgs {
+    pub user: u64,
+}
+impl<'a> Default for UserAddedArgs {
+  #[inline]
+  fn default() -> Self {
+    UserAddedArgs {
+      user: 0,
+    }
+  }
+}
+
+pub struct UserAddedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> UserAddedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(UserAdded::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> UserAddedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    UserAddedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<UserAdded<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for UserAdded<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("UserAdded");
+      ds.field("user", &self.user());
+      ds.finish()
+  }
+}
+pub enum SetUserStateOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct SetUserState<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for SetUserState<'a> {
+  type Inner = SetUserState<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> SetUserState<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+  pub const VT_STATE: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    SetUserState { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args SetUserStateArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<SetUserState<'bldr>> {
+    let mut builder = SetUserStateBuilder::new(_fbb);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.add_state(args.state);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SetUserState::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn state(&self) -> AccountState {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<AccountState>(SetUserState::VT_STATE, Some(AccountState::Active)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for SetUserState<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<AccountState>("state", Self::VT_STATE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct SetUserStateArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub state: AccountState,
+}
+impl<'a> Default for SetUserStateArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    SetUserStateArgs {
+      name: None,
+      state: AccountState::Active,
+    }
+  }
+}
+
+pub struct SetUserStateBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SetUserStateBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(SetUserState::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_state(&mut self, state: AccountState) {
+    self.fbb_.push_slot::<AccountState>(SetUserState::VT_STATE, state, AccountState::Active);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SetUserStateBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    SetUserStateBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<SetUserState<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for SetUserState<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("SetUserState");
+      ds.field("name", &self.name());
+      ds.field("state", &self.state());
+      ds.finish()
+  }
+}
+pub enum IssueCodeOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct IssueCode<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for IssueCode<'a> {
+  type Inner = IssueCode<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> IssueCode<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CODE_HASH: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    IssueCode { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args IssueCodeArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<IssueCode<'bldr>> {
+    let mut builder = IssueCodeBuilder::new(_fbb);
+    if let Some(x) = args.code_hash { builder.add_code_hash(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(IssueCode::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn code_hash(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(IssueCode::VT_CODE_HASH, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for IssueCode<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("code_hash", Self::VT_CODE_HASH, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct IssueCodeArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub code_hash: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+}
+impl<'a> Default for IssueCodeArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    IssueCodeArgs {
+      name: None,
+      code_hash: None,
+    }
+  }
+}
+
+pub struct IssueCodeBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> IssueCodeBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(IssueCode::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_code_hash(&mut self, code_hash: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(IssueCode::VT_CODE_HASH, code_hash);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> IssueCodeBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    IssueCodeBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<IssueCode<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for IssueCode<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("IssueCode");
+      ds.field("name", &self.name());
+      ds.field("code_hash", &self.code_hash());
+      ds.finish()
+  }
+}
+pub enum RemoveUserOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct RemoveUser<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for RemoveUser<'a> {
+  type Inner = RemoveUser<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> RemoveUser<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    RemoveUser { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args RemoveUserArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<RemoveUser<'bldr>> {
+    let mut builder = RemoveUserBuilder::new(_fbb);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(RemoveUser::VT_NAME, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for RemoveUser<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct RemoveUserArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for RemoveUserArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    RemoveUserArgs {
+      name: None,
+    }
+  }
+}
+
+pub struct RemoveUserBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RemoveUserBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(RemoveUser::VT_NAME, name);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RemoveUserBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    RemoveUserBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<RemoveUser<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for RemoveUser<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("RemoveUser");
+      ds.field("name", &self.name());
+      ds.finish()
+  }
+}
+pub enum UserChangedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct UserChanged<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for UserChanged<'a> {
+  type Inner = UserChanged<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> UserChanged<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_SESSIONS_ENDED: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    UserChanged { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args UserChangedArgs
+  ) -> ::flatbuffers::WIPOffset<UserChanged<'bldr>> {
+    let mut builder = UserChangedBuilder::new(_fbb);
+    builder.add_user(args.user);
+    builder.add_sessions_ended(args.sessions_ended);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(UserChanged::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn sessions_ended(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(UserChanged::VT_SESSIONS_ENDED, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for UserChanged<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<u32>("sessions_ended", Self::VT_SESSIONS_ENDED, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct UserChangedArgs {
+    pub user: u64,
+    pub sessions_ended: u32,
+}
+impl<'a> Default for UserChangedArgs {
+  #[inline]
+  fn default() -> Self {
+    UserChangedArgs {
+      user: 0,
+      sessions_ended: 0,
+    }
+  }
+}
+
+pub struct UserChangedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> UserChangedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(UserChanged::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_sessions_ended(&mut self, sessions_ended: u32) {
+    self.fbb_.push_slot::<u32>(UserChanged::VT_SESSIONS_ENDED, sessions_ended, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> UserChangedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    UserChangedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<UserChanged<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for UserChanged<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("UserChanged");
+      ds.field("user", &self.user());
+      ds.field("sessions_ended", &self.sessions_ended());
+      ds.finish()
+  }
+}
+pub enum ListUsersOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ListUsers<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ListUsers<'a> {
+  type Inner = ListUsers<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ListUsers<'a> {
+  pub const VT_AFTER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_USERS_MAX: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ListUsers { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ListUsersArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ListUsers<'bldr>> {
+    let mut builder = ListUsersBuilder::new(_fbb);
+    builder.add_users_max(args.users_max);
+    if let Some(x) = args.after { builder.add_after(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn after(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ListUsers::VT_AFTER, None)}
+  }
+  #[inline]
+  pub fn users_max(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(ListUsers::VT_USERS_MAX, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ListUsers<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("after", Self::VT_AFTER, false)?
+     .visit_field::<u32>("users_max", Self::VT_USERS_MAX, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ListUsersArgs<'a> {
+    pub after: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub users_max: u32,
+}
+impl<'a> Default for ListUsersArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ListUsersArgs {
+      after: None,
+      users_max: 0,
+    }
+  }
+}
+
+pub struct ListUsersBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListUsersBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_after(&mut self, after: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ListUsers::VT_AFTER, after);
+  }
+  #[inline]
+  pub fn add_users_max(&mut self, users_max: u32) {
+    self.fbb_.push_slot::<u32>(ListUsers::VT_USERS_MAX, users_max, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListUsersBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ListUsersBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ListUsers<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ListUsers<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ListUsers");
+      ds.field("after", &self.after());
+      ds.field("users_max", &self.users_max());
+      ds.finish()
+  }
+}
+pub enum ShowUserOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ShowUser<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ShowUser<'a> {
+  type Inner = ShowUser<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ShowUser<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ShowUser { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ShowUserArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ShowUser<'bldr>> {
+    let mut builder = ShowUserBuilder::new(_fbb);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ShowUser::VT_NAME, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ShowUser<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ShowUserArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for ShowUserArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ShowUserArgs {
+      name: None,
+    }
+  }
+}
+
+pub struct ShowUserBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ShowUserBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ShowUser::VT_NAME, name);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ShowUserBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ShowUserBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ShowUser<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ShowUser<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ShowUser");
+      ds.field("name", &self.name());
+      ds.finish()
+  }
+}
+pub enum UserLineOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct UserLine<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for UserLine<'a> {
+  type Inner = UserLine<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> UserLine<'a> {
+  pub const VT_USER: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 6;
+  pub const VT_CREATED_MS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_DEVICES: ::flatbuffers::VOffsetT = 10;
+  pub const VT_STATE: ::flatbuffers::VOffsetT = 12;
+  pub const VT_STATE_MS: ::flatbuffers::VOffsetT = 14;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    UserLine { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args UserLineArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<UserLine<'bldr>> {
+    let mut builder = UserLineBuilder::new(_fbb);
+    builder.add_state_ms(args.state_ms);
+    builder.add_created_ms(args.created_ms);
+    builder.add_user(args.user);
+    builder.add_devices(args.devices);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.add_state(args.state);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn user(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(UserLine::VT_USER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(UserLine::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn created_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(UserLine::VT_CREATED_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn devices(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(UserLine::VT_DEVICES, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn state(&self) -> AccountState {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<AccountState>(UserLine::VT_STATE, Some(AccountState::Active)).unwrap()}
+  }
+  #[inline]
+  pub fn state_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(UserLine::VT_STATE_MS, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for UserLine<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("user", Self::VT_USER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<u64>("created_ms", Self::VT_CREATED_MS, false)?
+     .visit_field::<u32>("devices", Self::VT_DEVICES, false)?
+     .visit_field::<AccountState>("state", Self::VT_STATE, false)?
+     .visit_field::<u64>("state_ms", Self::VT_STATE_MS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct UserLineArgs<'a> {
+    pub user: u64,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub created_ms: u64,
+    pub devices: u32,
+    pub state: AccountState,
+    pub state_ms: u64,
+}
+impl<'a> Default for UserLineArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    UserLineArgs {
+      user: 0,
+      name: None,
+      created_ms: 0,
+      devices: 0,
+      state: AccountState::Active,
+      state_ms: 0,
+    }
+  }
+}
+
+pub struct UserLineBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> UserLineBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_user(&mut self, user: u64) {
+    self.fbb_.push_slot::<u64>(UserLine::VT_USER, user, 0);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(UserLine::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_created_ms(&mut self, created_ms: u64) {
+    self.fbb_.push_slot::<u64>(UserLine::VT_CREATED_MS, created_ms, 0);
+  }
+  #[inline]
+  pub fn add_devices(&mut self, devices: u32) {
+    self.fbb_.push_slot::<u32>(UserLine::VT_DEVICES, devices, 0);
+  }
+  #[inline]
+  pub fn add_state(&mut self, state: AccountState) {
+    self.fbb_.push_slot::<AccountState>(UserLine::VT_STATE, state, AccountState::Active);
+  }
+  #[inline]
+  pub fn add_state_ms(&mut self, state_ms: u64) {
+    self.fbb_.push_slot::<u64>(UserLine::VT_STATE_MS, state_ms, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> UserLineBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    UserLineBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<UserLine<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for UserLine<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("UserLine");
+      ds.field("user", &self.user());
+      ds.field("name", &self.name());
+      ds.field("created_ms", &self.created_ms());
+      ds.field("devices", &self.devices());
+      ds.field("state", &self.state());
+      ds.field("state_ms", &self.state_ms());
+      ds.finish()
+  }
+}
+pub enum UsersListedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct UsersListed<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for UsersListed<'a> {
+  type Inner = UsersListed<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> UsersListed<'a> {
+  pub const VT_USERS: ::flatbuffers::VOffsetT = 4;
+  pub const VT_MORE: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    UsersListed { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args UsersListedArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<UsersListed<'bldr>> {
+    let mut builder = UsersListedBuilder::new(_fbb);
+    if let Some(x) = args.users { builder.add_users(x); }
+    builder.add_more(args.more);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn users(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<UserLine<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<UserLine>>>>(UsersListed::VT_USERS, None)}
+  }
+  #[inline]
+  pub fn more(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(UsersListed::VT_MORE, Some(false)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for UsersListed<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<UserLine>>>>("users", Self::VT_USERS, false)?
+     .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct UsersListedArgs<'a> {
+    pub users: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<UserLine<'a>>>>>,
+    pub more: bool,
+}
+impl<'a> Default for UsersListedArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    UsersListedArgs {
+      users: None,
+      more: false,
+    }
+  }
+}
+
+pub struct UsersListedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> UsersListedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_users(&mut self, users: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<UserLine<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(UsersListed::VT_USERS, users);
+  }
+  #[inline]
+  pub fn add_more(&mut self, more: bool) {
+    self.fbb_.push_slot::<bool>(UsersListed::VT_MORE, more, false);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> UsersListedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    UsersListedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<UsersListed<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for UsersListed<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("UsersListed");
+      ds.field("users", &self.users());
+      ds.field("more", &self.more());
+      ds.finish()
+  }
+}
+pub enum ListUserDevicesOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ListUserDevices<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ListUserDevices<'a> {
+  type Inner = ListUserDevices<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ListUserDevices<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ListUserDevices { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ListUserDevicesArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<ListUserDevices<'bldr>> {
+    let mut builder = ListUserDevicesBuilder::new(_fbb);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ListUserDevices::VT_NAME, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ListUserDevices<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ListUserDevicesArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for ListUserDevicesArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    ListUserDevicesArgs {
+      name: None,
+    }
+  }
+}
+
+pub struct ListUserDevicesBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ListUserDevicesBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(ListUserDevices::VT_NAME, name);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ListUserDevicesBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ListUserDevicesBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ListUserDevices<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ListUserDevices<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ListUserDevices");
+      ds.field("name", &self.name());
+      ds.finish()
+  }
+}
+pub enum EndUserSessionsOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct EndUserSessions<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for EndUserSessions<'a> {
+  type Inner = EndUserSessions<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> EndUserSessions<'a> {
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 4;
+  pub const VT_DEVICE: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    EndUserSessions { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args EndUserSessionsArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<EndUserSessions<'bldr>> {
+    let mut builder = EndUserSessionsBuilder::new(_fbb);
+    builder.add_device(args.device);
+    if let Some(x) = args.name { builder.add_name(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(EndUserSessions::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn device(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(EndUserSessions::VT_DEVICE, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for EndUserSessions<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<u32>("device", Self::VT_DEVICE, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct EndUserSessionsArgs<'a> {
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub device: u32,
+}
+impl<'a> Default for EndUserSessionsArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    EndUserSessionsArgs {
+      name: None,
+      device: 0,
+    }
+  }
+}
+
+pub struct EndUserSessionsBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> EndUserSessionsBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(EndUserSessions::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_device(&mut self, device: u32) {
+    self.fbb_.push_slot::<u32>(EndUserSessions::VT_DEVICE, device, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> EndUserSessionsBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    EndUserSessionsBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<EndUserSessions<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for EndUserSessions<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("EndUserSessions");
+      ds.field("name", &self.name());
+      ds.field("device", &self.device());
+      ds.finish()
+  }
+}
+pub enum ReadAuditOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct ReadAudit<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for ReadAudit<'a> {
+  type Inner = ReadAudit<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> ReadAudit<'a> {
+  pub const VT_AFTER_MS: ::flatbuffers::VOffsetT = 4;
+  pub const VT_AFTER_NUMBER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_ROWS_MAX: ::flatbuffers::VOffsetT = 8;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    ReadAudit { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args ReadAuditArgs
+  ) -> ::flatbuffers::WIPOffset<ReadAudit<'bldr>> {
+    let mut builder = ReadAuditBuilder::new(_fbb);
+    builder.add_after_number(args.after_number);
+    builder.add_after_ms(args.after_ms);
+    builder.add_rows_max(args.rows_max);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn after_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ReadAudit::VT_AFTER_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn after_number(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(ReadAudit::VT_AFTER_NUMBER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn rows_max(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(ReadAudit::VT_ROWS_MAX, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for ReadAudit<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("after_ms", Self::VT_AFTER_MS, false)?
+     .visit_field::<u64>("after_number", Self::VT_AFTER_NUMBER, false)?
+     .visit_field::<u32>("rows_max", Self::VT_ROWS_MAX, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct ReadAuditArgs {
+    pub after_ms: u64,
+    pub after_number: u64,
+    pub rows_max: u32,
+}
+impl<'a> Default for ReadAuditArgs {
+  #[inline]
+  fn default() -> Self {
+    ReadAuditArgs {
+      after_ms: 0,
+      after_number: 0,
+      rows_max: 0,
+    }
+  }
+}
+
+pub struct ReadAuditBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReadAuditBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_after_ms(&mut self, after_ms: u64) {
+    self.fbb_.push_slot::<u64>(ReadAudit::VT_AFTER_MS, after_ms, 0);
+  }
+  #[inline]
+  pub fn add_after_number(&mut self, after_number: u64) {
+    self.fbb_.push_slot::<u64>(ReadAudit::VT_AFTER_NUMBER, after_number, 0);
+  }
+  #[inline]
+  pub fn add_rows_max(&mut self, rows_max: u32) {
+    self.fbb_.push_slot::<u32>(ReadAudit::VT_ROWS_MAX, rows_max, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReadAuditBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    ReadAuditBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<ReadAudit<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for ReadAudit<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("ReadAudit");
+      ds.field("after_ms", &self.after_ms());
+      ds.field("after_number", &self.after_number());
+      ds.field("rows_max", &self.rows_max());
+      ds.finish()
+  }
+}
+pub enum AuditLineOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct AuditLine<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for AuditLine<'a> {
+  type Inner = AuditLine<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> AuditLine<'a> {
+  pub const VT_TIME_MS: ::flatbuffers::VOffsetT = 4;
+  pub const VT_NUMBER: ::flatbuffers::VOffsetT = 6;
+  pub const VT_ACT: ::flatbuffers::VOffsetT = 8;
+  pub const VT_BY: ::flatbuffers::VOffsetT = 10;
+  pub const VT_SUBJECT: ::flatbuffers::VOffsetT = 12;
+  pub const VT_NAME: ::flatbuffers::VOffsetT = 14;
+  pub const VT_DETAIL: ::flatbuffers::VOffsetT = 16;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    AuditLine { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args AuditLineArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<AuditLine<'bldr>> {
+    let mut builder = AuditLineBuilder::new(_fbb);
+    builder.add_subject(args.subject);
+    builder.add_by(args.by);
+    builder.add_number(args.number);
+    builder.add_time_ms(args.time_ms);
+    if let Some(x) = args.detail { builder.add_detail(x); }
+    if let Some(x) = args.name { builder.add_name(x); }
+    if let Some(x) = args.act { builder.add_act(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn time_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AuditLine::VT_TIME_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn number(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AuditLine::VT_NUMBER, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn act(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(AuditLine::VT_ACT, None)}
+  }
+  #[inline]
+  pub fn by(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AuditLine::VT_BY, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn subject(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AuditLine::VT_SUBJECT, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn name(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(AuditLine::VT_NAME, None)}
+  }
+  #[inline]
+  pub fn detail(&self) -> Option<&'a str> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(AuditLine::VT_DETAIL, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for AuditLine<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("time_ms", Self::VT_TIME_MS, false)?
+     .visit_field::<u64>("number", Self::VT_NUMBER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("act", Self::VT_ACT, false)?
+     .visit_field::<u64>("by", Self::VT_BY, false)?
+     .visit_field::<u64>("subject", Self::VT_SUBJECT, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("detail", Self::VT_DETAIL, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct AuditLineArgs<'a> {
+    pub time_ms: u64,
+    pub number: u64,
+    pub act: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub by: u64,
+    pub subject: u64,
+    pub name: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub detail: Option<::flatbuffers::WIPOffset<&'a str>>,
+}
+impl<'a> Default for AuditLineArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    AuditLineArgs {
+      time_ms: 0,
+      number: 0,
+      act: None,
+      by: 0,
+      subject: 0,
+      name: None,
+      detail: None,
+    }
+  }
+}
+
+pub struct AuditLineBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AuditLineBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_time_ms(&mut self, time_ms: u64) {
+    self.fbb_.push_slot::<u64>(AuditLine::VT_TIME_MS, time_ms, 0);
+  }
+  #[inline]
+  pub fn add_number(&mut self, number: u64) {
+    self.fbb_.push_slot::<u64>(AuditLine::VT_NUMBER, number, 0);
+  }
+  #[inline]
+  pub fn add_act(&mut self, act: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AuditLine::VT_ACT, act);
+  }
+  #[inline]
+  pub fn add_by(&mut self, by: u64) {
+    self.fbb_.push_slot::<u64>(AuditLine::VT_BY, by, 0);
+  }
+  #[inline]
+  pub fn add_subject(&mut self, subject: u64) {
+    self.fbb_.push_slot::<u64>(AuditLine::VT_SUBJECT, subject, 0);
+  }
+  #[inline]
+  pub fn add_name(&mut self, name: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AuditLine::VT_NAME, name);
+  }
+  #[inline]
+  pub fn add_detail(&mut self, detail: ::flatbuffers::WIPOffset<&'b  str>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AuditLine::VT_DETAIL, detail);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AuditLineBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    AuditLineBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<AuditLine<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for AuditLine<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("AuditLine");
+      ds.field("time_ms", &self.time_ms());
+      ds.field("number", &self.number());
+      ds.field("act", &self.act());
+      ds.field("by", &self.by());
+      ds.field("subject", &self.subject());
+      ds.field("name", &self.name());
+      ds.field("detail", &self.detail());
+      ds.finish()
+  }
+}
+pub enum AuditReadOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct AuditRead<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for AuditRead<'a> {
+  type Inner = AuditRead<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> AuditRead<'a> {
+  pub const VT_LINES: ::flatbuffers::VOffsetT = 4;
+  pub const VT_MORE: ::flatbuffers::VOffsetT = 6;
+  pub const VT_TO_MS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_TO_NUMBER: ::flatbuffers::VOffsetT = 10;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    AuditRead { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args AuditReadArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<AuditRead<'bldr>> {
+    let mut builder = AuditReadBuilder::new(_fbb);
+    builder.add_to_number(args.to_number);
+    builder.add_to_ms(args.to_ms);
+    if let Some(x) = args.lines { builder.add_lines(x); }
+    builder.add_more(args.more);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn lines(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<AuditLine<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<AuditLine>>>>(AuditRead::VT_LINES, None)}
+  }
+  #[inline]
+  pub fn more(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(AuditRead::VT_MORE, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn to_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AuditRead::VT_TO_MS, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn to_number(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(AuditRead::VT_TO_NUMBER, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for AuditRead<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<AuditLine>>>>("lines", Self::VT_LINES, false)?
+     .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .visit_field::<u64>("to_ms", Self::VT_TO_MS, false)?
+     .visit_field::<u64>("to_number", Self::VT_TO_NUMBER, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct AuditReadArgs<'a> {
+    pub lines: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<AuditLine<'a>>>>>,
+    pub more: bool,
+    pub to_ms: u64,
+    pub to_number: u64,
+}
+impl<'a> Default for AuditReadArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    AuditReadArgs {
+      lines: None,
+      more: false,
+      to_ms: 0,
+      to_number: 0,
+    }
+  }
+}
+
+pub struct AuditReadBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> AuditReadBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_lines(&mut self, lines: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<AuditLine<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(AuditRead::VT_LINES, lines);
+  }
+  #[inline]
+  pub fn add_more(&mut self, more: bool) {
+    self.fbb_.push_slot::<bool>(AuditRead::VT_MORE, more, false);
+  }
+  #[inline]
+  pub fn add_to_ms(&mut self, to_ms: u64) {
+    self.fbb_.push_slot::<u64>(AuditRead::VT_TO_MS, to_ms, 0);
+  }
+  #[inline]
+  pub fn add_to_number(&mut self, to_number: u64) {
+    self.fbb_.push_slot::<u64>(AuditRead::VT_TO_NUMBER, to_number, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> AuditReadBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    AuditReadBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<AuditRead<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for AuditRead<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("AuditRead");
+      ds.field("lines", &self.lines());
+      ds.field("more", &self.more());
+      ds.field("to_ms", &self.to_ms());
+      ds.field("to_number", &self.to_number());
       ds.finish()
   }
 }

@@ -21,6 +21,7 @@ use wire::{
 
 use super::No;
 use super::login::text_of;
+use super::operator;
 use super::register::{keys_of, name_of};
 use super::service;
 use super::state::Session;
@@ -73,6 +74,15 @@ pub(super) fn home_command(
             let position = OrgPosition { over: view.over(), page: view.page() };
             Ok((org_slot(), HomeCommand::SyncOrg { position, rows_max: view.rows_max() }))
         }
+        Command::AddUser
+        | Command::SetUserState
+        | Command::IssueCode
+        | Command::RemoveUser
+        | Command::ReadAudit
+        | Command::ListUsers
+        | Command::ShowUser
+        | Command::ListUserDevices
+        | Command::EndUserSessions => operator::home_command(incoming, session),
         Command::RelatePairs | Command::CreateToken | Command::ListTokens | Command::RevokeToken => {
             service::home_command(incoming, session)
         }

@@ -13,7 +13,7 @@ use wire::{ConversationId, Refusal, ShardAddress};
 
 use crate::core::{Core, LoadFor};
 use crate::limits::{PAIRS_PER_LOAD_MAX, PART_LOADS_MAX};
-use crate::parts::{PartAnswer, PartAsk, PartNumber};
+use crate::parts::{PartAnswer, PartNumber};
 
 use super::entry::decode;
 use super::state::Conversation;
@@ -104,8 +104,13 @@ impl Bulk {
 
 impl Conversations {
     /// Pairs whose conversations have their home here.
-    pub fn handle_part(&mut self, core: &mut Core, from: ShardAddress, number: PartNumber, ask: PartAsk) {
-        let PartAsk::Relate(mut pairs) = ask;
+    pub fn handle_part(
+        &mut self,
+        core: &mut Core,
+        from: ShardAddress,
+        number: PartNumber,
+        mut pairs: Vec<ConversationId>,
+    ) {
         pairs.sort_by_key(|id| (core.store_shard(id.slot()), *id));
         let part = Part { todo: pairs.into(), ..Part::default() };
         let before = self.common.bulk.parts.insert((from, number), part);

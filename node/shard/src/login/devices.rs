@@ -50,7 +50,7 @@ impl Logins {
         let (seen, seen_stamp) = self.seen.find(&user).expect("what is kept of the devices was read");
         let own = match asker {
             Asker::Session(caller) => Some(caller.place),
-            Asker::Socket(_) => None,
+            Asker::Socket(_) | Asker::Shard(..) => None,
         };
         let sessions = self.sessions.of(user);
         let devices: Vec<_> = account

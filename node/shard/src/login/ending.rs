@@ -9,7 +9,9 @@
 //! by the time the sessions are ended, and one that comes in between is checked against the new generations and the new
 //! password. A connection that still waits for its place, or holds a challenge, has not been to the home yet.
 
-use record::Account;
+use std::fmt;
+
+use record::{Account, AuditAct};
 use wire::{DeviceId, Refusal, UserId};
 
 use super::task::Person;
@@ -48,6 +50,17 @@ pub(crate) struct Revoked {
     pub user: UserId,
     pub ending: Ending,
     pub why: Refusal,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::All => f.write_str("of all devices"),
+            Ending::AllBut(kept) => write!(f, "of all devices but {}", kept.0),
+            Ending::Only(ended) => write!(f, "of device {}", ended.0),
+            Ending::OthersOfClass { device, .. } => write!(f, "of the others of the class of {}", device.0),
+        }
+    }
 }
 
 impl Ending {
@@ -98,7 +111,8 @@ impl Logins {
             return asker.refuse_after(core, slot, stamp, Refusal::UnknownUser, 0);
         };
         // Who was ended himself a moment ago must not end the others in turn.
-        if let Asker::Session(caller) = asker
+        if why == Refusal::EndedByUser
+            && let Asker::Session(caller) = asker
             && !self.is_current(&account, &caller)
         {
             return asker.refuse(core, Refusal::SessionEnded, 0, 0);
@@ -110,7 +124,12 @@ impl Logins {
         if revoked == 0 && matches!(ending, Ending::Only(_)) {
             return asker.refuse_after(core, slot, stamp, Refusal::UnknownDevice, 0);
         }
-        let stamp = if revoked == 0 { stamp } else { self.put_account(core, user, account) };
+        let stamp = if revoked == 0 {
+            stamp
+        } else {
+            core.audit(slot, AuditAct::SessionsEnded, asker.user(), user, &account.name, ending.to_string());
+            self.put_account(core, user, account)
+        };
         self.when_written(core, slot, stamp, Written::Ended(Revoked { asker, user, ending, why }));
     }
 

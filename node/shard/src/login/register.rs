@@ -1,22 +1,33 @@
 //! A new account: a free name gets the next user number of its slot, all in one batch.
 
-use record::{Account, AccountState, AuditAct, Credential, Key, NameEntry, SlotState};
+use record::{Account, AccountState, AuditAct, Credential, Key, NameEntry, OneTimeCode, SlotState};
 use wire::{Refusal, Slot, UserId, UserName};
 
 use super::standing::has_left_its_name;
 use super::{LoginReply, Logins, Register};
 use crate::admin::AdminReply;
+use crate::asker::Asker;
 use crate::commits::Stamp;
-use crate::core::{After, Core, FULL_RETRY_MS};
+use crate::core::{Core, FULL_RETRY_MS};
 use crate::limits::BUSY_RETRY_MS;
 use crate::list;
+
+/// How the first session of a new account is opened.
+#[derive(Debug)]
+pub(crate) enum FirstKey {
+    Password(Credential),
+    /// A one-time code of this hash sets the password.
+    Code([u8; 32]),
+    /// It is a service's, and gets tokens in the same batch.
+    Tokens,
+}
 
 impl Logins {
     pub(super) fn register(&mut self, core: &mut Core, register: Register) -> (Slot, Stamp, LoginReply) {
         let Register { name, written, credential } = register;
         let slot = name.slot();
         let told = written.clone();
-        let (stamp, outcome) = self.create(core, name, written, vec![credential]);
+        let (stamp, outcome) = self.create(core, name, written, FirstKey::Password(credential));
         if let Ok(user) = outcome {
             core.audit(slot, AuditAct::Registered, user, user, &told, String::new());
         }
@@ -27,29 +38,37 @@ impl Logins {
         (slot, stamp, reply)
     }
 
-    pub(super) fn add(&mut self, core: &mut Core, token: u64, register: Register) {
-        let Register { name, written, credential } = register;
+    /// Of the operator: an account with a first key of its own.
+    pub(super) fn add(
+        &mut self,
+        core: &mut Core,
+        asker: Asker,
+        name: UserName,
+        written: String,
+        key: FirstKey,
+    ) {
         let slot = name.slot();
         let told = written.clone();
-        let (stamp, outcome) = self.create(core, name, written, vec![credential]);
-        if let Ok(user) = outcome {
-            core.audit(slot, AuditAct::UserAdded, UserId::NOBODY, user, &told, String::new());
+        match self.create(core, name, written, key) {
+            (stamp, Ok(user)) => {
+                core.audit(slot, AuditAct::UserAdded, asker.user(), user, &told, String::new());
+                let reply = AdminReply::Added { user: user.0 };
+                asker.answer_after(core, slot, stamp, reply, |encoder, request| {
+                    encoder.user_added(request, user)
+                });
+            }
+            (stamp, Err((refusal, 0))) => asker.refuse_after(core, slot, stamp, refusal, 0),
+            (_, Err((refusal, retry_ms))) => asker.refuse(core, refusal, 0, retry_ms),
         }
-        let reply = match outcome {
-            Ok(user) => AdminReply::Added { user: user.0 },
-            Err((refusal, _)) => AdminReply::Refused { reason: refusal.reason().into() },
-        };
-        core.after(slot, stamp, After::Reply { token, reply });
     }
 
-    /// The outcome may be told when the stamp is on disk: a name can be taken by an account that is not yet. An account
-    /// without credentials is a service's, and gets tokens in the same batch.
+    /// The outcome may be told when the stamp is on disk: a name can be taken by an account that is not yet.
     pub(super) fn create(
         &mut self,
         core: &mut Core,
         name: UserName,
         written: String,
-        credentials: Vec<Credential>,
+        key: FirstKey,
     ) -> (Stamp, Result<UserId, (Refusal, u32)>) {
         let slot = name.slot();
         let (owner, stamp) = self.names.find(name.as_str()).expect("the name was read");
@@ -73,6 +92,14 @@ impl Logins {
         core.put(&Key::SlotState(slot), &state);
         core.put(&Key::Name(name.as_str().to_owned()), &NameEntry { user: user.0 });
         list::begin_list(core, user);
+        let (credentials, code) = match key {
+            FirstKey::Password(credential) => (vec![credential], None),
+            FirstKey::Code(hash) => {
+                let expiry_ms = core.now.wall_ms + core.config.code_ms;
+                (Vec::new(), Some(OneTimeCode { hash, expiry_ms }))
+            }
+            FirstKey::Tokens => (Vec::new(), None),
+        };
         let account = Account {
             name: written,
             created_ms: core.now.wall_ms,
@@ -81,7 +108,7 @@ impl Logins {
             devices: Vec::new(),
             state: AccountState::Active,
             state_ms: 0,
-            code: None,
+            code,
         };
         let stamp = self.put_account(core, user, account);
         self.slots.put(slot, state, stamp, |slot, stamp| core.is_committed(*slot, stamp));

@@ -4,12 +4,14 @@
 //! while ([`crate::Config::name_reserved_ms`]).
 
 use record::{Account, AccountState, AuditAct, Key, OneTimeCode};
-use wire::{DeviceId, Refusal, Slot, UserId, UserName};
+use wire::operator::UsersListed;
+use wire::{DeviceId, Refusal, UserId, UserName};
 
 use super::{Ending, Logins, Written};
 use crate::admin::{AdminReply, UserAct, UserLine};
+use crate::asker::Asker;
 use crate::commits::Stamp;
-use crate::core::{After, Core};
+use crate::core::{Core, FULL_RETRY_MS};
 
 /// Whether sessions of this account may be opened.
 ///
@@ -36,12 +38,9 @@ pub(super) fn has_left_its_name(core: &Core, account: &Account) -> bool {
 
 impl Logins {
     /// Of the operator, about the account of a name.
-    pub(super) fn change_user(&mut self, core: &mut Core, token: u64, name: &UserName, act: UserAct) {
+    pub(super) fn change_user(&mut self, core: &mut Core, asker: Asker, name: &UserName, act: UserAct) {
         let slot = name.slot();
-        let refuse = |core: &mut Core, stamp, refusal: Refusal| {
-            let reply = AdminReply::Refused { reason: refusal.reason().into() };
-            core.after(slot, stamp, After::Reply { token, reply });
-        };
+        let refuse = |core: &mut Core, stamp, refusal| asker.refuse_after(core, slot, stamp, refusal, 0);
         let (user, account, stamp) = match self.account_named(name) {
             Some((user, Some(account), stamp)) => (user, account, stamp),
             Some((_, None, _)) => {
@@ -59,8 +58,7 @@ impl Logins {
             return refuse(core, stamp, Refusal::OtherKindOfAccount);
         }
         if let Some(refusal) = core.write_refusal(slot) {
-            let reply = AdminReply::Refused { reason: refusal.reason().into() };
-            return core.reply(token, reply);
+            return asker.refuse(core, refusal, 0, FULL_RETRY_MS as u32);
         }
         let audited = match act {
             UserAct::Disable => AuditAct::Disabled,
@@ -68,7 +66,7 @@ impl Logins {
             UserAct::Reset { .. } => AuditAct::CodeIssued,
             UserAct::Delete => AuditAct::Deleted,
         };
-        core.audit(slot, audited, UserId::NOBODY, user, &account.name, String::new());
+        core.audit(slot, audited, asker.user(), user, &account.name, String::new());
         let (stamp, ended) = match act {
             UserAct::Disable => {
                 let mut account = in_state(core, account, AccountState::Disabled);
@@ -89,7 +87,7 @@ impl Logins {
             }
             UserAct::Delete => (self.erase(core, user, account), Some(Refusal::AccountDeleted)),
         };
-        self.when_written(core, slot, stamp, Written::Changed { token, user, ended });
+        self.when_written(core, slot, stamp, Written::Changed { asker, user, ended });
     }
 
     /// The account is empty from now on.
@@ -111,21 +109,25 @@ impl Logins {
     pub(super) fn finish_change(
         &mut self,
         core: &mut Core,
-        token: u64,
+        asker: Asker,
         user: UserId,
         ended: Option<Refusal>,
     ) {
         let sessions_ended = ended.map_or(0, |why| self.close_sessions(core, user, Ending::All, why));
-        core.reply(token, AdminReply::Changed { user: user.0, sessions_ended });
+        let reply = AdminReply::Changed { user: user.0, sessions_ended };
+        asker.answer(core, reply, |encoder, request| encoder.user_changed(request, user, sessions_ended));
     }
 
-    pub(super) fn show_user(&mut self, core: &mut Core, token: u64, name: &UserName) {
-        let (_, name_stamp) = self.names.find(name.as_str()).expect("the name was read");
-        let (reply, stamp) = match self.account_named(name) {
-            Some((user, Some(account), stamp)) => (AdminReply::User(UserLine::of(user, &account)), stamp),
-            _ => (AdminReply::Refused { reason: Refusal::UnknownUser.reason().into() }, name_stamp),
+    pub(super) fn show_user(&mut self, core: &mut Core, asker: Asker, name: &UserName) {
+        let slot = name.slot();
+        let Some((user, Some(account), stamp)) = self.account_named(name) else {
+            let (_, stamp) = self.names.find(name.as_str()).expect("the name was read");
+            return asker.refuse_after(core, slot, stamp, Refusal::UnknownUser, 0);
         };
-        core.after(Slot::of_name(name.as_str()), stamp, After::Reply { token, reply });
+        let line = UserLine::of(user, &account);
+        asker.answer_after(core, slot, stamp, AdminReply::User(line.clone()), |encoder, request| {
+            encoder.users_listed(request, &UsersListed { users: vec![line.into()], more: false })
+        });
     }
 
     /// The account of a name that was read with it, and the batch that both are on disk with.

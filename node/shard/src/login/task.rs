@@ -6,7 +6,7 @@ use record::Credential;
 use wire::scram::ClientFirst;
 use wire::{ConnectionId, Refusal, ShardAddress, Slot, UserId, UserName};
 
-use super::{Confirmed, End, LoginCommand, LoginReply, NewToken};
+use super::{Confirmed, End, FirstKey, LoginCommand, LoginReply, NewToken};
 use crate::admin::{AdminReply, Notice, UserAct};
 use crate::asker::Asker;
 use crate::core::Core;
@@ -72,10 +72,10 @@ pub(super) enum Task {
         what: Confirmed,
     },
     Add {
-        token: u64,
+        asker: Asker,
         name: UserName,
         written: String,
-        credential: Credential,
+        key: FirstKey,
     },
     Reset {
         token: u64,
@@ -83,12 +83,12 @@ pub(super) enum Task {
         credential: Credential,
     },
     Change {
-        token: u64,
+        asker: Asker,
         name: UserName,
         act: UserAct,
     },
     Show {
-        token: u64,
+        asker: Asker,
         name: UserName,
     },
     CreateToken {
@@ -193,14 +193,14 @@ impl Task {
             | Task::Logout { caller } => {
                 core.refuse_caller(caller, refusal, 0, retry_ms);
             }
-            Task::Add { token, .. }
-            | Task::Issue { token, .. }
-            | Task::Reset { token, .. }
-            | Task::Change { token, .. }
-            | Task::Show { token, .. } => {
+            Task::Issue { token, .. } | Task::Reset { token, .. } => {
                 core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
             }
-            Task::Devices { asker, .. } | Task::End(End { asker, .. }) => {
+            Task::Add { asker, .. }
+            | Task::Change { asker, .. }
+            | Task::Show { asker, .. }
+            | Task::Devices { asker, .. }
+            | Task::End(End { asker, .. }) => {
                 asker.refuse(core, refusal, 0, retry_ms);
             }
             Task::CreateToken { asker, .. }

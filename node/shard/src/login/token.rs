@@ -10,7 +10,7 @@ use wire::{DeviceId, Refusal, SessionId, Slot, UserId, UserName};
 use super::ending::end_session;
 use super::proof::{NewDevice, refused};
 use super::start::delayed;
-use super::{LoadKey, LoginReply, Logins, OpenSession, Written};
+use super::{FirstKey, LoadKey, LoginReply, Logins, OpenSession, Written};
 use crate::admin::AdminReply;
 use crate::asker::Asker;
 use crate::commits::Stamp;
@@ -164,7 +164,7 @@ impl Logins {
                     return asker.refuse_after(core, slot, name_stamp, refusal, 0);
                 }
             },
-            None => match self.create(core, name, written, Vec::new()) {
+            None => match self.create(core, name, written, FirstKey::Tokens) {
                 (_, Ok(user)) => (user, Tokens::default()),
                 (stamp, Err((refusal, _))) => return asker.refuse_after(core, slot, stamp, refusal, 0),
             },

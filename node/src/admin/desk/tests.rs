@@ -1,5 +1,7 @@
 use std::sync::{Mutex, Weak};
 
+use shard::admin::UserLine;
+
 use super::*;
 use crate::admin::Credential;
 use crate::admin::testing::Whole;

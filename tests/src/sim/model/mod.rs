@@ -3,6 +3,7 @@
 mod contacts;
 pub mod disk;
 pub mod notices;
+mod operators;
 mod order;
 mod org;
 pub mod presence;

@@ -19,6 +19,8 @@ use crate::sim::network::LinkId;
 pub enum Ends {
     Only(DeviceId),
     Others,
+    /// Of this user, by an operator: one device, or all.
+    OfUser(UserId, Option<DeviceId>),
     /// The login of a device of this class.
     Login(DeviceClass),
 }
@@ -120,13 +122,14 @@ impl Model {
         };
         let Some((ends, up_to)) = self.sessions.asked((link, request)) else { return };
         self.sessions.end(up_to, |shown| {
-            let device = shown.identity.device;
-            shown.identity.user == identity.user
-                && match ends {
-                    Ends::Only(ended) => device == ended,
-                    Ends::Others => device != identity.device,
-                    Ends::Login(_) => false,
-                }
+            let (user, device) = (shown.identity.user, shown.identity.device);
+            let own = user == identity.user;
+            match ends {
+                Ends::Only(ended) => own && device == ended,
+                Ends::Others => own && device != identity.device,
+                Ends::OfUser(of, ended) => user == of && ended.is_none_or(|ended| device == ended),
+                Ends::Login(_) => false,
+            }
         });
     }
 

@@ -36,7 +36,10 @@ impl Model {
                 let at = (link, frame.request);
                 self.on_identity(store, at, event.user, event.device, &event.ticket);
             }
-            EventBody::Devices(devices) => self.check_devices(store, link, devices),
+            EventBody::Devices(devices) => {
+                self.check_devices_shown(store, (link, frame.request), devices);
+            }
+            EventBody::Operator(answer) => self.check_operator(store, answer),
             EventBody::SessionsEnded { .. } => self.on_sessions_ended(link, frame.request),
             EventBody::Registered { user } => self.check_registered(store, *user),
             EventBody::Refused(refused) => self.check_refused(store, link, frame.request, refused),
@@ -384,6 +387,7 @@ pub(super) fn event_name(event: &EventBody) -> &'static str {
         EventBody::Announced(_) => "Announced",
         EventBody::OrgSynced(_) => "OrgSynced",
         EventBody::OrgChanged { .. } => "OrgChanged",
+        EventBody::Operator(answer) => answer.event().name(),
         EventBody::PairsRelated(_) => "PairsRelated",
         EventBody::TokenCreated(_) => "TokenCreated",
         EventBody::TokensListed(_) => "TokensListed",

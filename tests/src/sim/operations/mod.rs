@@ -11,6 +11,7 @@ mod login_start;
 mod logout;
 mod mark;
 mod name_user;
+mod operators;
 mod ping;
 mod presence;
 mod profile;
@@ -75,11 +76,20 @@ fn operation_of(command: Command) -> Operation {
         Command::GetPresence => (14, presence::get),
         Command::SetAdverts => (14, adverts::run),
         Command::SyncOrg => (12, sync_org::run),
+        Command::AddUser => (4, operators::add),
+        Command::SetUserState => (4, operators::set_state),
+        Command::IssueCode => (3, operators::issue_code),
+        Command::RemoveUser => (2, operators::remove),
+        Command::ReadAudit => (4, operators::read_audit),
+        Command::ListUsers => (4, operators::list),
+        Command::ShowUser => (3, operators::show),
         Command::RelatePairs => (6, tokens::relate),
         Command::TokenLogin => (14, tokens::log_in),
         Command::CreateToken => (8, tokens::create),
         Command::ListTokens => (4, tokens::list),
         Command::RevokeToken => (6, tokens::revoke),
+        Command::ListUserDevices => (3, operators::list_devices),
+        Command::EndUserSessions => (3, operators::end_sessions),
     };
     Operation { weight, run }
 }

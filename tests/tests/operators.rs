@@ -1,0 +1,118 @@
+//! What an operator does over the protocol, with a token, on the real node.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tests::harness::{NodeBuilder, Protection, RawClient, check, tool};
+use wire::operator::{AccountState, OperatorAnswer, OperatorQuery};
+use wire::token::Token;
+use wire::{DeviceId, EventBody, Refusal};
+
+fn refusal(event: &EventBody) -> Option<Refusal> {
+    match event {
+        EventBody::Refused(refused) => Refusal::from_code(refused.code),
+        _ => None,
+    }
+}
+
+/// A session of a new token of this service account.
+fn robot(data: &Path, address: SocketAddr, name: &str, scopes: &str) -> RawClient {
+    let output = tool(data, &["token", "create", name, "--scopes", scopes]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let token = Token::parse(text.trim()).expect("a token");
+    let mut client = RawClient::greet(address, Protection::Plain);
+    let answer = client.ask(|encoder, request| encoder.token_login(request, &token, DeviceId(0), "test"));
+    assert!(matches!(answer, EventBody::LoggedIn(_)), "{answer:?}");
+    client.user = token.user;
+    client
+}
+
+fn ask(client: &mut RawClient, query: &OperatorQuery) -> EventBody {
+    client.ask(|encoder, request| query.encode(encoder, request))
+}
+
+fn told(client: &mut RawClient, query: &OperatorQuery) -> OperatorAnswer {
+    match ask(client, query) {
+        EventBody::Operator(answer) => answer,
+        other => panic!("{query:?} is answered {other:?}"),
+    }
+}
+
+#[test]
+fn an_operators_token_does_over_the_protocol_what_the_operator_does_on_the_machine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut node = NodeBuilder::new(folder.path()).with(&["--shards", "3"]).start();
+    let address = node.plain.expect("a plain listener");
+    let mut robot = robot(folder.path(), address, "robot", "accounts,audit");
+    let name = || "Hanna".to_owned();
+
+    // Added with a code, which sets the password.
+    let code_hash = wire::account::code_hash("abcde-fgh23");
+    let OperatorAnswer::UserAdded { user } =
+        told(&mut robot, &OperatorQuery::AddUser { name: name(), code_hash })
+    else {
+        panic!("not added")
+    };
+    let again = ask(&mut robot, &OperatorQuery::AddUser { name: name(), code_hash });
+    assert_eq!(refusal(&again), Some(Refusal::NameTaken));
+    redeem(address, "hanna", "ABCDE fgh23", "password");
+    let mut hanna = RawClient::greet(address, Protection::Plain);
+    assert_eq!(hanna.log_in("hanna", "password").user, user);
+
+    // Seen, and ended.
+    let devices = ask(&mut robot, &OperatorQuery::ListUserDevices { name: name() });
+    let EventBody::Devices(devices) = devices else { panic!("{devices:?}") };
+    assert!(devices.len() == 1 && devices[0].online, "{devices:?}");
+    let end = OperatorQuery::EndUserSessions { name: name(), device: DeviceId(0) };
+    assert_eq!(ask(&mut robot, &end), EventBody::SessionsEnded { count: 1 });
+    assert!(hanna.is_closed_with(Refusal::EndedByOperator));
+
+    // Disabled, enabled, reset, deleted.
+    let mut hanna = RawClient::greet(address, Protection::Plain);
+    hanna.log_in("hanna", "password");
+    let disable = OperatorQuery::SetUserState { name: name(), state: AccountState::Disabled };
+    assert_eq!(told(&mut robot, &disable), OperatorAnswer::UserChanged { user, sessions_ended: 1 });
+    assert!(hanna.is_closed_with(Refusal::AccountDisabled));
+    let mut hanna = RawClient::greet(address, Protection::Plain);
+    assert_eq!(refusal(&hanna.try_log_in("hanna", "password")), Some(Refusal::AccountDisabled));
+    told(&mut robot, &OperatorQuery::SetUserState { name: name(), state: AccountState::Active });
+    told(&mut robot, &OperatorQuery::IssueCode { name: name(), code_hash });
+    assert_eq!(refusal(&hanna.try_log_in("hanna", "password")), Some(Refusal::LoginFailed));
+    redeem(address, "hanna", "abcdefgh23", "new password");
+    assert_eq!(hanna.log_in("hanna", "new password").user, user);
+    let OperatorAnswer::UsersListed(listed) = told(&mut robot, &OperatorQuery::ShowUser { name: name() })
+    else {
+        panic!("not shown")
+    };
+    assert_eq!((listed.users[0].user, listed.users[0].state), (user, AccountState::Active));
+    let remove = OperatorQuery::RemoveUser { name: name() };
+    assert_eq!(told(&mut robot, &remove), OperatorAnswer::UserChanged { user, sessions_ended: 1 });
+    let list = OperatorQuery::ListUsers { after: String::new(), users_max: 0 };
+    let OperatorAnswer::UsersListed(listed) = told(&mut robot, &list) else { panic!("not listed") };
+    let names: Vec<_> = listed.users.iter().map(|line| (line.name.as_str(), line.state)).collect();
+    assert_eq!(names, [("Hanna", AccountState::Deleted), ("robot", AccountState::Active)]);
+
+    // All of it stands in the log, under the robot's id.
+    let read = OperatorQuery::ReadAudit { after: (0, 0), rows_max: 0 };
+    let OperatorAnswer::AuditRead(read) = told(&mut robot, &read) else { panic!("not read") };
+    let by_robot = read.lines.iter().filter(|line| line.by == robot.user);
+    let acts: Vec<_> = by_robot.map(|line| line.act.as_str()).collect();
+    let expected = ["user added", "sessions ended", "disabled", "enabled", "code issued", "deleted"];
+    assert_eq!(acts, expected);
+    assert!(node.stop().success(), "{}", node.errors());
+    check(folder.path()).expect("a store that fits together");
+}
+
+/// Sets a password with a one-time code.
+fn redeem(address: SocketAddr, name: &str, code: &str, password: &str) {
+    let mut client = RawClient::greet(address, Protection::Plain);
+    let terms = match client.ask(|encoder, request| encoder.code_start(request, name)) {
+        EventBody::RegisterTerms(terms) => terms,
+        other => panic!("{other:?}"),
+    };
+    let keys = wire::scram::stretch(password, &terms.salt, terms.iterations).expect("terms").credentials();
+    let answer = client
+        .ask(|encoder, request| encoder.redeem_code(request, name, code, &keys.stored_key, &keys.server_key));
+    assert!(matches!(answer, EventBody::CodeRedeemed { .. }), "{answer:?}");
+}

@@ -1,0 +1,324 @@
+//! What an operator does over the protocol, with a token: what its bodies say, and their frames. Tokens themselves are in
+//! [`crate::service`].
+
+use bytes::Bytes;
+
+use crate::body;
+use crate::command::Event;
+use crate::device::Device;
+use crate::encode::Encoder;
+use crate::generated as fb;
+pub use crate::generated::AccountState;
+use crate::ids::{DeviceId, UserId};
+
+/// What an operator asks. Each needs a token with the scope of its command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorQuery {
+    /// A new account, whose password is set with the one-time code of this hash ([`crate::account::code_hash`]).
+    AddUser {
+        name: String,
+        code_hash: [u8; 32],
+    },
+    /// `Active` or `Disabled`.
+    SetUserState {
+        name: String,
+        state: AccountState,
+    },
+    /// The password is void; whoever has the code of this hash sets the next one.
+    IssueCode {
+        name: String,
+        code_hash: [u8; 32],
+    },
+    /// Deletes the account for good.
+    RemoveUser {
+        name: String,
+    },
+    /// Entries behind a time (Unix milliseconds) and number; `rows_max` 0: as many as an answer holds.
+    ReadAudit {
+        after: (u64, u64),
+        rows_max: u32,
+    },
+    /// Users by rising name behind `after`; `users_max` 0: as many as an answer holds.
+    ListUsers {
+        after: String,
+        users_max: u32,
+    },
+    ShowUser {
+        name: String,
+    },
+    ListUserDevices {
+        name: String,
+    },
+    /// [`DeviceId`] 0: of all devices.
+    EndUserSessions {
+        name: String,
+        device: DeviceId,
+    },
+}
+
+/// What answers it when it is not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorAnswer {
+    UserAdded { user: UserId },
+    UserChanged { user: UserId, sessions_ended: u32 },
+    UsersListed(UsersListed),
+    AuditRead(AuditRead),
+    Devices(Vec<Device>),
+    SessionsEnded { count: u32 },
+}
+
+/// A user as an operator sees him.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserLine {
+    pub user: UserId,
+    pub name: String,
+    /// Unix milliseconds.
+    pub created_ms: u64,
+    /// Devices that the node knows, with and without a session.
+    pub devices: u32,
+    pub state: AccountState,
+    /// Since when, Unix milliseconds; 0: since it was created.
+    pub state_ms: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsersListed {
+    /// By rising name.
+    pub users: Vec<UserLine>,
+    /// There are more behind the last one.
+    pub more: bool,
+}
+
+/// One act in the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditLine {
+    /// Unix milliseconds.
+    pub time_ms: u64,
+    /// Tells apart what happened in one millisecond.
+    pub number: u64,
+    /// In words for people.
+    pub act: String,
+    /// Who did it; [`UserId::NOBODY`]: the operator on the node's machine, or nobody who is known.
+    pub by: UserId,
+    /// The account it concerns, if it concerns one.
+    pub subject: UserId,
+    /// Of that account, or as it was tried.
+    pub name: String,
+    pub detail: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditRead {
+    /// The oldest first.
+    pub lines: Vec<AuditLine>,
+    /// There may be more behind `to`.
+    pub more: bool,
+    /// Time and number from which to go on.
+    pub to: (u64, u64),
+}
+
+impl OperatorQuery {
+    /// The command's frame.
+    pub fn encode(&self, encoder: &mut Encoder, request: u32) -> Bytes {
+        match self {
+            OperatorQuery::AddUser { name, code_hash } => encoder.add_user(request, name, code_hash),
+            OperatorQuery::SetUserState { name, state } => encoder.set_user_state(request, name, *state),
+            OperatorQuery::IssueCode { name, code_hash } => encoder.issue_code(request, name, code_hash),
+            OperatorQuery::RemoveUser { name } => encoder.remove_user(request, name),
+            OperatorQuery::ReadAudit { after, rows_max } => encoder.read_audit(request, *after, *rows_max),
+            OperatorQuery::ListUsers { after, users_max } => encoder.list_users(request, after, *users_max),
+            OperatorQuery::ShowUser { name } => encoder.show_user(request, name),
+            OperatorQuery::ListUserDevices { name } => encoder.list_user_devices(request, name),
+            OperatorQuery::EndUserSessions { name, device } => {
+                encoder.end_user_sessions(request, name, *device)
+            }
+        }
+    }
+}
+
+impl OperatorAnswer {
+    /// The event that it is.
+    pub fn event(&self) -> Event {
+        match self {
+            OperatorAnswer::UserAdded { .. } => Event::UserAdded,
+            OperatorAnswer::UserChanged { .. } => Event::UserChanged,
+            OperatorAnswer::UsersListed(_) => Event::UsersListed,
+            OperatorAnswer::AuditRead(_) => Event::AuditRead,
+            OperatorAnswer::Devices(_) => Event::Devices,
+            OperatorAnswer::SessionsEnded { .. } => Event::SessionsEnded,
+        }
+    }
+
+    /// The event's frame.
+    pub fn encode(&self, encoder: &mut Encoder, request: u32) -> Bytes {
+        match self {
+            OperatorAnswer::UserAdded { user } => encoder.user_added(request, *user),
+            OperatorAnswer::UserChanged { user, sessions_ended } => {
+                encoder.user_changed(request, *user, *sessions_ended)
+            }
+            OperatorAnswer::UsersListed(listed) => encoder.users_listed(request, listed),
+            OperatorAnswer::AuditRead(read) => encoder.audit_read(request, read),
+            OperatorAnswer::Devices(devices) => encoder.devices(request, devices),
+            OperatorAnswer::SessionsEnded { count } => encoder.sessions_ended(request, *count),
+        }
+    }
+}
+
+/// Events.
+impl Encoder {
+    pub fn user_added(&mut self, request: u32, user: UserId) -> Bytes {
+        self.event::<body::UserAdded>(request, |b| {
+            fb::UserAdded::create(b, &fb::UserAddedArgs { user: user.0 })
+        })
+    }
+
+    pub fn user_changed(&mut self, request: u32, user: UserId, sessions_ended: u32) -> Bytes {
+        self.event::<body::UserChanged>(request, |b| {
+            fb::UserChanged::create(b, &fb::UserChangedArgs { user: user.0, sessions_ended })
+        })
+    }
+
+    /// At most [`crate::limits::USERS_LISTED_MAX`] users.
+    pub fn users_listed(&mut self, request: u32, listed: &UsersListed) -> Bytes {
+        assert!(listed.users.len() <= crate::limits::USERS_LISTED_MAX as usize);
+        self.event::<body::UsersListed>(request, |b| {
+            let lines = listed.users.iter().map(|line| {
+                let name = Some(b.create_string(&line.name));
+                let args = fb::UserLineArgs {
+                    user: line.user.0,
+                    name,
+                    created_ms: line.created_ms,
+                    devices: line.devices,
+                    state: line.state,
+                    state_ms: line.state_ms,
+                };
+                fb::UserLine::create(b, &args)
+            });
+            let lines: Vec<_> = lines.collect();
+            let users = Some(b.create_vector(&lines));
+            fb::UsersListed::create(b, &fb::UsersListedArgs { users, more: listed.more })
+        })
+    }
+
+    /// At most [`crate::limits::AUDIT_LINES_MAX`] lines.
+    pub fn audit_read(&mut self, request: u32, read: &AuditRead) -> Bytes {
+        assert!(read.lines.len() <= crate::limits::AUDIT_LINES_MAX as usize);
+        self.event::<body::AuditRead>(request, |b| {
+            let lines = read.lines.iter().map(|line| {
+                let [act, name, detail] =
+                    [&line.act, &line.name, &line.detail].map(|text| Some(b.create_string(text)));
+                let args = fb::AuditLineArgs {
+                    time_ms: line.time_ms,
+                    number: line.number,
+                    act,
+                    by: line.by.0,
+                    subject: line.subject.0,
+                    name,
+                    detail,
+                };
+                fb::AuditLine::create(b, &args)
+            });
+            let lines: Vec<_> = lines.collect();
+            let lines = Some(b.create_vector(&lines));
+            let (to_ms, to_number) = read.to;
+            fb::AuditRead::create(b, &fb::AuditReadArgs { lines, more: read.more, to_ms, to_number })
+        })
+    }
+}
+
+/// Commands.
+impl Encoder {
+    pub fn add_user(&mut self, request: u32, name: &str, code_hash: &[u8; 32]) -> Bytes {
+        self.command::<body::AddUser>(request, &[], |b| {
+            let (name, code_hash) = (Some(b.create_string(name)), Some(b.create_vector(code_hash)));
+            fb::AddUser::create(b, &fb::AddUserArgs { name, code_hash })
+        })
+    }
+
+    pub fn set_user_state(&mut self, request: u32, name: &str, state: AccountState) -> Bytes {
+        self.command::<body::SetUserState>(request, &[], |b| {
+            let name = Some(b.create_string(name));
+            fb::SetUserState::create(b, &fb::SetUserStateArgs { name, state })
+        })
+    }
+
+    pub fn issue_code(&mut self, request: u32, name: &str, code_hash: &[u8; 32]) -> Bytes {
+        self.command::<body::IssueCode>(request, &[], |b| {
+            let (name, code_hash) = (Some(b.create_string(name)), Some(b.create_vector(code_hash)));
+            fb::IssueCode::create(b, &fb::IssueCodeArgs { name, code_hash })
+        })
+    }
+
+    pub fn remove_user(&mut self, request: u32, name: &str) -> Bytes {
+        self.command::<body::RemoveUser>(request, &[], |b| {
+            let name = Some(b.create_string(name));
+            fb::RemoveUser::create(b, &fb::RemoveUserArgs { name })
+        })
+    }
+
+    pub fn read_audit(&mut self, request: u32, after: (u64, u64), rows_max: u32) -> Bytes {
+        self.command::<body::ReadAudit>(request, &[], |b| {
+            let (after_ms, after_number) = after;
+            fb::ReadAudit::create(b, &fb::ReadAuditArgs { after_ms, after_number, rows_max })
+        })
+    }
+
+    pub fn list_users(&mut self, request: u32, after: &str, users_max: u32) -> Bytes {
+        self.command::<body::ListUsers>(request, &[], |b| {
+            let after = (!after.is_empty()).then(|| b.create_string(after));
+            fb::ListUsers::create(b, &fb::ListUsersArgs { after, users_max })
+        })
+    }
+
+    pub fn show_user(&mut self, request: u32, name: &str) -> Bytes {
+        self.command::<body::ShowUser>(request, &[], |b| {
+            let name = Some(b.create_string(name));
+            fb::ShowUser::create(b, &fb::ShowUserArgs { name })
+        })
+    }
+
+    pub fn list_user_devices(&mut self, request: u32, name: &str) -> Bytes {
+        self.command::<body::ListUserDevices>(request, &[], |b| {
+            let name = Some(b.create_string(name));
+            fb::ListUserDevices::create(b, &fb::ListUserDevicesArgs { name })
+        })
+    }
+
+    pub fn end_user_sessions(&mut self, request: u32, name: &str, device: DeviceId) -> Bytes {
+        self.command::<body::EndUserSessions>(request, &[], |b| {
+            let name = Some(b.create_string(name));
+            fb::EndUserSessions::create(b, &fb::EndUserSessionsArgs { name, device: device.0 })
+        })
+    }
+}
+
+fn text(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
+}
+
+pub(crate) fn users_listed(view: fb::UsersListed<'_>) -> UsersListed {
+    let line = |line: fb::UserLine<'_>| UserLine {
+        user: UserId(line.user()),
+        name: text(line.name()),
+        created_ms: line.created_ms(),
+        devices: line.devices(),
+        state: line.state(),
+        state_ms: line.state_ms(),
+    };
+    let users = view.users().map(|lines| lines.iter().map(line).collect()).unwrap_or_default();
+    UsersListed { users, more: view.more() }
+}
+
+pub(crate) fn audit_read(view: fb::AuditRead<'_>) -> AuditRead {
+    let line = |line: fb::AuditLine<'_>| AuditLine {
+        time_ms: line.time_ms(),
+        number: line.number(),
+        act: text(line.act()),
+        by: UserId(line.by()),
+        subject: UserId(line.subject()),
+        name: text(line.name()),
+        detail: text(line.detail()),
+    };
+    let lines = view.lines().map(|lines| lines.iter().map(line).collect()).unwrap_or_default();
+    AuditRead { lines, more: view.more(), to: (view.to_ms(), view.to_number()) }
+}
