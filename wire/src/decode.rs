@@ -181,13 +181,14 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Announced => EventBody::Announced(notice::announced(view!(Announced))?),
         Event::OrgSynced => EventBody::OrgSynced(org::org_synced(view!(OrgSynced))),
         Event::OrgChanged => EventBody::OrgChanged { version: view!(OrgChanged).version() },
-        Event::UserAdded | Event::UserChanged | Event::AuditRead | Event::UsersListed => {
-            EventBody::Operator(decode_operator(event, body)?)
-        }
-        Event::PairsRelated => EventBody::PairsRelated(service::pairs_related(view!(PairsRelated))),
-        Event::TokenCreated => EventBody::TokenCreated(service::token_created(view!(TokenCreated))),
-        Event::TokensListed => EventBody::TokensListed(service::tokens_listed(view!(TokensListed))),
-        Event::TokenRevoked => EventBody::TokenRevoked(service::token_revoked(view!(TokenRevoked))),
+        Event::UserAdded
+        | Event::UserChanged
+        | Event::AuditRead
+        | Event::UsersListed
+        | Event::PairsRelated
+        | Event::TokenCreated
+        | Event::TokensListed
+        | Event::TokenRevoked => decode_operator(event, body)?,
     })
 }
 
@@ -217,14 +218,14 @@ fn decode_account(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
 }
 
 /// The same for what an operator is answered.
-fn decode_operator(event: Event, body: &[u8]) -> Result<OperatorAnswer, DecodeError> {
+fn decode_operator(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
     let unverifiable = |Unverifiable| DecodeError::Unverifiable { event };
     macro_rules! view {
         ($name:ident) => {
             verified::view::<body::$name>(body).map_err(unverifiable)?
         };
     }
-    Ok(match event {
+    Ok(EventBody::Operator(match event {
         Event::UserAdded => OperatorAnswer::UserAdded { user: UserId(view!(UserAdded).user()) },
         Event::UserChanged => {
             let view = view!(UserChanged);
@@ -233,8 +234,20 @@ fn decode_operator(event: Event, body: &[u8]) -> Result<OperatorAnswer, DecodeEr
         }
         Event::AuditRead => OperatorAnswer::AuditRead(operator::audit_read(view!(AuditRead))),
         Event::UsersListed => OperatorAnswer::UsersListed(operator::users_listed(view!(UsersListed))),
+        Event::PairsRelated => {
+            return Ok(EventBody::PairsRelated(service::pairs_related(view!(PairsRelated))));
+        }
+        Event::TokenCreated => {
+            return Ok(EventBody::TokenCreated(service::token_created(view!(TokenCreated))));
+        }
+        Event::TokensListed => {
+            return Ok(EventBody::TokensListed(service::tokens_listed(view!(TokensListed))));
+        }
+        Event::TokenRevoked => {
+            return Ok(EventBody::TokenRevoked(service::token_revoked(view!(TokenRevoked))));
+        }
         other => unreachable!("{other:?} is not for an operator"),
-    })
+    }))
 }
 
 fn welcome(view: fb::Welcome<'_>) -> Welcome {

@@ -95,44 +95,8 @@ impl Talk {
                 let (to, changes) = world.changes(self.user, from);
                 self.encoder.synced(request, &Synced { from, to, more: false, changes, adverts_off: false })
             }
-            Command::SetProfile
-            | Command::GetProfile
-            | Command::ProofStart
-            | Command::ChangePassword
-            | Command::DeleteAccount
-            | Command::CodeStart
-            | Command::RedeemCode
-            | Command::ContactRequest
-            | Command::ContactAccept
-            | Command::ContactRefuse
-            | Command::ContactRemove
-            | Command::Block
-            | Command::Unblock
-            | Command::SetContact
-            | Command::SyncContacts
-            | Command::SetPresence
-            | Command::SyncPresence
-            | Command::GetPresence
-            | Command::SetAdverts
-            | Command::SyncOrg
-            | Command::AddUser
-            | Command::SetUserState
-            | Command::IssueCode
-            | Command::RemoveUser
-            | Command::ReadAudit
-            | Command::ListUsers
-            | Command::ShowUser
-            | Command::RelatePairs
-            | Command::TokenLogin
-            | Command::CreateToken
-            | Command::ListTokens
-            | Command::RevokeToken
-            | Command::ListUserDevices
-            | Command::EndUserSessions => return Err(Refusal::UnknownCommand),
-            Command::ListDevices | Command::EndSession | Command::EndOtherSessions => {
-                return Err(Refusal::UnknownCommand);
-            }
             Command::WhereToConnect => self.encoder.connect(request, &[]),
+            _ => return Err(Refusal::UnknownCommand),
         }))
     }
 

@@ -233,22 +233,15 @@ impl World {
                 }
             }
             (Command::TokenLogin | Command::CreateToken, _, _) => self.note_token(asked_at, &incoming),
-            (Command::LoginProof | Command::Resume | Command::EndSession | Command::EndOtherSessions, ..) => {
-                if let Ok(view) = verified::view::<body::Resume>(incoming.body)
-                    && incoming.command == Command::Resume
-                {
-                    let ticket = view.ticket().map(|ticket| ticket.bytes()).unwrap_or_default();
-                    self.model.tickets.on_presented(link, incoming.request, ticket);
-                }
+            (
+                Command::LoginProof
+                | Command::Resume
+                | Command::EndSession
+                | Command::EndOtherSessions
+                | Command::EndUserSessions,
+                ..,
+            ) => {
                 self.note_session(asked_at, incoming.command, incoming.body);
-            }
-            (Command::EndUserSessions, _, _) => {
-                if let Ok(view) = verified::view::<body::EndUserSessions>(incoming.body)
-                    && let Some(user) = self.model.user_named(view.name().unwrap_or_default())
-                {
-                    let device = Some(DeviceId(view.device())).filter(|device| *device != DeviceId(0));
-                    self.model.sessions.on_ends_sent(asked_at, Ends::OfUser(user, device));
-                }
             }
             (Command::FindUser, _, _) => {
                 if let Ok(view) = verified::view::<body::FindUser>(incoming.body) {
@@ -281,6 +274,12 @@ impl World {
     }
 
     fn note_session(&mut self, at: (LinkId, u32), command: Command, bytes: &[u8]) {
+        if command == Command::EndUserSessions {
+            let Ok(view) = verified::view::<body::EndUserSessions>(bytes) else { return };
+            let Some(user) = self.model.user_named(view.name().unwrap_or_default()) else { return };
+            let device = Some(DeviceId(view.device())).filter(|device| *device != DeviceId(0));
+            return self.model.sessions.on_ends_sent(at, Ends::OfUser(user, device));
+        }
         let sessions = &mut self.model.sessions;
         match command {
             Command::LoginProof => {
@@ -292,6 +291,7 @@ impl World {
                 if let Ok(view) = verified::view::<body::Resume>(bytes) {
                     let ticket = view.ticket().map(|ticket| ticket.bytes()).unwrap_or_default();
                     sessions.on_resume_sent(at, ticket);
+                    self.model.tickets.on_presented(at.0, at.1, ticket);
                 }
             }
             Command::EndSession => {

@@ -21,7 +21,6 @@ use wire::{
 
 use super::No;
 use super::login::text_of;
-use super::operator;
 use super::register::{keys_of, name_of};
 use super::service;
 use super::state::Session;
@@ -74,18 +73,6 @@ pub(super) fn home_command(
             let position = OrgPosition { over: view.over(), page: view.page() };
             Ok((org_slot(), HomeCommand::SyncOrg { position, rows_max: view.rows_max() }))
         }
-        Command::AddUser
-        | Command::SetUserState
-        | Command::IssueCode
-        | Command::RemoveUser
-        | Command::ReadAudit
-        | Command::ListUsers
-        | Command::ShowUser
-        | Command::ListUserDevices
-        | Command::EndUserSessions => operator::home_command(incoming, session),
-        Command::RelatePairs | Command::CreateToken | Command::ListTokens | Command::RevokeToken => {
-            service::home_command(incoming, session)
-        }
         Command::ListDevices | Command::EndSession | Command::EndOtherSessions => {
             Ok((caller.slot(), HomeCommand::Devices(device_command(incoming)?)))
         }
@@ -97,17 +84,7 @@ pub(super) fn home_command(
         | Command::ChangePassword
         | Command::DeleteAccount
         | Command::Logout => account_command(incoming, session, address),
-        Command::Hello
-        | Command::RegisterStart
-        | Command::Register
-        | Command::LoginStart
-        | Command::LoginProof
-        | Command::CodeStart
-        | Command::RedeemCode
-        | Command::Resume
-        | Command::TokenLogin
-        | Command::WhereToConnect
-        | Command::Ping => unreachable!("{:?} is carried out where it comes in", incoming.command),
+        _ => service::home_command(incoming, session),
     }
 }
 

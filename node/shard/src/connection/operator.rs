@@ -67,7 +67,7 @@ pub(super) fn home_command(incoming: &Incoming<'_>, session: &Session) -> Result
             let after = (view.after_ms(), view.after_number());
             (session.user.slot(), OperatorCommand::ReadAudit { after, rows_max: view.rows_max() })
         }
-        other => unreachable!("{other:?} is not of an operator"),
+        other => unreachable!("{other:?} is carried out where it comes in"),
     };
     Ok((slot, HomeCommand::Operate(Box::new(command))))
 }

@@ -8,6 +8,7 @@ use wire::{
 };
 
 use super::home_command::text;
+use super::operator;
 use super::register::name_of;
 use super::state::{Held, Session};
 use super::{Connections, No};
@@ -83,7 +84,7 @@ pub(super) fn home_command(incoming: &Incoming<'_>, session: &Session) -> Result
             let name = name_of(view.name())?;
             Ok((name.slot(), HomeCommand::RevokeToken { name, number: view.number() }))
         }
-        other => unreachable!("{other:?} is not of an operator"),
+        _ => operator::home_command(incoming, session),
     }
 }
 

@@ -82,13 +82,6 @@ fn frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
         Command::GetPresence => encoder.get_presence(request, UserId(1 << 10)),
         Command::SetAdverts => encoder.set_adverts(request, true),
         Command::SyncOrg => encoder.sync_org(request, OrgPosition::default(), 1),
-        Command::AddUser => encoder.add_user(request, "eve", &[1; 32]),
-        Command::SetUserState => encoder.set_user_state(request, "ann", AccountState::Active),
-        Command::IssueCode => encoder.issue_code(request, "eve", &[1; 32]),
-        Command::RemoveUser => encoder.remove_user(request, "eve"),
-        Command::ReadAudit => encoder.read_audit(request, (0, 0), 1),
-        Command::ListUsers => encoder.list_users(request, "", 1),
-        Command::ShowUser => encoder.show_user(request, "ann"),
         Command::RelatePairs => encoder.relate_pairs(request, &[chat()]),
         Command::TokenLogin => {
             let token = Token { user: UserId(1 << 10), number: 1, secret: Secret([1; SECRET_LEN]) };
@@ -101,8 +94,22 @@ fn frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
         }
         Command::ListTokens => encoder.list_tokens(request, "bot"),
         Command::RevokeToken => encoder.revoke_token(request, "bot", 1),
+        _ => operator_frame_of(encoder, command, request),
+    }
+}
+
+fn operator_frame_of(encoder: &mut Encoder, command: Command, request: u32) -> Bytes {
+    match command {
+        Command::AddUser => encoder.add_user(request, "eve", &[1; 32]),
+        Command::SetUserState => encoder.set_user_state(request, "ann", AccountState::Active),
+        Command::IssueCode => encoder.issue_code(request, "eve", &[1; 32]),
+        Command::RemoveUser => encoder.remove_user(request, "eve"),
+        Command::ReadAudit => encoder.read_audit(request, (0, 0), 1),
+        Command::ListUsers => encoder.list_users(request, "", 1),
+        Command::ShowUser => encoder.show_user(request, "ann"),
         Command::ListUserDevices => encoder.list_user_devices(request, "ann"),
         Command::EndUserSessions => encoder.end_user_sessions(request, "ann", DeviceId(0)),
+        other => unreachable!("{other:?} has no frame here"),
     }
 }
 

@@ -4,13 +4,23 @@ use record::{Account, Key};
 use store::MemoryStore;
 use wire::device::Device;
 use wire::operator::{AccountState, OperatorAnswer, UserLine};
-use wire::{Command, UserId, UserName};
+use wire::{Command, EventBody, EventFrame, UserId, UserName};
 
 use super::{Model, disk};
 use crate::sim::network::LinkId;
 
 impl Model {
-    pub fn check_operator(&mut self, store: &MemoryStore, answer: &OperatorAnswer) {
+    /// What answers an operator, and what a user may ask of himself too.
+    pub fn check_operator_event(&mut self, store: &MemoryStore, link: LinkId, frame: &EventFrame) {
+        match &frame.event {
+            EventBody::Devices(devices) => self.check_devices_shown(store, (link, frame.request), devices),
+            EventBody::SessionsEnded { .. } => self.on_sessions_ended(link, frame.request),
+            EventBody::Operator(answer) => self.check_operator(store, answer),
+            other => unreachable!("{other:?} is no answer to an operator"),
+        }
+    }
+
+    fn check_operator(&mut self, store: &MemoryStore, answer: &OperatorAnswer) {
         match answer {
             OperatorAnswer::UserAdded { user } | OperatorAnswer::UserChanged { user, .. } => {
                 let account = disk::record::<Account>(store, &Key::Account(*user));
@@ -52,7 +62,7 @@ impl Model {
     }
 
     /// Devices of the one who asks, or of somebody else whom an operator asked about.
-    pub fn check_devices_shown(
+    fn check_devices_shown(
         &mut self,
         store: &MemoryStore,
         (link, request): (LinkId, u32),

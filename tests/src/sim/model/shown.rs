@@ -29,18 +29,14 @@ impl Model {
         self.check_tickets(link, frame.request, &frame.event);
         match &frame.event {
             EventBody::LoggedIn(event) => {
-                let at = (link, frame.request);
-                self.on_identity(store, at, event.user, event.device, &event.ticket);
+                self.on_identity(store, (link, frame.request), event.user, event.device, &event.ticket);
             }
             EventBody::Resumed(event) => {
-                let at = (link, frame.request);
-                self.on_identity(store, at, event.user, event.device, &event.ticket);
+                self.on_identity(store, (link, frame.request), event.user, event.device, &event.ticket);
             }
-            EventBody::Devices(devices) => {
-                self.check_devices_shown(store, (link, frame.request), devices);
+            EventBody::Devices(_) | EventBody::Operator(_) | EventBody::SessionsEnded { .. } => {
+                self.check_operator_event(store, link, frame);
             }
-            EventBody::Operator(answer) => self.check_operator(store, answer),
-            EventBody::SessionsEnded { .. } => self.on_sessions_ended(link, frame.request),
             EventBody::Registered { user } => self.check_registered(store, *user),
             EventBody::Refused(refused) => self.check_refused(store, link, frame.request, refused),
             EventBody::Sent(sent) => self.check_sent(store, link, sent),
