@@ -149,12 +149,8 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Move => EventBody::Move(move_away(view!(Move))),
         Event::Devices => EventBody::Devices(device::devices(view!(Devices))),
         Event::SessionsEnded => EventBody::SessionsEnded { count: view!(SessionsEnded).count() },
-        Event::UserFound => {
-            let view = view!(UserFound);
-            let (user, deleted) = (UserId(view.user()), view.deleted());
-            EventBody::UserFound(UserFound { user, name: text(view.name()), deleted })
-        }
-        Event::ProfileChanged
+        Event::UserFound
+        | Event::ProfileChanged
         | Event::ProfileFound
         | Event::ProofTerms
         | Event::PasswordChanged
@@ -201,6 +197,11 @@ fn decode_account(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         };
     }
     Ok(match event {
+        Event::UserFound => {
+            let view = view!(UserFound);
+            let (user, deleted) = (UserId(view.user()), view.deleted());
+            EventBody::UserFound(UserFound { user, name: text(view.name()), deleted })
+        }
         Event::ProfileChanged => {
             EventBody::ProfileChanged(Box::new(profile::profile_changed(view!(ProfileChanged))?))
         }
