@@ -97,10 +97,10 @@ impl Client {
         let folder = options.folder.clone();
         let opened = blocking(move || {
             let (store, stored) = Store::open(&folder)?;
-            let names = store.names()?;
-            Ok((store, stored, names))
+            let (names, contacts) = (store.names()?, store.contacts()?);
+            Ok((store, stored, names, contacts))
         });
-        let (store, stored, names) = opened.await?;
+        let (store, stored, names, contacts) = opened.await?;
         let me = stored.account.as_ref().map(|account| Me {
             user: account.user,
             name: account.name.clone(),
@@ -108,7 +108,7 @@ impl Client {
         });
         let board = Arc::new(Board::new(me, names));
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-        tokio::spawn(Engine::new(options, store.clone(), stored, board.clone(), receiver).run());
+        tokio::spawn(Engine::new(options, store.clone(), stored, contacts, board.clone(), receiver).run());
         Ok(Client { store, board, requests, org: Arc::default() })
     }
 
@@ -349,6 +349,13 @@ impl Client {
                 _ => return Err(Error::NodeMisbehaved("another answer".into())),
             }
         }
+    }
+
+    /// Contacts, requests and blocks as this folder knows them: brought up to date after each login, with every
+    /// [`Event::ContactChanged`](crate::Event::ContactChanged) and before [`Event::ContactsSynced`](crate::Event::ContactsSynced).
+    pub async fn known_contacts(&self) -> Result<Vec<Contact>, Error> {
+        let store = self.store.clone();
+        Ok(blocking(move || store.contacts()).await?.1)
     }
 
     async fn relate(&self, query: ContactQuery) -> Result<Related, Error> {

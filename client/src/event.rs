@@ -43,8 +43,11 @@ pub enum Event {
     SendUnanswered { counter: u64 },
     /// A send is given up.
     SendFailed { conversation: ConversationId, counter: u64, reason: String },
-    /// A row of the user's contacts: made by another device of his, or by the other one.
+    /// A row of the user's contacts: made by another device of his, or by the other one, perhaps while this one was away.
     ContactChanged(Contact),
+    /// [`Client::known_contacts`](crate::Client::known_contacts) is up to date; after each login, and after
+    /// [`Event::ContactsMissed`]. The whole list of a new device comes with this alone and is not told row by row.
+    ContactsSynced,
     /// Whether the user wants adverts: told after each login, and when a device of his has changed it.
     Adverts { on: bool },
     /// The system tells something to those who are online now. It is in no conversation and is not told again; `time_ms` is
@@ -52,7 +55,7 @@ pub enum Event {
     Announced { conversation: ConversationId, time_ms: u64, body_kind: BodyKind, body: Bytes },
     /// Another device of the account changed its profile.
     ProfileChanged(Box<ProfileChanged>),
-    /// Changes of contacts, or of the own profile, may not have come: read them again.
+    /// Changes of contacts, or of the own profile, may not have come. Contacts are synced by themselves; read the profile again.
     ContactsMissed,
     /// The directory of the organisation has a new version: [`Client::sync_org`](crate::Client::sync_org), if it is shown.
     OrgChanged { version: u64 },

@@ -61,6 +61,44 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> Refusal {
     }
 }
 
+/// What was asked while one was away is told when he is back: on the same device as a change, on a new one with the list.
+#[test]
+fn a_request_made_while_one_is_away_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut node = NodeBuilder::new(&folder.path().join("data")).with(&["--contacts", "required"]).start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let ann = Person::register(folder.path(), &node, "ann").await;
+        let mut ben = Person::register(folder.path(), &node, "ben").await;
+        let synced = |event| (event == Event::ContactsSynced).then_some(());
+        ben.event(synced).await;
+        ben.client.close().await.expect("closed");
+
+        ann.client.request_contact(ben.user, "it is me").await.expect("asked");
+        let address = || node.plain.expect("a plain listener").to_string().parse().expect("an address");
+        let open = async |name: &str| {
+            let options = ClientOptions::new(folder.path().join(name), address(), Security::Plain);
+            let client = Client::open(options).await.expect("a client");
+            let events = client.events();
+            Person { client, events, user: ben.user }
+        };
+        let mut again = open("ben").await;
+        assert_eq!(again.client.known_contacts().await.expect("read"), []);
+        again.client.resume().await.expect("resumed");
+        let row = again.row().await;
+        assert_eq!((row.user, row.state, &row.text[..]), (ann.user, ContactState::Asked, "it is me"));
+        again.event(synced).await;
+        assert_eq!(again.client.known_contacts().await.expect("read"), [row.clone()]);
+
+        let mut new = open("ben's new device").await;
+        new.client.login(&UserName::parse("ben").expect("a name"), "password").await.expect("logged in");
+        new.event(synced).await;
+        assert_eq!(new.client.known_contacts().await.expect("read"), [row]);
+    });
+    drop(runtime);
+    assert!(node.stop().success(), "{}", node.errors());
+}
+
 fn run(contacts: &str, strangers: &str, test: impl AsyncFnOnce(Person, Person)) {
     let folder = tempfile::tempdir().expect("a folder");
     let policies = ["--contacts", contacts, "--strangers", strangers];

@@ -14,6 +14,9 @@ use crate::error::Error;
 /// Rows that wait for a name; more are not told.
 const UNNAMED_MAX: usize = 64;
 
+/// Requests of a list that are told one by one; of more only their number.
+const TOLD_TOGETHER_MAX: usize = 5;
+
 /// What was told of contacts in this run.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -45,6 +48,28 @@ impl Told {
             ContactState::Contact => Some(format!("{name} is a contact now.")),
             _ => None,
         }
+    }
+
+    /// The whole list was read; gives what to tell of it: only who waits for an answer.
+    pub fn on_list(&mut self, list: Vec<Contact>, name_of: impl Fn(UserId) -> Option<String>) -> Vec<String> {
+        let mut asked = Vec::new();
+        for contact in list {
+            if contact.state == ContactState::Asked {
+                asked.push(contact);
+            } else {
+                self.states.insert(contact.user, contact.state);
+            }
+        }
+        asked.retain(|contact| self.states.get(&contact.user) != Some(&contact.state));
+        if asked.len() > TOLD_TOGETHER_MAX {
+            self.states.extend(asked.iter().map(|contact| (contact.user, contact.state)));
+            return vec![format!("{} people ask to be contacts: /contacts shows who.", asked.len())];
+        }
+        let tell = |contact: Contact| {
+            let name = name_of(contact.user);
+            self.on_changed(contact, name)
+        };
+        asked.into_iter().filter_map(tell).collect()
     }
 
     /// A name became known.
@@ -82,7 +107,7 @@ pub async fn act(client: &Client, typed: &str, act: ContactAct) -> Result<String
 
 /// Changes the remark and leaves the group as it is.
 async fn remark(client: &Client, user: UserId, text: &str) -> Result<String, Error> {
-    let (contacts, _) = client.contacts(0).await?;
+    let contacts = client.known_contacts().await?;
     let group = contacts.into_iter().find(|contact| contact.user == user).map(|contact| contact.group);
     client.set_contact(user, text, &group.unwrap_or_default()).await?;
     Ok("The remark is kept.".into())
@@ -103,12 +128,9 @@ fn sentence(name: &str, related: &Related) -> String {
 /// # Errors
 /// In a sentence.
 pub async fn list(client: &Client) -> Result<Vec<String>, String> {
-    let (contacts, _) = client.contacts(0).await.map_err(|error| format!("Contacts: {error}."))?;
-    let mut lines: Vec<String> = contacts
-        .iter()
-        .filter(|contact| contact.blocked || contact.state != ContactState::None)
-        .map(|contact| line(contact, client.name_of(contact.user)))
-        .collect();
+    let contacts = client.known_contacts().await.map_err(|error| format!("Contacts: {error}."))?;
+    let mut lines: Vec<String> =
+        contacts.iter().map(|contact| line(contact, client.name_of(contact.user))).collect();
     lines.sort();
     if lines.is_empty() {
         lines.push("No contacts yet: /add NAME asks somebody.".into());
@@ -164,6 +186,19 @@ mod tests {
         assert_eq!(now.as_deref(), Some("ann is a contact now."));
         assert_eq!(told.on_changed(contact(ContactState::Contact, ""), ann()), None, "a remark");
         assert_eq!(told.on_changed(contact(ContactState::None, ""), ann()), None);
+    }
+
+    #[test]
+    fn of_a_list_only_requests_are_told_and_each_once() {
+        let mut told = Told::default();
+        let asks = |number: u64| Contact { user: UserId(number << 10), ..contact(ContactState::Asked, "") };
+        let name = |user: UserId| Some(format!("u{}", user.0 >> 10));
+        let list = vec![asks(2), Contact { user: UserId(3 << 10), ..contact(ContactState::Contact, "") }];
+        assert_eq!(told.on_list(list.clone(), name), ["u2 asks to be a contact: /accept u2 or /refuse u2"]);
+        assert!(told.on_list(list, name).is_empty(), "told before");
+        let remark = Contact { user: UserId(3 << 10), ..contact(ContactState::Contact, "") };
+        assert_eq!(told.on_changed(remark, name(UserId(3 << 10))), None, "a contact before");
+        assert_eq!(told.on_list((10..20).map(asks).collect(), name).len(), 1);
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub async fn run(
     };
     this.on_connection(client.connection().borrow().clone());
     this.refresh_chats().await?;
+    this.read_contacts().await?;
     match &options.peer {
         Some(peer) => {
             this.awaited = Some((peer.clone(), Instant::now() + PEER_RETRY));
@@ -423,13 +424,17 @@ impl Interactive<'_> {
     /// Takes all events that are there before anything is drawn.
     async fn on_events(&mut self, first: Event, events: &mut Events) -> Result<(), Stop> {
         let mut next = Some(first);
-        let mut caught_up = false;
+        let (mut caught_up, mut contacts_synced) = (false, false);
         while let Some(event) = next {
             caught_up |= event == Event::CaughtUp;
+            contacts_synced |= matches!(event, Event::ContactsSynced | Event::Missed);
             self.on_event(event)?;
             next = events.waiting();
         }
         self.refresh_chats().await?;
+        if contacts_synced {
+            self.read_contacts().await?;
+        }
         if caught_up && self.app.open.is_none() && self.awaited.is_none() {
             self.open_newest(); // the first start on this device: the list was empty until now
         }
@@ -518,6 +523,15 @@ impl Interactive<'_> {
             Link::Down { reason } => reason.clone(),
             _ => "the client ended".into(),
         }
+    }
+
+    /// Tells who waits for an answer.
+    async fn read_contacts(&mut self) -> Result<(), Stop> {
+        let list = self.client.known_contacts().await.map_err(|error| start::stop(error, Exit::Folder))?;
+        let client = self.client;
+        let lines = self.contacts.on_list(list, |user| client.name_of(user));
+        lines.iter().for_each(|line| self.app.notice(NoticeKind::Info, line));
+        Ok(())
     }
 
     /// Shows the open chat from the store again.

@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use wire::client::PersistToken;
+use wire::contact::Contact;
 use wire::message::Pulled;
 
 use super::request::Reply;
@@ -17,6 +18,11 @@ pub(super) struct Group {
 pub(super) enum After {
     Token(PersistToken),
     Pulled(Pulled, Reply<Pulled>),
+    /// Rows to be told; `is_end`: then all that changed is told.
+    Contacts {
+        news: Vec<Contact>,
+        is_end: bool,
+    },
     Nothing,
 }
 

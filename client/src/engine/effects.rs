@@ -90,6 +90,7 @@ impl Engine {
             match after {
                 After::Token(token) => self.session.handle_persisted(now_ms, token),
                 After::Pulled(pulled, reply) => answer(reply, Ok(pulled)),
+                After::Contacts { news, is_end } => self.on_contacts_written(news, is_end),
                 After::Nothing => {}
             }
         }
@@ -134,14 +135,17 @@ impl Engine {
             ClientEvent::ContactChanged { query: None, contact } => {
                 let unnamed = self.unnamed(contact.user);
                 self.names_wanted.extend(unnamed);
-                self.board.tell(Event::ContactChanged(contact));
+                self.on_contact_row(contact.clone(), vec![contact]);
             }
             ClientEvent::ProfileChanged(changed) => self.board.tell(Event::ProfileChanged(changed)),
             ClientEvent::AdvertsSet { query, off } => self.on_adverts_set(query, !off),
             ClientEvent::Announced(Announced { conversation, time_ms, body_kind, body }) => {
                 self.board.tell(Event::Announced { conversation, time_ms, body_kind, body });
             }
-            ClientEvent::ContactsMissed => self.board.tell(Event::ContactsMissed),
+            ClientEvent::ContactsMissed => {
+                self.contacts.want();
+                self.board.tell(Event::ContactsMissed);
+            }
             ClientEvent::OrgChanged { version } => self.board.tell(Event::OrgChanged { version }),
             ClientEvent::PresenceSet { query: None, own } => self.board.tell(Event::OwnPresence(own)),
             ClientEvent::PresenceChanged { contacts } => {
@@ -176,6 +180,7 @@ impl Engine {
     fn on_logged_in(&mut self, me: Me, resumed: bool) {
         tracing::info!(user = %me.name, resumed, "logged in");
         self.password = None; // the session keeps what it needs
+        self.contacts.want();
         self.board.set_me(me.clone());
         self.board.set_connection(Connection::Online { resumed });
         if let Some(reply) = self.login.take() {
@@ -321,13 +326,18 @@ impl Engine {
                 self.answer_contact(query, ContactAnswer::Related(related));
             }
             ClientEvent::ContactChanged { query: Some(query), contact } => {
+                self.on_contact_row(contact.clone(), Vec::new());
                 self.answer_contact(query, ContactAnswer::Row(contact));
             }
             ClientEvent::ContactsSynced { query, synced } => {
                 let users = synced.contacts.iter().map(|contact| contact.user);
                 let unnamed: Vec<_> = users.filter_map(|user| self.unnamed(user)).collect();
                 self.names_wanted.extend(unnamed);
-                self.answer_contact(query, ContactAnswer::Page(synced));
+                match self.queries.remove(&query) {
+                    Some(Query::ContactCopy) => self.on_contact_page(synced),
+                    Some(Query::Contact(reply)) => answer(reply, Ok(ContactAnswer::Page(synced))),
+                    _ => {}
+                }
             }
             ClientEvent::OrgSynced { query, synced } => {
                 if let Some(Query::Org(reply)) = self.queries.remove(&query) {

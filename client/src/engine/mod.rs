@@ -1,6 +1,7 @@
 //! The engine: one task that drives a session over connections and disk. Everything else talks to it by requests.
 
 mod clock;
+mod contacts;
 mod disk;
 mod effects;
 mod io;
@@ -16,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use wire::client::{QueryError, QueryId, SendError, Session, SessionConfig, Stored};
+use wire::contact::Contact;
 use wire::org::OrgSynced;
 use wire::scram::{ClientKeys, NONCE_LEN, ScramError};
 use wire::{ConversationId, UserId};
@@ -30,6 +32,7 @@ use crate::store::{Store, StoreError};
 use crate::transport::{Address, Connected};
 
 use clock::Clock;
+use contacts::Contacts;
 use disk::{Disk, Group, answer};
 use io::{Io, IoEvent, Opening, Reading};
 
@@ -68,11 +71,14 @@ pub(crate) struct Engine {
     sends: HashMap<u64, (ConversationId, watch::Sender<SendState>)>,
     queries: HashMap<QueryId, Query>,
     names_wanted: BTreeSet<UserId>,
+    contacts: Contacts,
 }
 
 /// What a question to the node is for.
 enum Query {
     Contact(Reply<ContactAnswer>),
+    /// The next page for the copy.
+    ContactCopy,
     Org(Reply<OrgSynced>),
     Presence(Reply<PresenceAnswer>),
     Account(Reply<wire::account::AccountAnswer>),
@@ -88,6 +94,7 @@ impl Engine {
         options: ClientOptions,
         store: Store,
         stored: Stored,
+        contacts: (Option<u64>, Vec<Contact>),
         board: Arc<Board>,
         requests: mpsc::Receiver<Request>,
     ) -> Self {
@@ -99,6 +106,7 @@ impl Engine {
             delivered_marks: options.delivered_marks == DeliveredMarks::Send,
             keep_keys: options.remember == Remember::Keys,
         };
+        let contacts = Contacts::new(contacts.0, &contacts.1);
         let on_disk = |conversation| (conversation, watch::Sender::new(SendState::OnDisk));
         let sends = stored.outgoing.iter().map(|send| (send.counter, on_disk(send.conversation))).collect();
         let me = stored.account.as_ref().map(|account| account.user);
@@ -127,6 +135,7 @@ impl Engine {
             sends,
             queries: HashMap::new(),
             names_wanted,
+            contacts,
         }
     }
 
@@ -162,6 +171,7 @@ impl Engine {
         loop {
             self.carry_out();
             self.ask_names();
+            self.ask_contacts();
             self.disk.start();
             if self.closing && self.disk.is_idle() {
                 return Ok(());
@@ -176,6 +186,7 @@ impl Engine {
                     None => self.begin_close(None), // every handle is gone
                 },
                 keys = stretched(&mut self.stretching) => self.on_stretched(keys),
+                () = until(self.contacts.deadline()), if self.session.is_ready() => {}
                 () = until(deadline) => self.session.handle_tick(self.clock.now_ms()),
             }
         }
@@ -389,6 +400,7 @@ impl Engine {
         match query {
             Query::Find(reply) => answer(reply, Err(error)),
             Query::Contact(reply) => answer(reply, Err(error)),
+            Query::ContactCopy => self.on_contact_page_failed(&error),
             Query::Org(reply) => answer(reply, Err(error)),
             Query::Presence(reply) => answer(reply, Err(error)),
             Query::Account(reply) => answer(reply, Err(error)),

@@ -4,6 +4,8 @@ use wire::UserId;
 use wire::client::PersistOp;
 use wire::message::Pulled;
 
+use super::ContactRows;
+
 /// One change. All are absolute: writing one twice is writing it once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -13,6 +15,7 @@ pub enum Change {
         user: UserId,
         name: String,
     },
+    Contacts(ContactRows),
     /// Entries that were pulled for the history, in front of what is applied.
     History(Pulled),
 }

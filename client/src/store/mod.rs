@@ -2,6 +2,7 @@
 //! disk first; one write is all there or not at all.
 
 mod change;
+mod contacts;
 #[cfg(test)]
 pub(crate) mod crash;
 mod org;
@@ -20,6 +21,8 @@ use redb::{Database, DatabaseError, ReadableTable};
 use wire::client::Stored;
 
 pub use change::Change;
+pub use contacts::ContactRows;
+pub(crate) use contacts::shows;
 pub use read::{HistoryItem, HistoryPage};
 
 /// Name of the file in the account's folder.

@@ -1,12 +1,10 @@
 //! The local copy of the directory of the organisation: a page and how far it brings the copy are one write.
 
-use redb::{
-    ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
-};
+use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use wire::UserId;
 use wire::org::{Department, Member, OrgItem, OrgPosition, OrgSynced};
 
-use super::tables::NUMBERS;
+use super::tables::{NUMBERS, known};
 use super::{Store, StoreError};
 
 /// Parent, order, name.
@@ -136,15 +134,6 @@ fn put_rows(transaction: &WriteTransaction, synced: &OrgSynced) -> Result<(), re
 fn member((department, user): (u32, u64), (order, name, title): (u32, &str, &str)) -> Member {
     let (name, title) = (name.to_owned(), title.to_owned());
     Member { department, user: UserId(user), order, name, title }
-}
-
-/// `None` when nothing was ever written.
-fn known<T>(table: Result<T, TableError>) -> Result<Option<T>, TableError> {
-    match table {
-        Ok(table) => Ok(Some(table)),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The tables. Rows are redb's own tuples; a change of their shape is a new schema.
 
 use bytes::Bytes;
-use redb::{TableDefinition, WriteTransaction};
+use redb::{TableDefinition, TableError, WriteTransaction};
 use wire::client::{ConversationState, StoredSend};
 use wire::extras::{Extras, Forwarded};
 use wire::message::{BodyKind, Entry, EntryKind, Place, Range, RangeKind};
@@ -70,6 +70,15 @@ pub fn create(transaction: &WriteTransaction) -> Result<(), redb::TableError> {
     transaction.open_table(OUTGOING_EXTRAS)?;
     transaction.open_table(MENTIONED)?;
     Ok(())
+}
+
+/// `None` when nothing was ever written: an older folder lacks tables that came later.
+pub fn known<T>(table: Result<T, TableError>) -> Result<Option<T>, TableError> {
+    match table {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 pub fn conversation_key(id: ConversationId) -> ConversationKey {

@@ -6,7 +6,7 @@ use wire::client::{Account, KeptKeys, PersistOp, StoredSend};
 use wire::message::{Entry, EntryKind, Pulled, Range, RangeKind};
 
 use super::tables::{self, SeqKey};
-use super::{Change, Store, StoreError};
+use super::{Change, Store, StoreError, contacts};
 use crate::transport::{Address, Fingerprint};
 
 type Failure = redb::Error;
@@ -18,6 +18,7 @@ impl Store {
             changes.into_iter().try_for_each(|change| match change {
                 Change::Session(op) => apply(transaction, op),
                 Change::History(pulled) => put_history(transaction, pulled),
+                Change::Contacts(changed) => contacts::put(transaction, changed),
                 Change::Name { user, name } => {
                     transaction.open_table(tables::NAMES)?.insert(user.0, name.as_str())?;
                     Ok(())
