@@ -39,7 +39,7 @@ pub enum Event {
     Sent { conversation: ConversationId, counter: u64, seq: u64 },
     /// The node cannot take a send now; it is tried again.
     SendDelayed { counter: u64, refused: RefusedByNode },
-    /// No answer for 10 s; it is tried once more after the next reconnect.
+    /// No answer for 10 s; it is tried once more after the next connect, and with the next send of its conversation.
     SendUnanswered { counter: u64 },
     /// A send is given up.
     SendFailed { conversation: ConversationId, counter: u64, reason: String },

@@ -12,8 +12,9 @@ pub enum SendState {
     Queued,
     /// On this device's disk: it will be sent, after a crash too.
     OnDisk,
-    /// Sent, and not answered for 10 s: perhaps the two are no contacts. It is sent once more after the next reconnect, and a
-    /// late answer still counts; until then nobody knows that it is stored.
+    /// Sent, and not answered for 10 s: perhaps the two are no contacts. It is sent once more after the next connect (in
+    /// a later run too) and with the next send of its conversation, and a late answer still counts; until then nobody knows
+    /// that it is stored.
     Unanswered,
     /// On the node's disk.
     Acked(Ack),

@@ -91,8 +91,8 @@ pub const HELP: &[&str] = &[
     "PageUp PageDown Up Down  scroll     Ctrl-End or Esc  back to the newest",
     "Ctrl-N Ctrl-P  next, previous chat  Tab  next chat with unread messages",
     "Ctrl-L  draw again                  Ctrl-Z  suspend",
-    "Before own messages:  · waiting   ✓ on the node's disk   ✓✓ delivered",
-    "                      bold ✓✓ read   ✗ refused",
+    "Before own messages:  · waiting   → sent, no answer   ✓ on the node's disk",
+    "                      ✓✓ delivered   bold ✓✓ read   ✗ refused",
 ];
 
 /// Reads a typed line. Empty lines say nothing; `//` says a slash; line breaks at the end (of something pasted) do not

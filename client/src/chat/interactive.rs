@@ -19,6 +19,7 @@ use crate::board::Me;
 use crate::client::{Adverts, Body, Client, History, To};
 use crate::error::Error;
 use crate::event::{Connection, Event, Events};
+use crate::send::SendState;
 use crate::store::HistoryItem;
 
 /// Keys read ahead of the loop.
@@ -383,6 +384,10 @@ impl Interactive<'_> {
                     self.put_waiting(send.counter, &body);
                 }
             }
+            let handles = self.client.undecided().await.map_err(|error| start::stop(error, Exit::Folder))?;
+            for handle in handles.iter().filter(|handle| handle.state() == SendState::Unanswered) {
+                self.app.log.on_unanswered(handle.counter());
+            }
         }
         self.refresh_chats().await?;
         let wishes = self.app.on_log_changed();
@@ -397,7 +402,7 @@ impl Interactive<'_> {
         let by = if entry.sender == self.me.user { Author::Me { failed: None } } else { Author::Peer };
         if entry.sender == self.me.user && entry.device == self.me.device {
             self.on_decided(entry.counter);
-            self.app.log.remove(Key::Counter(entry.counter));
+            self.app.log.remove(entry.counter);
         }
         let item = Item::Message { by, time_ms: entry.time_ms, text };
         self.app.log.put(Key::Seq(entry.place.seq), item, keep_oldest);
@@ -465,9 +470,10 @@ impl Interactive<'_> {
             Event::SendDelayed { refused, .. } => {
                 self.app.notice(NoticeKind::Problem, format!("Sending is delayed: {refused}."));
             }
-            Event::SendUnanswered { .. } => {
+            Event::SendUnanswered { counter } => {
+                self.app.log.on_unanswered(counter);
                 let text = "A message was sent and not answered: perhaps you are no contacts (/add NAME asks). \
-                            It is sent once more after the next reconnect.";
+                            It goes once more after the next connect, and with the next message there.";
                 self.app.notice(NoticeKind::Problem, text);
             }
             Event::PresenceChanged(changed) => {

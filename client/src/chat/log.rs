@@ -1,6 +1,6 @@
 //! The open conversation as items of the screen, oldest first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Items kept in memory; the oldest go first (they are in the local store and can be loaded again).
 pub const ITEMS_MAX: usize = 5_000;
@@ -19,6 +19,8 @@ pub enum Key {
 pub enum Progress {
     /// On this device's disk.
     Waiting,
+    /// The node has not answered in time; whether it will is not known.
+    Sent,
     /// On the node's disk.
     Stored,
     /// On a device of the other one.
@@ -55,6 +57,8 @@ pub struct PeerMarks {
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     items: BTreeMap<Key, Item>,
+    /// Own messages that were not answered in time, by counter.
+    unanswered: BTreeSet<u64>,
     pub peer_marks: PeerMarks,
     /// Nothing older exists.
     pub is_whole: bool,
@@ -74,8 +78,17 @@ impl Log {
         }
     }
 
-    pub fn remove(&mut self, key: Key) {
-        self.items.remove(&key);
+    /// An own message went out of this list: it was taken.
+    pub fn remove(&mut self, counter: u64) {
+        self.items.remove(&Key::Counter(counter));
+        self.unanswered.remove(&counter);
+    }
+
+    /// Marks an own message as sent without an answer.
+    pub fn on_unanswered(&mut self, counter: u64) {
+        if self.contains(Key::Counter(counter)) {
+            self.unanswered.insert(counter);
+        }
     }
 
     pub fn contains(&self, key: Key) -> bool {
@@ -130,6 +143,7 @@ impl Log {
         let Author::Me { failed } = author else { return None };
         Some(match key {
             _ if failed.is_some() => Progress::Failed,
+            Key::Counter(counter) if self.unanswered.contains(&counter) => Progress::Sent,
             Key::Counter(_) => Progress::Waiting,
             Key::Seq(seq) if seq <= self.peer_marks.read => Progress::Read,
             Key::Seq(seq) if seq <= self.peer_marks.delivered => Progress::Delivered,
@@ -169,6 +183,11 @@ mod tests {
         assert_eq!(progress(&log, Key::Counter(3)), Some(Progress::Waiting));
         assert_eq!(log.progress(Key::Seq(5), &Author::Peer), None);
         log.put(Key::Counter(3), message("no"), false);
+        log.on_unanswered(3);
+        assert_eq!(progress(&log, Key::Counter(3)), Some(Progress::Sent));
+        log.remove(3);
+        log.put(Key::Counter(3), message("no"), false);
+        assert_eq!(progress(&log, Key::Counter(3)), Some(Progress::Waiting));
         log.fail(3, "too long".into());
         let (key, Item::Message { by, .. }) = log.back_from(Key::Counter(3)).next().expect("it") else {
             panic!("a message was put")

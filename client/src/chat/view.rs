@@ -226,6 +226,7 @@ fn message_rows(
 fn sign(progress: Option<Progress>) -> Option<Piece> {
     let (text, role) = match progress? {
         Progress::Waiting => ("·", Role::Dim),
+        Progress::Sent => ("→", Role::Dim),
         Progress::Stored => ("✓", Role::Dim),
         Progress::Delivered => ("✓✓", Role::Dim),
         Progress::Read => ("✓✓", Role::Read),

@@ -16,7 +16,7 @@ use rand::rngs::OsRng;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use wire::client::{QueryError, QueryId, SendError, Session, SessionConfig, Stored};
+use wire::client::{QueryError, QueryId, SendError, Session, SessionConfig, Stored, StoredSend};
 use wire::contact::Contact;
 use wire::org::OrgSynced;
 use wire::scram::{ClientKeys, NONCE_LEN, ScramError};
@@ -107,8 +107,12 @@ impl Engine {
             keep_keys: options.remember == Remember::Keys,
         };
         let contacts = Contacts::new(contacts.0, &contacts.1);
-        let on_disk = |conversation| (conversation, watch::Sender::new(SendState::OnDisk));
-        let sends = stored.outgoing.iter().map(|send| (send.counter, on_disk(send.conversation))).collect();
+        let follow = |send: &StoredSend| {
+            let is_unanswered = stored.unanswered.contains_key(&send.counter);
+            let state = if is_unanswered { SendState::Unanswered } else { SendState::OnDisk };
+            (send.counter, (send.conversation, watch::Sender::new(state)))
+        };
+        let sends = stored.outgoing.iter().map(follow).collect();
         let me = stored.account.as_ref().map(|account| account.user);
         let chats = stored.conversations.iter().map(|state| state.conversation);
         let peers = chats.filter(|chat| chat.is_private()).filter_map(|chat| chat.peer_of(me?));

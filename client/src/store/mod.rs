@@ -7,6 +7,7 @@ mod contacts;
 pub(crate) mod crash;
 mod org;
 mod read;
+mod silence;
 mod tables;
 mod write;
 

@@ -7,7 +7,7 @@ use wire::scram::ClientKeys;
 use wire::{ConversationId, DeviceId, UserId};
 
 use super::tables;
-use super::{Store, StoreError};
+use super::{Store, StoreError, silence};
 use crate::transport::{Address, Fingerprint};
 
 /// One piece of a conversation's history.
@@ -73,6 +73,7 @@ impl Store {
             next_counter: number(tables::NEXT_COUNTER)?,
             uver: number(tables::UVER)?,
             outgoing,
+            unanswered: silence::read(&transaction)?,
             conversations,
         }))
     }

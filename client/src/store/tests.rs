@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use wire::client::{Account, ConversationState, KeptKeys, PersistOp, Stored, StoredSend};
+use wire::client::{Account, ConversationState, KeptKeys, PersistOp, Silence, Stored, StoredSend};
 use wire::extras::{EVERYBODY, Extras, Forwarded};
 use wire::message::{BodyKind, Entry, EntryKind, Place, Pulled, Range, RangeKind};
 use wire::scram::ClientKeys;
@@ -87,6 +87,8 @@ fn everything_comes_back_as_the_session_wrote_it() {
         PersistOp::Uver(77),
         PersistOp::Outgoing(send(7)),
         PersistOp::Outgoing(send(8)),
+        PersistOp::Unanswered { counter: 7, silence: Silence::Once },
+        PersistOp::Unanswered { counter: 8, silence: Silence::Twice },
         PersistOp::Decided { counter: 7 },
         PersistOp::Conversation(state),
     ];

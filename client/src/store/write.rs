@@ -6,7 +6,7 @@ use wire::client::{Account, KeptKeys, PersistOp, StoredSend};
 use wire::message::{Entry, EntryKind, Pulled, Range, RangeKind};
 
 use super::tables::{self, SeqKey};
-use super::{Change, Store, StoreError, contacts};
+use super::{Change, Store, StoreError, contacts, silence};
 use crate::transport::{Address, Fingerprint};
 
 type Failure = redb::Error;
@@ -70,9 +70,11 @@ fn apply(transaction: &WriteTransaction, op: &PersistOp) -> Result<(), Failure> 
             transaction.open_table(tables::OUTGOING)?.insert(send.counter, tables::send_row(send))?;
             put_outgoing_extras(transaction, send)?;
         }
+        PersistOp::Unanswered { counter, silence } => silence::put(transaction, *counter, *silence)?,
         PersistOp::Decided { counter } => {
             transaction.open_table(tables::OUTGOING)?.remove(counter)?;
             transaction.open_table(tables::OUTGOING_EXTRAS)?.remove(counter)?;
+            silence::forget(transaction, *counter)?;
         }
         PersistOp::Entry { conversation, entry } => {
             put_entry(transaction, *conversation, entry)?;

@@ -150,7 +150,8 @@ pub enum ClientEvent {
         counter: u64,
         refused: Refused,
     },
-    /// No answer for 10 s. It is tried once more after the next reconnect, and a late answer still counts.
+    /// No answer for 10 s. It is tried once more after the next connect, and with the next send of its conversation; a late
+    /// answer still counts.
     SendUnanswered {
         conversation: ConversationId,
         counter: u64,

@@ -24,7 +24,7 @@ mod tests;
 pub use draft::Draft;
 pub use effect::{ClientEvent, Effect, PersistToken, QueryId, Reason, SendFailure};
 pub use session::{QueryError, SendError, Session, SessionConfig};
-pub use stored::{Account, ConversationState, KeptKeys, PersistOp, Stored, StoredSend};
+pub use stored::{Account, ConversationState, KeptKeys, PersistOp, Silence, Stored, StoredSend};
 
 /// Sends that are not decided. [`Session::send`] refuses more.
 pub const OUTGOING_MAX: usize = 1_024;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::stored::StoredSend;
+use super::stored::{Silence, StoredSend};
 use super::{OUTGOING_BYTES_MAX, OUTGOING_MAX, RETRY_MS_MAX, UNANSWERED_MS};
 use crate::extras::Extras;
 use crate::ids::ConversationId;
@@ -41,6 +41,12 @@ enum State {
     },
 }
 
+impl Outgoing {
+    fn is_unanswered(&self) -> bool {
+        matches!(self.state, State::Unanswered { .. })
+    }
+}
+
 /// The sends of one conversation.
 #[derive(Debug, Default)]
 struct Lane {
@@ -53,9 +59,9 @@ struct Lane {
     setbacks: u32,
     /// The last own counter that the node took here, as it said with a refusal.
     last_taken: u64,
-    /// One was not answered in time, and none was taken since: one at a time asks whether that is still so, and the
-    /// window is left to others.
-    doubtful: bool,
+    /// Since when it is in doubt: one was not answered in time, and none was taken since. One at a time asks whether that
+    /// is still so, and the window is left to others.
+    doubtful_since_ms: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -71,12 +77,20 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Sends of the persisted state: all wait for a connection.
-    pub fn restore(stored: Vec<StoredSend>) -> Self {
+    /// Sends of the persisted state: all wait for a connection, but for those that were sent often enough.
+    pub fn restore(stored: Vec<StoredSend>, unanswered: &BTreeMap<u64, Silence>) -> Self {
         let mut outbox = Self::default();
         for send in stored {
-            let counter = send.counter;
-            outbox.insert(counter, send, State::Queued { resent: false });
+            let (counter, conversation) = (send.counter, send.conversation);
+            let silence = unanswered.get(&counter);
+            let state = match silence {
+                None => State::Queued { resent: false },
+                Some(silence) => State::Unanswered { resent: *silence == Silence::Twice },
+            };
+            outbox.insert(counter, send, state);
+            if silence.is_some() {
+                outbox.lanes.get_mut(&conversation).expect("its lane").doubtful_since_ms = Some(0);
+            }
         }
         outbox
     }
@@ -85,10 +99,25 @@ impl Outbox {
         self.sends.len() < OUTGOING_MAX && self.bytes + body_len <= OUTGOING_BYTES_MAX
     }
 
+    /// Whether there is room once all sends left that were not answered in time.
+    pub fn can_make_room(&self, body_len: usize) -> bool {
+        let unanswered = self.sends.values().filter(|send| send.is_unanswered());
+        let (count, bytes) = unanswered.fold((0, 0), |(n, sum), send| (n + 1, sum + send.body.len()));
+        self.sends.len() - count < OUTGOING_MAX && self.bytes - bytes + body_len <= OUTGOING_BYTES_MAX
+    }
+
     /// The oldest send that was not answered in time.
     pub fn first_unanswered(&self) -> Option<u64> {
-        let is_unanswered = |send: &Outgoing| matches!(send.state, State::Unanswered { .. });
-        self.sends.iter().find(|(_, send)| is_unanswered(send)).map(|(counter, _)| *counter)
+        self.sends.iter().find(|(_, send)| send.is_unanswered()).map(|(counter, _)| *counter)
+    }
+
+    /// How often this send was not answered in time.
+    pub fn silence(&self, counter: u64) -> Option<Silence> {
+        match self.sends.get(&counter)?.state {
+            State::Unanswered { resent: false } => Some(Silence::Once),
+            State::Unanswered { resent: true } => Some(Silence::Twice),
+            _ => None,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -133,14 +162,20 @@ impl Outbox {
         }
     }
 
-    /// The next send to transmit, if there is one and the window has room.
-    pub fn next_ready(&self, window: usize) -> Option<u64> {
+    /// The next send to transmit, if there is one and the window has room. A conversation of which nothing was ever taken
+    /// gets half of the window: perhaps nothing will be, and then the others need not wait.
+    pub fn next_ready(&self, window: usize, was_taken: impl Fn(ConversationId) -> bool) -> Option<u64> {
         if self.in_flight.len() >= window {
             return None;
         }
+        let untried_max = window.div_ceil(2);
         self.ready.iter().copied().find(|counter| {
-            let lane = &self.lanes[&self.sends[counter].conversation];
-            !lane.doubtful || lane.in_flight == 0
+            let conversation = self.sends[counter].conversation;
+            let lane = &self.lanes[&conversation];
+            match lane.doubtful_since_ms {
+                Some(_) => lane.in_flight == 0,
+                None => lane.in_flight < untried_max || was_taken(conversation),
+            }
         })
     }
 
@@ -188,7 +223,7 @@ impl Outbox {
         }
         if taken {
             lane.setbacks = 0;
-            if std::mem::take(&mut lane.doubtful) && !lane.stalled {
+            if lane.doubtful_since_ms.take().is_some() && !lane.stalled {
                 self.go_again(send.conversation);
             }
         }
@@ -315,8 +350,13 @@ impl Outbox {
                 let lane = self.lanes.get_mut(&conversation).expect("its lane");
                 lane.in_flight -= 1;
                 unanswered.push(counter);
-                if std::mem::replace(&mut lane.doubtful, true) {
-                    self.give_way(conversation, &mut unanswered);
+                match lane.doubtful_since_ms {
+                    // What was on its way before the doubt asks nothing about it.
+                    Some(doubtful_since_ms) if since_ms >= doubtful_since_ms => {
+                        self.give_way(conversation, &mut unanswered);
+                    }
+                    Some(_) => {}
+                    None => lane.doubtful_since_ms = Some(now_ms),
                 }
             }
         }

@@ -40,6 +40,9 @@ impl Session {
             return Err(SendError::NotMember);
         }
         draft.check()?;
+        if !self.outbox.can_make_room(draft.body.len()) {
+            return Err(SendError::QueueFull); // nothing is forgotten in vain
+        }
         while !self.outbox.has_room(draft.body.len()) {
             let counter = self.outbox.first_unanswered().ok_or(SendError::QueueFull)?;
             self.fail_send(now_ms, counter, SendFailure::Unanswered);
@@ -63,11 +66,30 @@ impl Session {
         self.finish(now_ms);
     }
 
+    /// The next send to transmit.
+    pub(super) fn next_ready_send(&self) -> Option<u64> {
+        let last_taken = |conversation| match self.feeds.get(&conversation) {
+            Some(feed) => feed.state.last_taken,
+            None => self.outbox.last_taken(conversation),
+        };
+        self.outbox.next_ready(self.window, |conversation| last_taken(conversation) > 0)
+    }
+
+    /// Sends that were not answered in time: it is kept, so that not every start sends them anew.
+    pub(super) fn on_unanswered(&mut self, counters: Vec<u64>) {
+        for counter in counters {
+            let Some(silence) = self.outbox.silence(counter) else { continue };
+            let conversation = self.outbox.get(counter).expect("it is there").conversation;
+            self.journal.write(PersistOp::Unanswered { counter, silence });
+            self.journal.then(After::Tell(ClientEvent::SendUnanswered { conversation, counter }));
+        }
+    }
+
     pub(super) fn transmit_sends(&mut self, now_ms: u64) {
         if now_ms < self.send_hold_until_ms {
             return;
         }
-        while let Some(counter) = self.outbox.next_ready(self.window) {
+        while let Some(counter) = self.next_ready_send() {
             let send = self.outbox.get(counter).expect("a ready send").clone();
             let last_taken = match self.feeds.get(&send.conversation) {
                 Some(feed) => feed.state.last_taken,

@@ -164,7 +164,7 @@ impl Session {
             uver: stored.uver,
             next_counter: stored.next_counter.max(last_counter + 1),
             journal: Journal::default(),
-            outbox: Outbox::restore(stored.outgoing),
+            outbox: Outbox::restore(stored.outgoing, &stored.unanswered),
             window: usize::from(WINDOW_MAX),
             send_hold_until_ms: 0,
             sought: BTreeSet::new(),
@@ -270,7 +270,7 @@ impl Session {
             return None;
         }
         let ready = self.may_transmit();
-        let ready_send = ready && self.outbox.next_ready(self.window).is_some();
+        let ready_send = ready && self.next_ready_send().is_some();
         let deadlines = [
             self.link.waits_for_node().then_some(self.link_since_ms + LOGIN_STEP_MS_MAX),
             self.requests.deadline_ms(),
@@ -618,12 +618,8 @@ impl Session {
             self.transmit(now_ms, Pending::Ping, |encoder, request| encoder.ping(request, now_ms));
             self.heartbeat.on_ping(now_ms);
         }
-        for counter in self.outbox.tick(now_ms) {
-            if let Some(send) = self.outbox.get(counter) {
-                let conversation = send.conversation;
-                self.journal.then(After::Tell(ClientEvent::SendUnanswered { conversation, counter }));
-            }
-        }
+        let unanswered = self.outbox.tick(now_ms);
+        self.on_unanswered(unanswered);
     }
 
     pub(super) fn drop_link(&mut self, now_ms: u64, reason: Reason) {

@@ -1,5 +1,7 @@
 //! What a client keeps on disk. From it alone a session goes on after a crash, and nothing is lost or doubled.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::extras::Extras;
@@ -35,6 +37,13 @@ pub struct StoredSend {
     pub body: Bytes,
     pub kind: EntryKind,
     pub extras: Option<Box<Extras>>,
+}
+
+/// How often a send was not answered in time. After the second time it is not sent by itself any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    Once,
+    Twice,
 }
 
 /// What is known of one conversation.
@@ -117,6 +126,11 @@ pub enum PersistOp {
     Uver(u64),
     /// A send that is to be decided.
     Outgoing(StoredSend),
+    /// This send was not answered in time.
+    Unanswered {
+        counter: u64,
+        silence: Silence,
+    },
     /// This send is decided or given up: forget it.
     Decided {
         counter: u64,
@@ -144,6 +158,8 @@ pub struct Stored {
     pub uver: u64,
     /// By rising counter.
     pub outgoing: Vec<StoredSend>,
+    /// Those of them that were not answered in time.
+    pub unanswered: BTreeMap<u64, Silence>,
     pub conversations: Vec<ConversationState>,
 }
 
@@ -161,7 +177,11 @@ impl Stored {
                     Err(at) => self.outgoing.insert(at, send.clone()),
                 }
             }
-            PersistOp::Decided { counter } => self.outgoing.retain(|send| send.counter != *counter),
+            PersistOp::Unanswered { counter, silence } => _ = self.unanswered.insert(*counter, *silence),
+            PersistOp::Decided { counter } => {
+                self.outgoing.retain(|send| send.counter != *counter);
+                self.unanswered.remove(counter);
+            }
             PersistOp::Entry { .. } | PersistOp::Gap { .. } => {}
             PersistOp::Conversation(state) => {
                 let place = |other: &ConversationState| other.conversation;

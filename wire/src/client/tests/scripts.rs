@@ -3,12 +3,15 @@
 use bytes::Bytes;
 
 use super::node::Fault;
-use super::world::{ANNA, BERT, Device, World, chat_of, config};
-use crate::client::{ClientEvent, OUTGOING_MAX, Reason, SendError, SendFailure, Session, Stored};
+use super::world::{ANNA, BERT, CARL, Device, World, chat_of, config};
+use crate::client::{
+    ClientEvent, OUTGOING_BYTES_MAX, OUTGOING_MAX, Reason, SendError, SendFailure, Session, Stored,
+};
 use crate::client::{Effect, PersistOp};
 use crate::encode::Encoder;
 use crate::frame::LENGTH_LEN;
 use crate::ids::ConversationId;
+use crate::limits::MESSAGE_BODY_LEN_MAX;
 use crate::message::{BodyKind, MarkKind, Marked, Place, PulledRange, Range, RangeKind};
 use crate::{Command, Refusal};
 
@@ -210,21 +213,98 @@ fn sends_that_are_never_answered_leave_when_their_room_is_needed() {
 #[test]
 fn a_chat_without_answers_leaves_the_window_to_others() {
     let mut world = two();
-    world.node.faults.entry(Command::Send).or_default().extend([Fault::Ignore; 5]);
+    world.node.faults.entry(Command::Send).or_default().extend([Fault::Ignore; 4]);
     let counters: Vec<_> = (0..20).map(|number| world.send(0, chat(), &format!("{number}"))).collect();
     world.settle();
-    assert_eq!(count(&world, Command::Send), 4, "the window");
+    assert_eq!(count(&world, Command::Send), 2, "half of the window");
+    world.pass_until(world.now_ms + 10_000);
+    assert_eq!(count(&world, Command::Send), 3, "one asks whether that is still so");
     world.pass_until(world.now_ms + 10_000);
     let unanswered = |event: &ClientEvent| matches!(event, ClientEvent::SendUnanswered { .. });
     assert_eq!(world.take_events(0).into_iter().filter(unanswered).count(), counters.len());
     world.disconnect(0);
     world.pass_until(world.now_ms + 30_000);
-    assert_eq!(count(&world, Command::Send), 5, "one asks for all");
+    assert_eq!(count(&world, Command::Send), 4, "one asks for all");
     world.send(0, chat(), "now");
     world.settle();
     let texts = world.texts(chat());
     assert_eq!((texts.len(), &texts[20][..]), (21, "now"), "the next one takes them along");
     world.check();
+}
+
+#[test]
+fn a_silent_chat_lets_others_send_at_once() {
+    let other = chat_of(ANNA, CARL);
+    let mut world = two();
+    world.node.faults.entry(Command::Send).or_default().extend([Fault::Ignore; 4]);
+    (0..20).for_each(|number| _ = world.send(0, chat(), &format!("{number}")));
+    world.settle();
+    // Nothing is known to be unanswered yet: a start sends the same ones again, and no more of them.
+    world.crash(0, usize::MAX);
+    world.connect(0);
+    world.settle();
+    assert_eq!(count(&world, Command::Send), 4);
+    world.send(0, other, "hello");
+    world.settle();
+    assert_eq!(world.texts(other), ["hello"]);
+    assert!(world.texts(chat()).is_empty());
+}
+
+#[test]
+fn a_start_does_not_send_again_what_is_never_answered() {
+    let mut world = two();
+    world.node.faults.entry(Command::Send).or_default().extend([Fault::Ignore; 4]);
+    (0..20).for_each(|number| _ = world.send(0, chat(), &format!("{number}")));
+    world.settle();
+    world.pass_until(world.now_ms + 20_000);
+    assert_eq!(count(&world, Command::Send), 3);
+    for _ in 0..3 {
+        world.crash(0, usize::MAX);
+        world.pass_until(world.now_ms + 15_000);
+        assert_eq!(count(&world, Command::Send), 4, "once more at the first start");
+    }
+    world.send(0, chat_of(ANNA, CARL), "hello");
+    world.settle();
+    assert_eq!(world.texts(chat_of(ANNA, CARL)), ["hello"], "others do not wait");
+    world.send(0, chat(), "now");
+    world.settle();
+    assert_eq!(world.texts(chat()).len(), 21, "the next one takes them along");
+    assert!(world.devices[0].disk.stored.unanswered.is_empty());
+    world.check();
+}
+
+#[test]
+fn what_was_sent_before_the_doubt_asks_nothing_about_it() {
+    let mut world = two();
+    world.send(0, chat(), "taken");
+    world.settle();
+    world.node.faults.entry(Command::Send).or_default().extend([Fault::Ignore; 4]);
+    world.send(0, chat(), "first");
+    world.settle();
+    world.pass_until(world.now_ms + 5_000);
+    ["second", "third", "fourth", "last"].iter().for_each(|text| _ = world.send(0, chat(), text));
+    world.settle();
+    assert_eq!(count(&world, Command::Send), 5, "the window is full");
+    world.pass_until(world.now_ms + 10_000);
+    assert_eq!(world.texts(chat()), ["taken", "first", "second", "third", "fourth", "last"]);
+}
+
+#[test]
+fn nothing_is_forgotten_in_vain() {
+    let mut world = two();
+    world.node.faults.entry(Command::Send).or_default().push_back(Fault::Ignore);
+    world.send(0, chat(), "ignored");
+    world.settle();
+    world.pass_until(world.now_ms + 10_000);
+    world.disconnect(0);
+    let long = "x".repeat(MESSAGE_BODY_LEN_MAX);
+    (1..OUTGOING_BYTES_MAX / long.len()).for_each(|_| _ = world.send(0, chat(), &long));
+    world.send(0, chat(), &long["ignored".len()..]);
+    world.persist(0);
+    let refused = world.devices[0].session.send(world.now_ms, chat(), BodyKind::Text, Bytes::from(long));
+    assert_eq!(refused, Err(SendError::QueueFull));
+    world.carry_out(0);
+    assert!(failures(&world.take_events(0)).is_empty(), "it would not have been enough");
 }
 
 #[test]
@@ -428,7 +508,7 @@ fn answer_pull(world: &mut World, ranges: &[Range]) {
         world.send(0, chat(), text);
     }
     world.persist(0);
-    while world.deliver_up(0) {}
+    while world.deliver_up(0) || world.deliver_down(0, 0) {}
     while world.deliver_down(1, 0) {}
     let frame = world.devices[1].sending.pop_front().expect("a pull");
     let request = u32::from_le_bytes(frame[8..12].try_into().expect("4 bytes"));
@@ -519,9 +599,15 @@ fn the_window_is_kept() {
         world.send(0, chat(), &format!("{number}"));
     }
     world.persist(0);
-    assert_eq!(world.devices[0].sending.len(), 4, "the node's window");
+    assert_eq!(world.devices[0].sending.len(), 2, "half of the node's window, where nothing was taken yet");
     world.settle();
     assert_eq!(world.texts(chat()).len(), 20);
+    for number in 0..20 {
+        world.send(0, chat(), &format!("{number}"));
+    }
+    world.persist(0);
+    assert_eq!(world.devices[0].sending.len(), 4, "the node's window");
+    world.settle();
     world.check();
 }
 
