@@ -107,6 +107,17 @@ impl Engine {
         self.disk.put(Group { changes, after: After::Contacts { news, is_end: !page.more } });
     }
 
+    pub(super) fn on_contacts_missed(&mut self) {
+        self.contacts.want();
+        self.board.tell(Event::ContactsMissed);
+    }
+
+    pub(super) fn on_contact_pushed(&mut self, contact: Contact) {
+        let unnamed = self.unnamed(contact.user);
+        self.names_wanted.extend(unnamed);
+        self.on_contact_row(contact.clone(), vec![contact]);
+    }
+
     /// A row was pushed, or answers what this device set.
     pub(super) fn on_contact_row(&mut self, row: Contact, news: Vec<Contact>) {
         if self.contacts.take(&row) {

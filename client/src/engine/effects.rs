@@ -132,20 +132,13 @@ impl Engine {
             | ClientEvent::SendDelayed { .. }
             | ClientEvent::SendUnanswered { .. }
             | ClientEvent::SendFailed { .. } => self.on_send_event(event),
-            ClientEvent::ContactChanged { query: None, contact } => {
-                let unnamed = self.unnamed(contact.user);
-                self.names_wanted.extend(unnamed);
-                self.on_contact_row(contact.clone(), vec![contact]);
-            }
+            ClientEvent::ContactChanged { query: None, contact } => self.on_contact_pushed(contact),
             ClientEvent::ProfileChanged(changed) => self.board.tell(Event::ProfileChanged(changed)),
             ClientEvent::AdvertsSet { query, off } => self.on_adverts_set(query, !off),
             ClientEvent::Announced(Announced { conversation, time_ms, body_kind, body }) => {
                 self.board.tell(Event::Announced { conversation, time_ms, body_kind, body });
             }
-            ClientEvent::ContactsMissed => {
-                self.contacts.want();
-                self.board.tell(Event::ContactsMissed);
-            }
+            ClientEvent::ContactsMissed => self.on_contacts_missed(),
             ClientEvent::OrgChanged { version } => self.board.tell(Event::OrgChanged { version }),
             ClientEvent::PresenceSet { query: None, own } => self.board.tell(Event::OwnPresence(own)),
             ClientEvent::PresenceChanged { contacts } => {
@@ -241,7 +234,7 @@ impl Engine {
     }
 
     /// This user, if his name is not known.
-    fn unnamed(&self, user: UserId) -> Option<UserId> {
+    pub(super) fn unnamed(&self, user: UserId) -> Option<UserId> {
         self.board.name(user).is_none().then_some(user)
     }
 
