@@ -31,6 +31,9 @@ pub struct NodeOptions {
     /// Core of the load
     #[arg(long, default_value_t = 1, value_name = "CORE")]
     pub load_core: usize,
+    /// Milliseconds for which a node must use next to no processor time before it counts as quiet
+    #[arg(long, default_value_t = 400, value_name = "MS", value_parser = clap::value_parser!(u32).range(100..=10_000))]
+    pub quiet_ms: u32,
     /// Data folder of a node that is started [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -40,8 +43,8 @@ pub struct NodeOptions {
 #[derive(Args, Debug, Clone, Copy)]
 pub struct RoundOptions {
     /// Seconds of each round
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_600))]
-    pub seconds: u32,
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub seconds: f64,
     /// Rounds that count; medians are taken over them
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub rounds: u32,
@@ -50,9 +53,16 @@ pub struct RoundOptions {
     pub warm_up_ms: u32,
 }
 
+/// Length of a round, from a command line.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
+    let range = 0.1..=3_600.0;
+    range.contains(&seconds).then_some(seconds).ok_or_else(|| format!("{seconds} is not in {range:?}"))
+}
+
 impl RoundOptions {
     pub fn length(&self) -> Duration {
-        Duration::from_secs(self.seconds.into())
+        Duration::from_secs_f64(self.seconds)
     }
 
     pub fn warm_up(&self) -> Duration {

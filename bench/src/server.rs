@@ -16,10 +16,11 @@ use crate::usage::{self, Usage};
 
 /// How long a process may take to stop before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(20);
-/// A process is quiet when it uses less than this share of a core over [`QUIET_STEP`], so many times in a row: a merge that
+/// A process is quiet when it uses less than this share of a core over [`QUIET_STEP`], several times in a row: a merge that
 /// waits for the disk uses none for a while.
 const QUIET_SHARE: f64 = 0.02;
 const QUIET_STEP: Duration = Duration::from_millis(100);
+/// So many, where no option says otherwise.
 const QUIET_STEPS: u32 = 4;
 /// How long work that was put off, such as compaction, is waited for.
 const QUIET_MAX: Duration = Duration::from_secs(120);
@@ -54,6 +55,8 @@ pub struct Server {
     /// The data folder, where it is known.
     pub data: Option<PathBuf>,
     started: Option<(Command, Child)>,
+    /// For so many steps in a row it is quiet before it counts as such.
+    quiet_steps: u32,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -86,12 +89,14 @@ impl Server {
     /// The node of the options, and this thread pinned to the load's core. `more` goes to a node that is started, in front
     /// of what the user gave.
     pub fn node(options: &NodeOptions, more: &[&str]) -> Result<Self> {
-        let server = match (options.connect, options.pid) {
+        let mut server = match (options.connect, options.pid) {
             (Some(address), Some(pid)) => {
-                Self { address, pid, data: options.data.clone(), started: None, _folder: None }
+                let data = options.data.clone();
+                Self { address, pid, data, started: None, quiet_steps: QUIET_STEPS, _folder: None }
             }
             _ => Self::start_node(options, more)?,
         };
+        server.quiet_steps = options.quiet_ms.div_ceil(QUIET_STEP.as_millis() as u32);
         pin(&[options.load_core])?;
         Ok(server)
     }
@@ -133,7 +138,8 @@ impl Server {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let child = launch(&mut command)?;
         let pid = child.id();
-        Ok(Self { address, pid, data: None, started: Some((command, child)), _folder: folder })
+        let started = Some((command, child));
+        Ok(Self { address, pid, data: None, started, quiet_steps: QUIET_STEPS, _folder: folder })
     }
 
     /// Stops it and starts it again with the same arguments and data.
@@ -168,7 +174,7 @@ impl Server {
             let after = usage::cpu_ns(self.pid)?;
             let share = after.saturating_sub(before) as f64 / step.elapsed().as_nanos() as f64;
             quiet_steps = if share < QUIET_SHARE { quiet_steps + 1 } else { 0 };
-            if quiet_steps >= QUIET_STEPS {
+            if quiet_steps >= self.quiet_steps {
                 return Ok(true);
             }
             before = after;

@@ -101,8 +101,8 @@ impl Bisection {
 
 impl Search {
     /// Of the table's top rate: half of it does not depend on the last percents.
-    pub fn of_table() -> Self {
-        Self { precision: 10.0, steps: 10, ..Self::default() }
+    pub fn of_table(bound_ms: f64, steps: u32) -> Self {
+        Self { bound_ms, steps, precision: 10.0 }
     }
 }
 

@@ -106,7 +106,12 @@ impl Driver {
     /// Queues a frame of this client.
     pub fn push(&mut self, index: usize, build: impl FnOnce(&mut wire::Encoder) -> bytes::Bytes) {
         let frame = build(&mut self.encoder);
-        self.peers[index].push(&frame);
+        self.push_frame(index, &frame);
+    }
+
+    /// Queues a frame that is there already.
+    pub fn push_frame(&mut self, index: usize, frame: &[u8]) {
+        self.peers[index].push(frame);
         if !std::mem::replace(&mut self.peers[index].touched, true) {
             self.dirty.push(index);
         }

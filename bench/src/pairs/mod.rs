@@ -1,6 +1,7 @@
 //! Pairs of users of whom one sends to the other: the load of `direct` and of all that builds on it.
 
 pub mod beside;
+mod frame;
 mod pacing;
 mod tally;
 
@@ -9,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use wire::ConversationId;
-use wire::message::{BodyKind, Send};
 
-use crate::driver::{Account, Driver, Entrance, Pace, PeerEvent, STAMP_LEN};
+use crate::driver::{Account, Driver, Entrance, Pace, PeerEvent};
 use crate::report::model::{Round, Subject};
 use crate::server::Server;
 use crate::usage::{self, Usage};
 
 use beside::{Beside, Nobody};
+use frame::SendFrame;
 use pacing::Pacing;
 use tally::Tally;
 
@@ -58,7 +59,7 @@ pub struct Crowd {
 /// One sender.
 #[derive(Debug)]
 struct Sender {
-    conversation: ConversationId,
+    frame: SendFrame,
     counter: u64,
     outstanding: u16,
     /// Intended send times since the round began, by counter.
@@ -77,7 +78,6 @@ pub struct Pairs {
     pub crowd: Crowd,
     pub driver: Driver,
     senders: Vec<Sender>,
-    text: Vec<u8>,
     /// Messages acknowledged and delivered since the start.
     pub acked: u64,
     pub delivered: u64,
@@ -98,21 +98,21 @@ impl Pairs {
             Subject::Relay => Entrance::Introduce(index as u64),
             _ => Entrance::RegisterAndLogIn,
         })?;
-        let sender = |pair: usize| Sender {
-            conversation: ConversationId::private(
-                driver.peers[pair * 2].account.user,
-                driver.peers[pair * 2 + 1].account.user,
-            )
-            .expect("two users"),
-            counter: 0,
-            outstanding: 0,
-            intended_ns: [0; WINDOW_MAX],
-            backlog: VecDeque::new(),
-            applied: 0,
+        let (text, mut encoder) = (vec![b'x'; crowd.bytes as usize], wire::Encoder::new());
+        let sender = |pair: usize| {
+            let [one, other] = [pair * 2, pair * 2 + 1].map(|index| driver.peers[index].account.user);
+            let conversation = ConversationId::private(one, other).expect("two users");
+            Sender {
+                frame: SendFrame::new(&mut encoder, conversation, &text),
+                counter: 0,
+                outstanding: 0,
+                intended_ns: [0; WINDOW_MAX],
+                backlog: VecDeque::new(),
+                applied: 0,
+            }
         };
         let senders = (0..crowd.pairs as usize).map(sender).collect();
-        let text = vec![b'x'; crowd.bytes as usize];
-        Ok(Self { server, subject, crowd, driver, senders, text, acked: 0, delivered: 0, used: None })
+        Ok(Self { server, subject, crowd, driver, senders, acked: 0, delivered: 0, used: None })
     }
 
     /// Load for so long, then until all is answered and the server is quiet: what it put off counts too. What the server did
@@ -226,14 +226,10 @@ impl Pairs {
 
     fn send(&mut self, pair: usize, intended_ns: u64) {
         let sender = &mut self.senders[pair];
-        let previous = sender.counter;
         sender.counter += 1;
         sender.outstanding += 1;
         sender.intended_ns[sender.counter as usize % WINDOW_MAX] = intended_ns;
-        self.text[..STAMP_LEN].copy_from_slice(&intended_ns.to_le_bytes());
-        let send = Send::plain(sender.counter, previous, BodyKind::Opaque, &self.text);
-        let (request, conversation) = (sender.counter as u32, sender.conversation);
-        self.driver.push(pair * 2, |encoder| encoder.send(request, conversation, &send));
+        self.driver.push_frame(pair * 2, sender.frame.with(sender.counter, intended_ns));
     }
 
     fn turn(&mut self, wait: Duration, tally: &mut Tally, beside: &mut dyn Beside) -> Result<()> {

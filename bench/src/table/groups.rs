@@ -88,7 +88,8 @@ pub(super) fn messages(options: &Options) -> Result<Vec<Run>> {
 /// only the sweep is told, and no row of latency.
 fn latencies(options: &Options, pairs: SharedPairs) -> Result<Vec<Run>> {
     let rounds = RoundOptions { rounds: options.rounds.min(SWEEP_ROUNDS_MAX), ..rounds(options) };
-    let mut runs = sweep::measure(&pairs, false, &Search::of_table(), &rounds)?;
+    let mut runs =
+        sweep::measure(&pairs, false, &Search::of_table(options.bound_ms, options.sweep_steps), &rounds)?;
     if let Some(top) = sweep::highest_rate_per_s(&runs) {
         runs.extend(half_rate(options, pairs, top / 2.0)?);
     }
@@ -174,13 +175,13 @@ pub(super) fn stored(options: &Options) -> Result<Vec<Run>> {
 
 /// What belongs into a full report and into no row. Rounds are fewer and shorter.
 pub(super) fn beside(options: &Options) -> Result<Vec<Run>> {
-    let short = RoundOptions { seconds: 1, rounds: options.rounds.min(3), warm_up_ms: options.warm_up_ms };
+    let short = RoundOptions { seconds: 1.0, rounds: options.rounds.min(3), warm_up_ms: options.warm_up_ms };
     let node = options.node.with_tls(false);
     let core = *parse_cores(&node.server_cores)?.first().context("a core of the server")?;
     let mut runs = Vec::new();
     if !options.wants(&[Row::AckLatency, Row::DeliveryLatency]) {
         let pairs = node_pairs(&node, crowd(options), short.warm_up())?;
-        let rounds = RoundOptions { rounds: 1, seconds: 2, ..short };
+        let rounds = RoundOptions { rounds: 1, seconds: 2.0, ..short };
         runs.extend(sweep::measure(&pairs, false, &Search::default(), &rounds)?);
     }
     let mut scenarios = games([core, node.load_core], short.length());

@@ -19,6 +19,7 @@ use crate::options::NodeOptions;
 use crate::report::model::{Report, Run};
 use crate::report::{Outputs, Table};
 use crate::scenario::idle::Steadiness;
+use crate::sweep;
 
 /// A row, as it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -58,8 +59,8 @@ pub struct Options {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     /// Seconds of each round of messages
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
-    seconds: u32,
+    #[arg(long, default_value_t = 3.0, value_parser = crate::options::seconds)]
+    seconds: f64,
     /// Milliseconds of load before the first round that counts
     #[arg(long, default_value_t = 2_000, value_name = "MS", value_parser = clap::value_parser!(u32).range(0..=60_000))]
     warm_up_ms: u32,
@@ -81,6 +82,12 @@ pub struct Options {
     /// Also what no row needs and a report shows: a sweep, a reconnect storm, the mesh and encryption
     #[arg(long)]
     full: bool,
+    /// Rates that are tried at most on the way to the top rate
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    sweep_steps: u32,
+    /// Bound of the delivery latency's 99th percentile at the top rate, milliseconds
+    #[arg(long, default_value_t = sweep::BOUND_MS, value_name = "MS")]
+    bound_ms: f64,
     #[command(flatten)]
     steadiness: Steadiness,
     #[command(flatten)]
