@@ -56,7 +56,11 @@ fn log_to_standard_error(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_new(format!("{filter}{quiet}"));
     let filter = filter.expect("checked with the configuration");
     let output = std::io::stderr;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(output().is_terminal());
+    // Where the lines cannot be written, nobody reads that they cannot: it would end the thread that has something to say.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(output().is_terminal())
+        .log_internal_errors(false);
     // Already set only where a test runs several nodes in one process.
     let _ = log.with_writer(output).try_init();
 }

@@ -4,6 +4,7 @@
 //! not used. It has no threads of its own either; see [`crate::compactor`].
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -284,7 +285,20 @@ fn keyspace_options() -> KeyspaceCreateOptions {
 /// fjall asserts where it meets damage that it does not expect. That must end in a failure with a name, not in a
 /// thread that is gone and batches that are never answered.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Failure::Other(panic_text(&*panic))))
+    let before = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(before);
+    result.unwrap_or_else(|panic| Err(Failure::Other(panic_text(&*panic))))
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread, now, is taken for damage of the database and told as a failure. A panic hook that
+/// ends the process must ask, and leave such a panic alone.
+pub fn catches_panics() -> bool {
+    GUARDED.get()
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
@@ -298,6 +312,19 @@ mod tests {
     use lsm_tree::compaction::Leveled;
 
     use super::*;
+
+    #[test]
+    fn a_broken_assertion_is_a_failure_and_said_to_be_caught() {
+        let mut seen = Vec::new();
+        let result: Result<(), Failure> = guarded(|| {
+            let inner: Result<(), Failure> = guarded(|| panic!("a block is too short"));
+            seen.push(catches_panics());
+            inner
+        });
+        let Err(Failure::Other(text)) = result else { panic!("not a failure") };
+        assert!(text.contains("broken assertion (a block is too short)"), "{text}");
+        assert_eq!((&seen[..], catches_panics()), (&[true][..], false));
+    }
     use crate::tiers::FED_RUNS_MERGED;
 
     fn open(dir: &Path) -> Database {

@@ -63,6 +63,7 @@ mod view;
 
 pub use answer::{Answers, LoadRequest, StoreAnswer};
 pub use check::{CheckReport, FINDINGS_PER_SHARD_MAX, RowVisitor, check};
+pub use database::catches_panics;
 pub use error::OpenError;
 pub use folder::FORMAT_VERSION;
 pub use memory::MemoryStore;

@@ -1,7 +1,9 @@
 //! What can go wrong at start: a non-zero exit code and one line that says what and how to mend it. And how a node stops.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 
 use tests::harness::{NodeBuilder, Protection, RawClient, check, tool};
 use wire::decode::EventBody;
@@ -161,6 +163,25 @@ fn a_polite_stop_tells_clients_to_move_and_ends_with_0() {
         let conversation = ann.chat_with(bob.user);
         assert_eq!(ann.pull_all(conversation).len(), 1);
     }
+}
+
+/// Its messages go to a pipe whose reader is gone: no thread may end over that, the operator's least of all.
+#[test]
+fn a_node_whose_messages_nobody_reads_goes_on() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let mut child = NodeBuilder::new(&data).with(&["--log", "trace"]).command().spawn().expect("it starts");
+    drop(child.stderr.take());
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    assert!(lines.any(|line| line.expect("text") == "ready"));
+    for name in ["ann", "ben", "eve"] {
+        let output = tool(&data, &["user", "add", name]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().expect("kill runs").success());
+    assert_eq!(child.wait().expect("its end").code(), Some(0));
+    check(&data).expect("a clean store");
 }
 
 #[test]

@@ -140,6 +140,8 @@ struct Held {
     conversation: Conversation,
     /// Empty when `Ready`.
     queue: VecDeque<Waiting>,
+    /// Something of it was not written: it is read anew when its peer's home has answered. Only while `Introducing`.
+    is_stale: bool,
     /// Of [`UseOrder`].
     used: u64,
 }
@@ -335,6 +337,10 @@ impl Conversations {
     /// It does not any more.
     pub fn handle_unsubscribe(&mut self, from: ShardAddress, id: ConversationId) {
         self.common.hub.leave(from, id);
+        // It may not have joined yet.
+        if let Some(held) = self.held.get_mut(&id) {
+            held.queue.retain(|waiting| !matches!(waiting, Waiting::Followed(shard) if *shard == from));
+        }
     }
 
     /// Answers shards for which there was no room before.
@@ -354,11 +360,16 @@ impl Conversations {
                 core.refuse_full(unanswered);
             }
         }
-        // What is being read, or waits for its first entry, has no unwritten changes.
+        // What is being read has no unwritten changes. What waits for its first entry may have a relation that was not
+        // written: it stays until its peer's home has answered.
         let mut dropped = Vec::new();
         held.retain(|id, held| {
+            let is_here = core.store_shard(id.slot()) == store_shard;
             let is_whole = matches!(held.phase, Phase::Ready | Phase::Fetching(_));
-            let keep = !is_whole || core.store_shard(id.slot()) != store_shard;
+            // The number of the batch that was refused is used up, and the next one's is the stamp now.
+            let is_unwritten = held.conversation.stamp.0 + 1 >= core.stamp(id.slot()).0;
+            held.is_stale |= is_here && is_unwritten && matches!(held.phase, Phase::Introducing);
+            let keep = !is_whole || !is_here;
             if !keep {
                 common.tails.forget(&held.conversation.tail);
                 dropped.extend(held.queue.drain(..).map(|waiting| (*id, waiting)));
@@ -408,6 +419,7 @@ impl Conversations {
             phase: Phase::Loading(Rebuild::default()),
             conversation: Conversation::new(id),
             queue: VecDeque::from([waiting]),
+            is_stale: false,
             used: self.order.add(id),
         };
         self.held.insert(id, held);
@@ -484,6 +496,7 @@ impl Conversations {
             assert_eq!(*id, held.conversation.id);
             assert!(core.is_home(id.slot()), "{id:?} has its home elsewhere");
             assert!(held.queue.len() <= QUEUED_PER_KEY_MAX);
+            assert!(!held.is_stale || matches!(held.phase, Phase::Introducing));
             match held.phase {
                 Phase::Ready => assert!(held.queue.is_empty(), "commands of {id:?} are stuck"),
                 Phase::Introducing => introducing += 1,

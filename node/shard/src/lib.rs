@@ -480,6 +480,7 @@ impl Shard {
                         Some(After::Logins(written)) => {
                             if let Some(user) = written.deleted() {
                                 self.profiles.on_deleted(&mut self.core, user);
+                                self.presences.on_deleted(&mut self.core, user);
                             }
                             self.logins.handle_written(&mut self.core, written);
                         }

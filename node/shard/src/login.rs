@@ -455,7 +455,12 @@ impl Logins {
         let Some((user, _)) = self.names.find(name) else { return Some(LoadKey::Name(name.to_owned())) };
         match (subject, *user) {
             // A name that is taken may be free again: its account says so.
-            (Subject::NewName(_), Some(user)) => {
+            (Subject::NewService(_), Some(user))
+                if self.tokens.find(&user).is_none_or(|(tokens, _)| tokens.is_some()) =>
+            {
+                self.missing_tokens(user)
+            }
+            (Subject::NewName(_) | Subject::NewService(_), Some(user)) => {
                 let slot = Slot::of_name(name);
                 let slot = self.slots.find(&slot).is_none().then_some(LoadKey::Slot(slot));
                 self.missing_account(user).or(slot)
@@ -466,7 +471,7 @@ impl Logins {
             }
             (Subject::AnyName(_), user) => self.missing_account(user.unwrap_or(nobody_of(name))),
             (Subject::Name(_), Some(user)) => self.missing_account(user),
-            (Subject::NewService(_) | Subject::Service(_), Some(user)) => self.missing_tokens(user),
+            (Subject::Service(_), Some(user)) => self.missing_tokens(user),
             _ => None,
         }
     }

@@ -56,6 +56,8 @@ struct Person {
     changed: bool,
     /// He is among those whose sessions are to be told.
     untold: bool,
+    /// His account is gone: nothing more is written of him.
+    is_deleted: bool,
 }
 
 /// How far a user's contacts are read.
@@ -138,6 +140,7 @@ impl Presences {
             watched: Watched::default(),
             changed: false,
             untold: false,
+            is_deleted: false,
         });
         if let Some(own) = &person.own {
             tell_standing(core, &place, own.status);
@@ -169,6 +172,15 @@ impl Presences {
         }
         self.write_last_seen(core, id);
         self.forget_if_done(id);
+    }
+
+    /// The account is deleted: what was written while that went to the disk goes as well.
+    pub fn on_deleted(&mut self, core: &mut Core, user: UserId) {
+        let Some(person) = id_of(user).and_then(|id| self.people.get_mut(&id)) else { return };
+        person.is_deleted = true;
+        if person.next.is_some() {
+            core.delete(&Key::Presence(user));
+        }
     }
 
     /// Nobody needs to know any more of somebody who is not here.

@@ -46,6 +46,8 @@ struct Changing {
     version: Option<u64>,
     stamp: Stamp,
     waiting: VecDeque<(Caller, Box<Profile>)>,
+    /// The account was deleted while it was read: what was read may be from before.
+    is_deleted: bool,
 }
 
 /// Profiles of the users of this shard that are being changed.
@@ -100,6 +102,7 @@ impl Profiles {
         let changing = self.changing.get_mut(&user).expect("it waits for this load");
         changing.version = Some(profile.map_or(0, |profile| profile.version));
         let is_active = account.is_some_and(|account| account.state == AccountState::Active);
+        let is_active = is_active && !changing.is_deleted;
         for (caller, profile) in std::mem::take(&mut changing.waiting) {
             if is_active {
                 change(core, changing, caller, *profile);
@@ -128,7 +131,9 @@ impl Profiles {
 
     /// The account is deleted: what was set while that went to the disk goes as well.
     pub fn on_deleted(&mut self, core: &mut Core, user: UserId) {
-        if self.changing.get(&user).is_some_and(|changing| changing.version.is_some()) {
+        let Some(changing) = self.changing.get_mut(&user) else { return };
+        changing.is_deleted = true;
+        if changing.version.is_some() {
             self.changing.remove(&user);
             core.delete(&Key::Profile(user));
         }

@@ -1,5 +1,6 @@
 //! What ends a node: a signal, a fatal failure, or the end of its cores.
 
+use std::io::Write;
 use std::process;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -46,7 +47,7 @@ pub(super) fn watch_signals(halt: &Halt) -> std::io::Result<()> {
     thread::Builder::new().name("signals".into()).spawn(move || {
         for (count, _) in signals.forever().enumerate() {
             if count > 0 {
-                eprintln!("ringtalk: told to stop twice: ended at once; nothing acknowledged is lost");
+                say("told to stop twice: ended at once; nothing acknowledged is lost");
                 process::exit(i32::from(EXIT_STOP_UNFINISHED));
             }
             let _ = sender.send(Wake::Asked);
@@ -55,14 +56,61 @@ pub(super) fn watch_signals(halt: &Halt) -> std::io::Result<()> {
     Ok(())
 }
 
-/// From now on a panic of any thread ends the process: a broken rule must not go on serving.
+/// From now on a panic of any thread ends the process: a broken rule must not go on serving. But where the store reads a
+/// damaged database, an assertion of the engine is a failure, which ends the node with its own reason.
 pub(super) fn end_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
-        eprintln!(
-            "ringtalk: the node broke one of its own rules and stopped; nothing acknowledged is lost: report the lines above, then start it again"
+        if store::catches_panics() {
+            return;
+        }
+        say(
+            "the node broke one of its own rules and stopped; nothing acknowledged is lost: report the lines above, then start it again",
         );
         process::exit(i32::from(EXIT_BROKEN));
     }));
+}
+
+/// Whether or not anybody can read it.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "ringtalk: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const IN_CHILD: &str = "RINGTALK_TEST_PANICS";
+
+    /// Not a test by itself: what the process does that the test below starts.
+    #[test]
+    fn child_that_panics() {
+        if std::env::var_os(IN_CHILD).is_some() {
+            end_on_panic();
+            let _ = thread::spawn(|| panic!("a rule was broken")).join();
+            process::exit(0);
+        }
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_ends_the_process_whether_or_not_somebody_reads_why() {
+        for is_read in [true, false] {
+            let mut child = Command::new(std::env::current_exe().expect("a path"));
+            child.args(["--exact", "boot::halt::tests::child_that_panics", "--nocapture"]).env(IN_CHILD, "1");
+            let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+            if !is_read {
+                drop(child.stderr.take());
+            }
+            let output = child.wait_with_output().expect("it ends");
+            assert_eq!(output.status.code(), Some(i32::from(EXIT_BROKEN)));
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                !is_read || text.contains("a rule was broken") && text.contains("report the lines"),
+                "{text}"
+            );
+        }
+    }
 }

@@ -3,6 +3,9 @@
 use wire::message::MarkKind;
 use wire::{EventBody, Refusal};
 
+use crate::config::{ContactPolicy, StrangerPolicy};
+use crate::parts::PartAsk;
+
 use super::sends::{everything, pair};
 use super::world::{World, pulled, refused, sent, synced};
 
@@ -43,6 +46,36 @@ fn a_full_disk_refuses_what_was_not_written_and_forgets_it() {
         let list = synced(&world.take(bob), sync);
         let summary = list.changes[0];
         assert_eq!((summary.head.seq, summary.read.seq), (2, 0));
+    }
+}
+
+#[test]
+fn a_relation_that_was_not_written_is_forgotten_though_a_first_message_waits() {
+    for shards in [1, 2] {
+        let mut world = World::with_policies(shards, ContactPolicy::Required, StrangerPolicy::Refuse);
+        let (ann, bob, chat) = pair(&mut world, [3, 700], [0, 0]);
+        world.pull(ann, chat, everything());
+        world.settle();
+        world.take(ann);
+        (world.commits_held, world.mesh_held, world.loads_held) = (true, true, true);
+        world.at_home(chat, |unit| {
+            let from = unit.core.address;
+            unit.conversations.handle_part(&mut unit.core, from, 1, PartAsk::Relate(vec![chat]));
+        });
+        // They are contacts for now, so that his home is asked whether bob exists.
+        let send = world.send(ann, chat, 1, 0, b"hello");
+        world.settle();
+        (world.full, world.commits_held) = (true, false);
+        world.settle();
+        assert!(world.take(ann).is_empty(), "the message waits");
+        (world.full, world.mesh_held, world.loads_held) = (false, false, false);
+        world.now.mono_ms += 1_000;
+        world.settle();
+        assert_eq!(refused(&world.take(ann), send).0, Refusal::NotContact, "{shards} shards");
+        let send = world.send(bob, chat, 1, 0, b"hello");
+        world.settle();
+        assert_eq!(refused(&world.take(bob), send).0, Refusal::NotContact);
+        world.verify_disk();
     }
 }
 

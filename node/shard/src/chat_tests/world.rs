@@ -333,7 +333,7 @@ impl World {
         self.units.iter().map(|unit| unit.core.counters.loads).sum()
     }
 
-    fn at_home(&mut self, chat: ConversationId, work: impl FnOnce(&mut Unit)) {
+    pub fn at_home(&mut self, chat: ConversationId, work: impl FnOnce(&mut Unit)) {
         let home = self.units[0].core.home(chat.slot()).shard;
         self.step(home, |unit, _| work(unit));
     }
@@ -508,7 +508,7 @@ impl Unit {
                 let sessions = people.of(changed.user);
                 self.lists.handle_changed(core, &sessions, from, changed);
             }
-            MeshFrame::Unanswered { .. } => {}
+            MeshFrame::Unanswered { .. } | MeshFrame::PartDone { .. } => {}
             MeshFrame::ContactView { user, conversation, version, view } => {
                 self.contacts.handle_view(core, from, user, conversation, version, *view);
             }

@@ -557,7 +557,7 @@ fn bodies_are_checked_by_meaning_before_they_leave() {
         (0, 0, text, &b"x"[..], Refusal::BadField),
         (3, 3, text, b"x", Refusal::BadField),
         (3, 4, text, b"x", Refusal::BadField),
-        (3, 0, BodyKind(9), b"x", Refusal::BadField),
+        (3, 0, BodyKind(200), b"x", Refusal::BadField),
         (3, 0, text, b"\xff\xfe", Refusal::BadField),
         (3, 0, text, &long, Refusal::BodyTooLong),
     ] {

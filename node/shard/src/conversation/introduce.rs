@@ -75,6 +75,9 @@ impl Conversations {
         let held = self.held.get_mut(&id).expect("a conversation that waits for its first entry is held");
         assert!(matches!(held.phase, Phase::Introducing));
         self.introducing -= 1;
+        if held.is_stale {
+            return self.read_anew(core, id);
+        }
         held.phase = Phase::Ready;
         let refusal = match found {
             Acquaintance::Exists => {
@@ -90,5 +93,16 @@ impl Conversations {
             Refused::new(refusal).tell(core, caller);
         }
         self.run(core, id, None);
+    }
+
+    /// What is in memory rests on a batch that was not written: it is as it is on disk, and the commands begin again.
+    fn read_anew(&mut self, core: &mut Core, id: ConversationId) {
+        let held = self.held.remove(&id).expect("it was found a moment ago");
+        assert!(held.conversation.turn.is_none() && held.conversation.head.seq == 0);
+        self.common.tails.forget(&held.conversation.tail);
+        self.order.retain(|other| *other != id);
+        for waiting in held.queue {
+            self.submit(core, id, waiting);
+        }
     }
 }

@@ -7,6 +7,7 @@ use wire::{ConversationId, EventBody, EventFrame, Notices, Refusal};
 
 use crate::admin::{AdminReply, AdminRequest, Notice, Reach};
 use crate::follow::Following;
+use crate::mesh::{FollowFrame, MeshFrame};
 use crate::testing::{ClientId, Login, World, refusal_of};
 
 const ALL: ConversationId = ConversationId::of_notices(Notices::All);
@@ -167,6 +168,28 @@ fn one_user_is_told_by_name_and_finds_it_in_his_list() {
     assert!(matches!(marked, EventBody::Marked(marked) if marked.user == ann.user));
     let nobody = world.shard_of_slot(wire::Slot::of_name("nobody"));
     assert!(matches!(world.admin(nobody, to("nobody", 1)), AdminReply::Refused { .. }));
+}
+
+#[test]
+fn who_leaves_before_the_log_is_read_does_not_follow_it() {
+    let mut world = World::new(2);
+    let of = ConversationId::of_notices(Notices::Department(7));
+    let home = usize::from(world.shard_of_slot(of.slot()));
+    let from = wire::ShardAddress { node: 0, shard: 1 - home as u16 };
+    let followed = |world: &World| {
+        let tables = world.shards[home].stats().tables;
+        tables.into_iter().find(|table| table.name == "followed_here").expect("a table").entries
+    };
+    let before = followed(&world);
+    world.hold_loads = true;
+    for frame in [FollowFrame::Subscribe { conversation: of }, FollowFrame::Unsubscribe { conversation: of }]
+    {
+        world.step(home, crate::Input::Mesh { from, frame: MeshFrame::Follow(frame) });
+    }
+    assert_eq!(world.loads.len(), 1, "the log is being read");
+    world.hold_loads = false;
+    world.run();
+    assert_eq!(followed(&world), before);
 }
 
 #[test]

@@ -27,12 +27,16 @@ impl Logins {
             core.damaged(slot, &format!("the name {name} leads to no account"));
             return;
         };
-        if account.credentials.is_empty() && account.code.is_none() {
-            core.reply(token, refused(Refusal::OtherKindOfAccount));
-            return;
-        }
-        if account.state == AccountState::Deleted {
-            let reply = refused(Refusal::AccountDeleted);
+        // A deleted account is empty, as one of a service is.
+        let refusal = if account.state == AccountState::Deleted {
+            Some(Refusal::AccountDeleted)
+        } else if account.credentials.is_empty() && account.code.is_none() {
+            Some(Refusal::OtherKindOfAccount)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            let reply = refused(refusal);
             core.after(slot, stamp, After::Reply { token, reply });
             return;
         }

@@ -93,6 +93,7 @@ impl Logins {
     /// The account is empty from now on.
     pub(super) fn erase(&mut self, core: &mut Core, user: UserId, account: Account) -> Stamp {
         core.delete(&Key::Profile(user));
+        core.delete(&Key::Presence(user));
         core.delete(&Key::Tokens(user));
         for device in &account.devices {
             core.delete(&Key::DeviceSeen(user, DeviceId(device.device)));

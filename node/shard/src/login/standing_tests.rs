@@ -111,6 +111,9 @@ fn a_deleted_account_is_empty_and_its_name_is_kept_for_a_while() {
     let (ann, phone, bob) = (world.login(0, "ann"), world.login(1, "ann"), world.login(1, "bob"));
     let profile = wire::profile::Profile::default();
     world.reply(ann.client, |encoder, request| encoder.set_profile(request, &profile));
+    let wish = wire::presence::PresenceWish { text: Some("here".into()), ..Default::default() };
+    world.reply(ann.client, |encoder, request| encoder.set_presence(request, &wish));
+    assert!(world.disk.rows.contains_key(&Key::Presence(ann.user).bytes()));
     let (proved, _) = prove(&mut world, &ann, "ann").expect("a challenge");
     let reply = world.reply(ann.client, |encoder, request| encoder.delete_account(request, proved.message()));
     let EventBody::AccountDeleted { server_final } = reply else { panic!("{reply:?}") };
@@ -123,7 +126,9 @@ fn a_deleted_account_is_empty_and_its_name_is_kept_for_a_while() {
     let empty = account(&world, ann.user);
     assert_eq!((empty.name.as_str(), empty.state), ("ann", AccountState::Deleted));
     assert!(empty.credentials.is_empty() && empty.devices.is_empty());
-    assert!(!world.disk.rows.contains_key(&Key::Profile(ann.user).bytes()));
+    for key in [Key::Profile(ann.user), Key::Presence(ann.user)] {
+        assert!(!world.disk.rows.contains_key(&key.bytes()), "{key:?}");
+    }
     let client = world.connect(0);
     assert_eq!(refusal_of(&world.log_in(client, "ann", "ann", 0)), Refusal::LoginFailed);
     let found = world.reply(bob.client, |encoder, request| encoder.find_user(request, "ann"));
@@ -137,6 +142,64 @@ fn a_deleted_account_is_empty_and_its_name_is_kept_for_a_while() {
     assert_ne!(user, ann.user);
     let named = world.reply(bob.client, |encoder, request| encoder.name_user(request, ann.user));
     assert!(matches!(named, EventBody::UserFound(found) if found.deleted && found.name == "ann"));
+}
+
+#[test]
+fn what_is_set_while_an_account_is_deleted_is_gone_with_it() {
+    let mut world = World::new(1);
+    let ann = world.login(0, "ann");
+    world.hold_loads = true;
+    let profile = wire::profile::Profile::default();
+    let set = world.begin(ann.client, |encoder, request| encoder.set_profile(request, &profile));
+    world.run();
+    // Read before the account was deleted, and told behind it.
+    let (shard, token, queries) = world.loads.pop_front().expect("the account and the profile");
+    let rows = world.disk.read(&queries);
+    world.hold_loads = false;
+    assert_eq!(change(&mut world, "ann", UserAct::Delete), changed(ann.user, 1));
+    world.step(shard, crate::Input::Loaded { token, rows });
+    world.run();
+    assert!(world.reply_to(ann.client, set).is_none_or(|reply| refusal_of(&reply) == Refusal::SessionEnded));
+    for key in [Key::Profile(ann.user), Key::Presence(ann.user)] {
+        assert!(!world.disk.rows.contains_key(&key.bytes()), "{key:?}");
+    }
+}
+
+#[test]
+fn a_deleted_account_is_told_as_such_to_the_operator_and_its_name_becomes_free_for_services() {
+    let mut world = World::new(2);
+    let ann = world.login(0, "ann");
+    assert_eq!(change(&mut world, "ann", UserAct::Delete), changed(ann.user, 1));
+    let home = world.home_of(ann.user);
+    let credential = record::Credential::ScramSha256 {
+        salt: [1; 16],
+        iterations: 4_096,
+        stored_key: [2; 32],
+        server_key: [3; 32],
+    };
+    let reset = world.admin(home, AdminRequest::ResetUser { name: "ann".into(), credential });
+    assert_eq!(reset, AdminReply::Refused { reason: Refusal::AccountDeleted.reason().into() });
+    let new = crate::login::NewToken {
+        hash: [1; 32],
+        scopes: wire::Scopes::ALL,
+        expires_ms: 0,
+        label: String::new(),
+    };
+    for crash in [false, true] {
+        if crash {
+            world.crash(2); // nothing of it is in memory
+        }
+        let request = AdminRequest::CreateToken { name: "ann".into(), new: new.clone() };
+        let early = world.admin(home, request.clone());
+        assert_eq!(early, AdminReply::Refused { reason: Refusal::NameTaken.reason().into() });
+        if crash {
+            world.now.wall_ms += 86_400_000;
+            let AdminReply::TokenCreated { user, number: 1 } = world.admin(home, request) else {
+                panic!("the name is free")
+            };
+            assert_ne!(user, ann.user.0);
+        }
+    }
 }
 
 #[test]

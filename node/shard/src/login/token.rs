@@ -1,7 +1,7 @@
 //! Service accounts: their tokens, and logins with them. An account with a record of tokens is one; it has no password.
 
 use ahash::AHashMap;
-use record::{AuditAct, Token, Tokens};
+use record::{AccountState, AuditAct, Token, Tokens};
 use wire::limits::TOKENS_MAX;
 use wire::service::{TokenCreated, TokenLine, TokenRevoked, TokensListed};
 use wire::token::Scopes;
@@ -156,14 +156,14 @@ impl Logins {
         }
         let told_name = written.clone();
         let (owner, name_stamp) = self.names.find(name.as_str()).expect("the name was read");
-        let (user, mut tokens) = match *owner {
-            Some(user) => match self.tokens.find(&user).expect("the tokens were read") {
-                (Some(tokens), _) => (user, tokens.clone()),
-                (None, _) => {
-                    let refusal = Refusal::OtherKindOfAccount;
-                    return asker.refuse_after(core, slot, name_stamp, refusal, 0);
-                }
-            },
+        let owner = *owner;
+        let service = owner.and_then(|user| Some((user, self.tokens.find(&user)?.0.clone()?)));
+        let (user, mut tokens) = match service {
+            Some(service) => service,
+            None if owner.is_some_and(|user| self.is_in_use(user)) => {
+                return asker.refuse_after(core, slot, name_stamp, Refusal::OtherKindOfAccount, 0);
+            }
+            // Nobody's, or of a deleted account, which keeps it for a while.
             None => match self.create(core, name, written, FirstKey::Tokens) {
                 (_, Ok(user)) => (user, Tokens::default()),
                 (stamp, Err((refusal, _))) => return asker.refuse_after(core, slot, stamp, refusal, 0),
@@ -186,6 +186,11 @@ impl Logins {
         asker.answer_after(core, slot, stamp, reply, |encoder, request| {
             encoder.token_created(request, &TokenCreated { user, number })
         });
+    }
+
+    fn is_in_use(&mut self, user: UserId) -> bool {
+        let (account, _) = self.accounts.find(&user).expect("the account was read");
+        account.as_ref().is_some_and(|account| account.state != AccountState::Deleted)
     }
 
     pub(super) fn list_tokens(&mut self, core: &mut Core, asker: Asker, name: &UserName) {

@@ -88,6 +88,9 @@ impl Presences {
             after.last_seen_ms = core.now.wall_ms; // for others he leaves now
         }
         let user = caller.user;
+        if person.is_deleted {
+            return core.refuse_caller(caller, Refusal::SessionEnded, 0, 0);
+        }
         if let Some(refusal) = core.write_refusal(user.slot()) {
             return core.refuse_caller(caller, refusal, 0, BUSY_RETRY_MS);
         }
@@ -182,7 +185,10 @@ impl Presences {
         let user = UserId(u64::from(id));
         let Some(person) = self.people.get_mut(&id) else { return };
         let Some(before) = person.next.as_ref().or(person.own.as_ref()) else { return };
-        if before.status == Status::Invisible || core.write_refusal(user.slot()).is_some() {
+        if person.is_deleted
+            || before.status == Status::Invisible
+            || core.write_refusal(user.slot()).is_some()
+        {
             return;
         }
         let presence = Box::new(Presence { last_seen_ms: core.now.wall_ms, ..(**before).clone() });
