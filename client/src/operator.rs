@@ -2,9 +2,7 @@
 
 use wire::account::code_hash;
 use wire::device::Device;
-use wire::operator::{
-    AccountState, AuditRead, OperatorAnswer, OperatorQuery, UserLine, UsersListed,
-};
+use wire::operator::{AccountState, AuditRead, OperatorAnswer, OperatorQuery, UserLine, UsersListed};
 use wire::service::{PairsRelated, TokenLine};
 use wire::token::{SECRET_LEN, Scopes, Secret, Token};
 use wire::{ConversationId, DeviceId, UserId, UserName};

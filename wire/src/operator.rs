@@ -9,7 +9,9 @@ use crate::device::Device;
 use crate::encode::Encoder;
 use crate::generated as fb;
 pub use crate::generated::AccountState;
-use crate::ids::{DeviceId, UserId};
+use crate::ids::{ConversationId, DeviceId, UserId};
+use crate::service::{NewToken, PairsRelated, TokenCreated, TokenRevoked, TokensListed};
+use crate::token::Scopes;
 
 /// What an operator asks. Each needs a token with the scope of its command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,24 @@ pub enum OperatorQuery {
         name: String,
         device: DeviceId,
     },
+    RelatePairs {
+        pairs: Vec<ConversationId>,
+    },
+    /// With SHA-256 of the secret.
+    CreateToken {
+        name: String,
+        hash: [u8; 32],
+        scopes: Scopes,
+        expires_ms: u64,
+        label: String,
+    },
+    ListTokens {
+        name: String,
+    },
+    RevokeToken {
+        name: String,
+        number: u32,
+    },
 }
 
 /// What answers it when it is not refused.
@@ -65,6 +85,10 @@ pub enum OperatorAnswer {
     AuditRead(AuditRead),
     Devices(Vec<Device>),
     SessionsEnded { count: u32 },
+    PairsRelated(PairsRelated),
+    TokenCreated(TokenCreated),
+    TokensListed(TokensListed),
+    TokenRevoked(TokenRevoked),
 }
 
 /// A user as an operator sees him.
@@ -132,6 +156,13 @@ impl OperatorQuery {
             OperatorQuery::EndUserSessions { name, device } => {
                 encoder.end_user_sessions(request, name, *device)
             }
+            OperatorQuery::RelatePairs { pairs } => encoder.relate_pairs(request, pairs),
+            OperatorQuery::CreateToken { name, hash, scopes, expires_ms, label } => {
+                let (scopes, expires_ms) = (*scopes, *expires_ms);
+                encoder.create_token(request, &NewToken { name, hash, scopes, expires_ms, label })
+            }
+            OperatorQuery::ListTokens { name } => encoder.list_tokens(request, name),
+            OperatorQuery::RevokeToken { name, number } => encoder.revoke_token(request, name, *number),
         }
     }
 }
@@ -146,6 +177,10 @@ impl OperatorAnswer {
             OperatorAnswer::AuditRead(_) => Event::AuditRead,
             OperatorAnswer::Devices(_) => Event::Devices,
             OperatorAnswer::SessionsEnded { .. } => Event::SessionsEnded,
+            OperatorAnswer::PairsRelated(_) => Event::PairsRelated,
+            OperatorAnswer::TokenCreated(_) => Event::TokenCreated,
+            OperatorAnswer::TokensListed(_) => Event::TokensListed,
+            OperatorAnswer::TokenRevoked(_) => Event::TokenRevoked,
         }
     }
 
@@ -160,6 +195,10 @@ impl OperatorAnswer {
             OperatorAnswer::AuditRead(read) => encoder.audit_read(request, read),
             OperatorAnswer::Devices(devices) => encoder.devices(request, devices),
             OperatorAnswer::SessionsEnded { count } => encoder.sessions_ended(request, *count),
+            OperatorAnswer::PairsRelated(related) => encoder.pairs_related(request, related),
+            OperatorAnswer::TokenCreated(created) => encoder.token_created(request, created),
+            OperatorAnswer::TokensListed(listed) => encoder.tokens_listed(request, listed),
+            OperatorAnswer::TokenRevoked(revoked) => encoder.token_revoked(request, revoked),
         }
     }
 }

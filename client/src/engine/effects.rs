@@ -152,6 +152,7 @@ impl Engine {
             ClientEvent::UserFound { .. }
             | ClientEvent::OrgSynced { .. }
             | ClientEvent::Account { .. }
+            | ClientEvent::Operator { .. }
             | ClientEvent::Related { .. }
             | ClientEvent::ContactChanged { .. }
             | ClientEvent::ContactsSynced { .. }
@@ -303,6 +304,11 @@ impl Engine {
             ClientEvent::Account { query, answer: with } => {
                 if let Some(Query::Account(reply)) = self.queries.remove(&query) {
                     answer(reply, Ok(with));
+                }
+            }
+            ClientEvent::Operator { query, answer: with } => {
+                if let Some(Query::Operator(reply)) = self.queries.remove(&query) {
+                    answer(reply, Ok(*with));
                 }
             }
             ClientEvent::UserFound { query, user, name, .. } => {

@@ -20,6 +20,7 @@ use wire::client::{QueryError, QueryId, SendError, Session, SessionConfig, Store
 use wire::contact::Contact;
 use wire::org::OrgSynced;
 use wire::scram::{ClientKeys, NONCE_LEN, ScramError};
+use wire::token::Token;
 use wire::{ConversationId, UserId};
 use zeroize::Zeroizing;
 
@@ -84,6 +85,7 @@ enum Query {
     Account(Reply<wire::account::AccountAnswer>),
     Adverts(Reply<()>),
     Device(Reply<DeviceAnswer>),
+    Operator(Reply<wire::operator::OperatorAnswer>),
     Find(Reply<UserId>),
     Name(UserId),
     Pull(Reply<wire::message::Pulled>),
@@ -282,6 +284,7 @@ impl Engine {
         let now_ms = self.clock.now_ms();
         match request {
             Request::Login { step, name, password, reply } => self.begin_login(step, &name, password, reply),
+            Request::TokenLogin { token, reply } => self.begin_token_login(token, reply),
             Request::Resume { reply } => {
                 self.wanted = true;
                 if self.io.is_idle() {
@@ -340,6 +343,10 @@ impl Engine {
                 let asked = self.session.ask_devices(now_ms, query);
                 self.wait_for(asked, Query::Device(reply));
             }
+            Request::Operator { query, reply } => {
+                let asked = self.session.ask_operator(now_ms, *query);
+                self.wait_for(asked, Query::Operator(reply));
+            }
             Request::Logout { reply } => self.begin_logout(reply),
             Request::Close { reply } => self.begin_close(Some(reply)),
         }
@@ -364,6 +371,18 @@ impl Engine {
             LoginStep::LogIn => self.session.log_in(now_ms, name, nonce()),
             LoginStep::Redeem(code) => self.session.redeem(now_ms, name, &code, nonce()),
         }
+        if self.io.is_idle() {
+            self.open(Vec::new());
+        }
+    }
+
+    fn begin_token_login(&mut self, token: Token, reply: Reply<Me>) {
+        if self.login.is_some() || self.session.is_ready() {
+            return answer(reply, Err(Error::Misuse("logged in already, or about to be")));
+        }
+        self.login = Some(reply);
+        self.wanted = true;
+        self.session.log_in_with_token(self.clock.now_ms(), token);
         if self.io.is_idle() {
             self.open(Vec::new());
         }
@@ -410,6 +429,7 @@ impl Engine {
             Query::Account(reply) => answer(reply, Err(error)),
             Query::Adverts(reply) => answer(reply, Err(error)),
             Query::Device(reply) => answer(reply, Err(error)),
+            Query::Operator(reply) => answer(reply, Err(error)),
             Query::Pull(reply) => answer(reply, Err(error)),
             Query::Name(user) => {
                 if matches!(error, Error::ConnectionLost | Error::NotConnected) {
@@ -470,9 +490,14 @@ fn send_error(error: SendError) -> Error {
 
 /// Fresh randomness for a login.
 pub(crate) fn nonce() -> [u8; NONCE_LEN] {
-    let mut nonce = [0; NONCE_LEN];
-    OsRng.try_fill_bytes(&mut nonce).expect("the operating system gives randomness");
-    nonce
+    secret()
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn secret<const LEN: usize>() -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    OsRng.try_fill_bytes(&mut bytes).expect("the operating system gives randomness");
+    bytes
 }
 
 async fn stretched(

@@ -6,8 +6,10 @@ use wire::client::Draft;
 use wire::contact::{Contact, ContactQuery, ContactsSynced, Related};
 use wire::device::{Device, DeviceQuery};
 use wire::message::Pulled;
+use wire::operator::{OperatorAnswer, OperatorQuery};
 use wire::org::{OrgPosition, OrgSynced};
 use wire::presence::{OwnPresence, PresenceFound, PresenceQuery, PresenceSynced};
+use wire::token::Token;
 use wire::{ConversationId, UserId};
 use zeroize::Zeroizing;
 
@@ -23,6 +25,10 @@ pub(crate) enum Request {
         step: LoginStep,
         name: String,
         password: Zeroizing<String>,
+        reply: Reply<Me>,
+    },
+    TokenLogin {
+        token: Token,
         reply: Reply<Me>,
     },
     Resume {
@@ -79,6 +85,10 @@ pub(crate) enum Request {
     Device {
         query: DeviceQuery,
         reply: Reply<DeviceAnswer>,
+    },
+    Operator {
+        query: Box<OperatorQuery>,
+        reply: Reply<OperatorAnswer>,
     },
     Logout {
         reply: Reply<()>,

@@ -9,6 +9,7 @@ use crate::device::Device;
 use crate::ids::{ConversationId, DeviceId, UserId};
 use crate::message::{Entry, MarkKind, Place, Pulled, Range, Refused, Summary, Welcome};
 use crate::notice::Announced;
+use crate::operator::OperatorAnswer;
 use crate::org::OrgSynced;
 use crate::presence::{OwnPresence, Presence, PresenceFound, PresenceSynced};
 use crate::profile::ProfileChanged;
@@ -243,6 +244,11 @@ pub enum ClientEvent {
     SessionsEnded {
         query: QueryId,
         count: u32,
+    },
+    /// To [`Session::ask_operator`](super::Session::ask_operator).
+    Operator {
+        query: QueryId,
+        answer: Box<OperatorAnswer>,
     },
     QueryRefused {
         query: QueryId,

@@ -22,6 +22,7 @@ pub(super) enum Link {
     /// The password is being stretched to log in.
     LoginStretch(ClientChallenged),
     Proving(ClientProved),
+    TokenSent,
     Resuming,
     Ready,
     LoggingOut,
@@ -36,6 +37,7 @@ impl Link {
             | Link::Registering
             | Link::LoginStarted(_)
             | Link::Proving(_)
+            | Link::TokenSent
             | Link::Resuming
             | Link::LoggingOut => true,
             Link::Down

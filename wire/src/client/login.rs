@@ -32,6 +32,7 @@ impl Session {
 
     fn begin(&mut self, now_ms: u64, intent: Intent, nonce: [u8; NONCE_LEN]) {
         self.intent = intent;
+        self.token = None;
         self.wanted = true;
         if matches!(self.link, Link::Welcomed) {
             self.nonce = Some(nonce);
@@ -88,9 +89,13 @@ impl Session {
             }
             (Pending::LoginStart, EventBody::Challenge(challenge)) => self.on_challenge(now_ms, &challenge),
             (Pending::LoginProof, EventBody::LoggedIn(logged_in)) => self.on_logged_in(now_ms, logged_in),
-            (Pending::LoginStart | Pending::LoginProof, EventBody::Refused(refused)) => {
-                self.on_login_refused(now_ms, refused)
+            (Pending::TokenLogin, EventBody::LoggedIn(logged_in)) => {
+                self.on_token_logged_in(now_ms, logged_in)
             }
+            (
+                Pending::LoginStart | Pending::LoginProof | Pending::TokenLogin,
+                EventBody::Refused(refused),
+            ) => self.on_login_refused(now_ms, refused),
             (Pending::Resume, EventBody::Resumed(resumed)) => self.on_resumed(now_ms, resumed),
             (Pending::Resume, EventBody::Refused(refused)) => self.on_resume_refused(now_ms, refused),
             (Pending::Logout, EventBody::LoggedOut | EventBody::Refused(_)) => {
@@ -116,7 +121,10 @@ impl Session {
     }
 
     /// The first step towards what is wanted.
-    fn start_login(&mut self, now_ms: u64) {
+    pub(super) fn start_login(&mut self, now_ms: u64) {
+        if let (Intent::Resume, Some(token)) = (&self.intent, self.token.clone()) {
+            return self.start_token_login(now_ms, &token);
+        }
         match (self.intent.clone(), &self.account) {
             (Intent::Resume, Some(account)) if !account.ticket.is_empty() => {
                 let (ticket, uver) = (account.ticket.clone(), self.uver);
@@ -254,7 +262,7 @@ impl Session {
         self.on_session(now_ms, Account { user, name, device, ticket }, reconnect_ms, idle_ms_max, true)
     }
 
-    fn on_session(
+    pub(super) fn on_session(
         &mut self,
         now_ms: u64,
         account: Account,
@@ -320,7 +328,7 @@ impl Session {
         if is_transient(&refused) {
             return Err(Reason::Closed(refused));
         }
-        self.kept = None;
+        (self.kept, self.token) = (None, None);
         self.journal.write(PersistOp::Keys(None));
         self.intent = Intent::Ask;
         self.enter(Link::Welcomed, now_ms);

@@ -5,6 +5,7 @@
 //! [`Session::poll_effect`] gives, in that order. With a store that keeps to [`Effect::Persist`]'s rule, every message
 //! is sent and seen exactly once and in order, whenever the client crashes.
 
+mod answers;
 mod chat;
 mod draft;
 mod effect;
@@ -12,6 +13,7 @@ mod feed;
 mod journal;
 mod link;
 mod login;
+mod operator;
 mod outbox;
 mod presence;
 mod requests;
@@ -64,6 +66,8 @@ pub const RECONNECT_MS: u64 = 500;
 pub const RECONNECT_MS_MAX: u64 = 30_000;
 /// Bounds of the delay before a refused command is tried again.
 pub const RETRY_MS_MIN: u64 = 50;
+/// After this long what the session may not do is asked for again.
+const HOPELESS_MS: u64 = 24 * 60 * 60 * 1_000;
 pub const RETRY_MS_MAX: u64 = 30_000;
 /// Delay after a pull that brought nothing.
 pub const FRUITLESS_PULL_MS: u64 = 1_000;

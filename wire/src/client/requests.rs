@@ -9,6 +9,7 @@ use crate::account::AccountQuery;
 use crate::contact::ContactQuery;
 use crate::device::DeviceQuery;
 use crate::ids::{ConversationId, UserId};
+use crate::operator::OperatorQuery;
 use crate::org::OrgPosition;
 use crate::presence::PresenceQuery;
 
@@ -20,6 +21,7 @@ pub(super) enum Pending {
     Register,
     LoginStart,
     LoginProof,
+    TokenLogin,
     Resume,
     Logout,
     Ping,
@@ -57,6 +59,9 @@ pub(super) enum Pending {
     Device {
         query: QueryId,
     },
+    Operator {
+        query: QueryId,
+    },
     Presence {
         query: QueryId,
         is_long: bool,
@@ -82,6 +87,7 @@ pub(super) enum Query {
     Account(AccountQuery),
     SetAdverts { off: bool },
     Device(DeviceQuery),
+    Operator(Box<OperatorQuery>),
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +124,8 @@ impl Requests {
                 | Pending::Account { query, .. }
                 | Pending::Adverts { query }
                 | Pending::Org { query }
-                | Pending::Device { query } => Some(query),
+                | Pending::Device { query }
+                | Pending::Operator { query } => Some(query),
                 _ => None,
             })
             .collect()
@@ -136,6 +143,7 @@ impl Requests {
                     | Pending::Account { .. }
                     | Pending::Adverts { .. }
                     | Pending::Device { .. }
+                    | Pending::Operator { .. }
             )
         };
         self.pending.values().filter(|(pending, _)| is_query(pending)).count()
@@ -190,6 +198,7 @@ impl Queries {
             | Query::Name { .. }
             | Query::Account(_)
             | Query::Device(_)
+            | Query::Operator(_)
             | Query::SetAdverts { .. } => true,
         };
         let at = self.waiting.iter().position(|(_, query)| may_go(query))?;

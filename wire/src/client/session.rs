@@ -17,7 +17,7 @@ use super::{
     LOGIN_STEP_MS_MAX, PERSISTS_MAX, QUERIES_IN_FLIGHT_MAX, RECONNECT_MS, RECONNECT_MS_MAX, RETRY_MS_MAX,
     RETRY_MS_MIN,
 };
-use crate::account::{AccountAnswer, AccountQuery};
+use crate::account::AccountQuery;
 use crate::contact::ContactQuery;
 use crate::decode::{EventBody, EventFrame, decode_event};
 use crate::device::DeviceQuery;
@@ -29,6 +29,7 @@ use crate::message::{DeviceClass, Hello, Marked, Pull, Refused, UserFound};
 use crate::org::OrgPosition;
 use crate::refusal::Refusal;
 use crate::scram::{ClientKeys, NONCE_LEN, SessionKey};
+use crate::token::Token;
 
 /// What a client says about itself and wants.
 #[derive(Clone, Debug)]
@@ -84,6 +85,8 @@ pub struct Session {
     pub(super) link_since_ms: u64,
     pub(super) binding: Vec<u8>,
     pub(super) nonce: Option<[u8; NONCE_LEN]>,
+    /// Of a service account; in place of a password and a ticket.
+    pub(super) token: Option<Token>,
     pub(super) mechanisms: Vec<String>,
     pub(super) heartbeat: Heartbeat,
     pub(super) requests: Requests,
@@ -147,6 +150,7 @@ impl Session {
             link_since_ms: 0,
             binding: Vec::new(),
             nonce: None,
+            token: None,
             mechanisms: Vec::new(),
             heartbeat: Heartbeat::default(),
             requests: Requests::default(),
@@ -505,6 +509,9 @@ impl Session {
             (Pending::Sync, EventBody::Synced(synced)) => self.on_synced(now_ms, synced),
             (Pending::Sync, EventBody::Refused(refused)) => {
                 let hold_ms = if is_transient(&refused) { retry_ms(&refused) } else { RETRY_MS_MAX };
+                // A token without chat has no list, now and later.
+                let is_hopeless = refused.code == Refusal::NotAllowed.code();
+                let hold_ms = if is_hopeless { super::HOPELESS_MS } else { hold_ms };
                 self.sync.on_refused(now_ms + hold_ms);
                 Ok(())
             }
@@ -523,6 +530,7 @@ impl Session {
             (Pending::Adverts { query }, event) => self.on_adverts_answer(query, event),
             (Pending::Org { query }, event) => self.on_org_answer(query, event),
             (Pending::Device { query }, event) => self.on_device_answer(query, event),
+            (Pending::Operator { query }, event) => self.on_operator_answer(query, event),
             (Pending::Find { query } | Pending::Account { query, .. }, EventBody::Refused(refused)) => {
                 self.tell(ClientEvent::QueryRefused { query, refused });
                 Ok(())
@@ -549,60 +557,6 @@ impl Session {
         self.tell(told);
         Ok(())
     }
-    fn on_device_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
-        self.tell(match event {
-            EventBody::Devices(devices) => ClientEvent::Devices { query, devices },
-            EventBody::SessionsEnded { count } => ClientEvent::SessionsEnded { query, count },
-            EventBody::Refused(refused) => ClientEvent::QueryRefused { query, refused },
-            _ => return Err(Reason::Misbehaved("another answer to a question about devices")),
-        });
-        Ok(())
-    }
-
-    fn on_org_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
-        self.tell(match event {
-            EventBody::OrgSynced(synced) => ClientEvent::OrgSynced { query, synced },
-            EventBody::Refused(refused) => ClientEvent::QueryRefused { query, refused },
-            _ => return Err(Reason::Misbehaved("another answer to a question about the directory")),
-        });
-        Ok(())
-    }
-
-    fn on_contact_answer(&mut self, query: QueryId, event: EventBody) -> Result<(), Reason> {
-        self.tell(match event {
-            EventBody::Related(related) => ClientEvent::Related { query, related },
-            EventBody::ContactChanged(contact) => ClientEvent::ContactChanged { query: Some(query), contact },
-            EventBody::ContactsSynced(synced) => ClientEvent::ContactsSynced { query, synced },
-            EventBody::Refused(refused) => ClientEvent::QueryRefused { query, refused },
-            _ => return Err(Reason::Misbehaved("another answer to a question about contacts")),
-        });
-        Ok(())
-    }
-
-    fn on_account_answer(
-        &mut self,
-        query: QueryId,
-        keys: Option<Box<KeptKeys>>,
-        event: EventBody,
-    ) -> Result<(), Reason> {
-        let answer = match event {
-            EventBody::ProfileChanged(changed) => AccountAnswer::ProfileChanged(changed),
-            EventBody::ProfileFound(found) => AccountAnswer::ProfileFound(found),
-            EventBody::ProofTerms(terms) => AccountAnswer::ProofTerms(terms),
-            EventBody::PasswordChanged(changed) => {
-                self.on_password_changed(changed.ticket, keys);
-                AccountAnswer::PasswordChanged { server_final: changed.server_final }
-            }
-            EventBody::AccountDeleted { server_final } => {
-                self.on_account_deleted();
-                AccountAnswer::AccountDeleted { server_final }
-            }
-            _ => return Err(Reason::Misbehaved("another answer to a question about an account")),
-        };
-        self.tell(ClientEvent::Account { query, answer });
-        Ok(())
-    }
-
     fn on_tick(&mut self, now_ms: u64) {
         let overdue = |deadline: Option<u64>| deadline.is_some_and(|deadline_ms| now_ms >= deadline_ms);
         let step = self.link.waits_for_node().then_some(self.link_since_ms + LOGIN_STEP_MS_MAX);
@@ -751,6 +705,10 @@ impl Session {
                         _ => None,
                     };
                     let pending = Pending::Account { query: id, keys };
+                    self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
+                }
+                Query::Operator(query) => {
+                    let pending = Pending::Operator { query: id };
                     self.transmit(now_ms, pending, |encoder, request| query.encode(encoder, request));
                 }
                 Query::Device(query) => {

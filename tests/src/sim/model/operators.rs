@@ -38,7 +38,12 @@ impl Model {
                     && places.iter().all(|place| *place <= read.to);
                 self.violation_if(!is_sound, || format!("out of order: {read:?}"));
             }
-            OperatorAnswer::Devices(_) | OperatorAnswer::SessionsEnded { .. } => {
+            OperatorAnswer::Devices(_)
+            | OperatorAnswer::SessionsEnded { .. }
+            | OperatorAnswer::PairsRelated(_)
+            | OperatorAnswer::TokenCreated(_)
+            | OperatorAnswer::TokensListed(_)
+            | OperatorAnswer::TokenRevoked(_) => {
                 unreachable!("events of their own")
             }
         }
