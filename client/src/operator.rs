@@ -2,7 +2,12 @@
 
 use wire::account::code_hash;
 use wire::device::Device;
-use wire::operator::{AccountState, AuditRead, OperatorAnswer, OperatorQuery, UserLine, UsersListed};
+use wire::message::BodyKind;
+use wire::operator::{
+    AccountState, AuditRead, Notified, OperatorAnswer, OperatorQuery, Reach, Recipients, UserLine,
+    UsersListed,
+};
+use wire::org::OrgItem;
 use wire::service::{PairsRelated, TokenLine};
 use wire::token::{SECRET_LEN, Scopes, Secret, Token};
 use wire::{ConversationId, DeviceId, UserId, UserName};
@@ -149,6 +154,35 @@ impl Operator<'_> {
     async fn change(self, query: OperatorQuery) -> Result<UserChanged, Error> {
         match self.ask(query).await? {
             OperatorAnswer::UserChanged { user, sessions_ended } => Ok(UserChanged { user, sessions_ended }),
+            _ => Err(other_answer()),
+        }
+    }
+}
+
+/// Scopes `notices` and `org`.
+impl Operator<'_> {
+    /// Says something in the name of the system. `id` is drawn at random and not 0: the same again under the same id is carried out once,
+    /// so ask again after [`Error::ConnectionLost`], or when some were refused for want of room.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: `bad_field` for more than 1,000 users; `counter_reused` for another text under the same id.
+    pub async fn notify(self, id: u64, to: Recipients, reach: Reach, text: &str) -> Result<Notified, Error> {
+        let body = text.to_owned().into();
+        let query = OperatorQuery::Notify { id, to, reach, body_kind: BodyKind::Text, body };
+        match self.ask(query).await? {
+            OperatorAnswer::Notified(notified) => Ok(notified),
+            _ => Err(other_answer()),
+        }
+    }
+
+    /// Edits the directory of the organisation, at most 256 edits: all are done, or none. Gives its version. `expected` is the version
+    /// that they were made for, 0 for any.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: `org_moved`; `org_unfit`, with the place of the edit that does not fit.
+    pub async fn edit_org(self, expected: u64, edits: Vec<OrgItem>) -> Result<u64, Error> {
+        match self.ask(OperatorQuery::EditOrg { expected, edits }).await? {
+            OperatorAnswer::OrgEdited { version } => Ok(version),
             _ => Err(other_answer()),
         }
     }

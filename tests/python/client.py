@@ -70,6 +70,8 @@ COMMANDS = {
     "RevokeToken": (111, "TokenRevoked"),
     "ListUserDevices": (112, "Devices"),
     "EndUserSessions": (113, "SessionsEnded"),
+    "Notify": (116, "Notified"),
+    "EditOrg": (120, "OrgEdited"),
 }
 EVENTS = {
     256: "Welcome",
@@ -119,6 +121,8 @@ EVENTS = {
     365: "TokenCreated",
     366: "TokensListed",
     367: "TokenRevoked",
+    372: "Notified",
+    376: "OrgEdited",
 }
 VERSION = 1
 FRAME_BYTES_MAX = 1 << 20

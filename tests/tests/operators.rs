@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use client::transport::Security;
+use client::{Body, Client, ClientOptions, Error, To};
 use tests::harness::{NodeBuilder, Protection, RawClient, check, tool};
-use wire::operator::{AccountState, OperatorAnswer, OperatorQuery};
+use wire::operator::{AccountState, OperatorAnswer, OperatorQuery, Reach, Recipients};
+use wire::org::{Department, Member, OrgItem};
 use wire::token::Token;
 use wire::{DeviceId, EventBody, Refusal};
 
@@ -115,4 +118,63 @@ fn redeem(address: SocketAddr, name: &str, code: &str, password: &str) {
     let answer = client
         .ask(|encoder, request| encoder.redeem_code(request, name, code, &keys.stored_key, &keys.server_key));
     assert!(matches!(answer, EventBody::CodeRedeemed { .. }), "{answer:?}");
+}
+
+/// A program on the SDK: it chats with one scope, and does the operator's work with others.
+#[test]
+fn a_program_on_the_sdk_logs_in_with_a_token_and_does_its_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let mut node = NodeBuilder::new(&data).with(&["--shards", "2", "--contacts", "open"]).start();
+    let address = node.plain.expect("a plain listener");
+    let mut ann = RawClient::new_user(address, Protection::Plain, "ann");
+    let token = |scopes: &str, name: &str| {
+        let output = tool(&data, &["token", "create", name, "--scopes", scopes]);
+        Token::parse(String::from_utf8(output.stdout).expect("text").trim()).expect("a token")
+    };
+    let (talker, clerk) = (token("send", "talker"), token("notices,org,audit,relations,tokens", "clerk"));
+    let open = async |name: &str| {
+        let at = address.to_string().parse().expect("an address");
+        let options = ClientOptions::new(folder.path().join(name), at, Security::Plain);
+        Client::open(options).await.expect("a client")
+    };
+    let user = ann.user;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let bot = open("talker").await;
+        assert_eq!(bot.login_with_token(&talker).await.expect("in").user, talker.user);
+        let mut sent = bot.send(To::User(user), Body::Text("I am a bot".into())).await.expect("taken");
+        sent.decided().await.expect("an open client").expect("stored");
+        assert!(matches!(bot.operator().audit((0, 0)).await, Err(Error::Refused(_))));
+
+        let bot = open("clerk").await;
+        bot.login_with_token(&clerk).await.expect("in");
+        let operator = bot.operator();
+        let department = Department { id: 3, parent: 0, order: 0, name: "three".into() };
+        let member = Member { department: 3, user, order: 0, name: "ann".into(), title: "chief".into() };
+        let edits = vec![OrgItem::Department(department), OrgItem::Member(member)];
+        assert_eq!(operator.edit_org(0, edits).await.expect("edited"), 2);
+        let to = Recipients::Users(vec![user]);
+        let notified = operator.notify(7, to, Reach::Everybody, "hear").await.expect("told");
+        assert_eq!((notified.told, notified.unknown), (1, 0));
+        let to = Recipients::Department(3);
+        assert_eq!(operator.notify(8, to, Reach::Everybody, "hear").await.expect("told").seq, 1);
+        let related = operator.relate(&[(user, talker.user)]).await.expect("related");
+        assert_eq!(related.changed + related.unchanged, 1);
+        let name = wire::UserName::parse("other").expect("a name");
+        let scopes = wire::Scopes::NONE.with(wire::Scope::Audit);
+        let other = operator.create_token(&name, scopes, 0, "a test").await.expect("made");
+        assert_eq!(operator.tokens(&name).await.expect("listed").len(), 1);
+        assert_eq!(operator.revoke_token(&name, other.number).await.expect("revoked"), 0);
+        let lines = operator.audit((0, 0)).await.expect("read").lines;
+        for act in ["organisation edited", "notice issued", "pairs related", "token created", "token revoked"]
+        {
+            assert!(lines.iter().any(|line| line.act == act && line.by == clerk.user), "{act}: {lines:?}");
+        }
+    });
+    let entries = ann.pull_all(wire::ConversationId::system(user));
+    assert_eq!(entries, [(1, b"hear".to_vec())]);
+    drop(runtime);
+    assert!(node.stop().success(), "{}", node.errors());
+    check(&data).expect("a store that fits together");
 }

@@ -126,4 +126,8 @@ bodies! {
     TokenRevoked,
     ListUserDevices,
     EndUserSessions,
+    Notify,
+    Notified,
+    EditOrg,
+    OrgEdited,
 }

@@ -230,6 +230,8 @@ mod tests {
         (Command::RevokeToken, "T"),
         (Command::ListUserDevices, "T"),
         (Command::EndUserSessions, "T"),
+        (Command::Notify, "T"),
+        (Command::EditOrg, "T"),
     ];
 
     #[test]

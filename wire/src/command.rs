@@ -3,9 +3,10 @@
 use crate::body;
 use crate::ids::CONVERSATION_ID_LEN;
 use crate::limits::{
-    CONTACT_TEXT_LEN_MAX, LOGIN_FIELD_LEN_MAX, MENTIONS_MAX, MESSAGE_BODY_LEN_MAX, PAIRS_MAX,
-    PROFILE_CONTACT_LEN_MAX, PROFILE_FIELD_NAME_LEN_MAX, PROFILE_FIELD_VALUE_LEN_MAX, PROFILE_FIELDS_MAX,
-    PROFILE_NICKNAME_LEN_MAX, PROFILE_TEXT_LEN_MAX,
+    CONTACT_TEXT_LEN_MAX, LOGIN_FIELD_LEN_MAX, MENTIONS_MAX, MESSAGE_BODY_LEN_MAX, NAME_LEN_MAX,
+    NOTIFY_USERS_MAX, ORG_EDITS_MAX, ORG_NAME_LEN_MAX, ORG_TITLE_LEN_MAX, PAIRS_MAX, PROFILE_CONTACT_LEN_MAX,
+    PROFILE_FIELD_NAME_LEN_MAX, PROFILE_FIELD_VALUE_LEN_MAX, PROFILE_FIELDS_MAX, PROFILE_NICKNAME_LEN_MAX,
+    PROFILE_TEXT_LEN_MAX,
 };
 use crate::token::Scope;
 
@@ -104,6 +105,8 @@ const PROFILE: usize = SMALL
     + 2 * (PROFILE_TEXT_LEN_MAX + PROFILE_CONTACT_LEN_MAX)
     + PROFILE_FIELDS_MAX * (PROFILE_FIELD_NAME_LEN_MAX + PROFILE_FIELD_VALUE_LEN_MAX + 64);
 const PAIRS: usize = SMALL + PAIRS_MAX * CONVERSATION_ID_LEN;
+const NOTIFY: usize = MESSAGE + NOTIFY_USERS_MAX * 8;
+const EDITS: usize = SMALL + ORG_EDITS_MAX * (NAME_LEN_MAX + ORG_NAME_LEN_MAX + ORG_TITLE_LEN_MAX + 128);
 const MESSAGE: usize = MESSAGE_BODY_LEN_MAX + SMALL + 8 * MENTIONS_MAX;
 
 macro_rules! commands {
@@ -192,6 +195,8 @@ commands! {
     111 RevokeToken, Operator(Tokens), Name, Committed, SMALL, Query, TokenRevoked, "Ends a token and the sessions that logged in with it.";
     112 ListUserDevices, Operator(Accounts), Name, None, SMALL, Query, Devices, "The devices of a user and their sessions.";
     113 EndUserSessions, Operator(Accounts), Name, Committed, SMALL, Query, SessionsEnded, "Ends the session and the ticket of one device of a user, or of all.";
+    116 Notify, Operator(Notices), Caller, Committed, NOTIFY, Query, Notified, "A notice of the system: to users, a department and those below it, everybody, or as an advert.";
+    120 EditOrg, Operator(Org), Org, Committed, EDITS, Query, OrgEdited, "Edits of the directory of the organisation: all are done, or none.";
 }
 
 macro_rules! events {
@@ -267,4 +272,6 @@ events! {
     365 TokenCreated, "The token exists, on disk.";
     366 TokensListed, "The tokens of a service account, the oldest first.";
     367 TokenRevoked, "The token serves no more, and its sessions are over.";
+    372 Notified, "The notice is on disk where it is stored.";
+    376 OrgEdited, "The edits are on disk; the directory has this version.";
 }

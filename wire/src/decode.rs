@@ -184,7 +184,9 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         | Event::PairsRelated
         | Event::TokenCreated
         | Event::TokensListed
-        | Event::TokenRevoked => decode_operator(event, body)?,
+        | Event::TokenRevoked
+        | Event::Notified
+        | Event::OrgEdited => decode_operator(event, body)?,
     })
 }
 
@@ -235,6 +237,8 @@ fn decode_operator(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> 
         }
         Event::AuditRead => OperatorAnswer::AuditRead(operator::audit_read(view!(AuditRead))),
         Event::UsersListed => OperatorAnswer::UsersListed(operator::users_listed(view!(UsersListed))),
+        Event::Notified => OperatorAnswer::Notified(operator::notified(view!(Notified))),
+        Event::OrgEdited => OperatorAnswer::OrgEdited { version: view!(OrgEdited).version() },
         Event::PairsRelated => {
             return Ok(EventBody::PairsRelated(service::pairs_related(view!(PairsRelated))));
         }

@@ -130,6 +130,8 @@ fn limits_table() -> String {
         ("value of a free field, bytes of UTF-8", limits::PROFILE_FIELD_VALUE_LEN_MAX as u64),
         ("users in one `UsersListed`", limits::USERS_LISTED_MAX.into()),
         ("lines in one `AuditRead`", limits::AUDIT_LINES_MAX.into()),
+        ("users in one `Notify`", limits::NOTIFY_USERS_MAX as u64),
+        ("edits in one `EditOrg`", limits::ORG_EDITS_MAX as u64),
         ("pairs in one `RelatePairs`", limits::PAIRS_MAX as u64),
         ("tokens of one service account", limits::TOKENS_MAX as u64),
         ("label of a token, bytes of UTF-8", limits::TOKEN_LABEL_LEN_MAX as u64),

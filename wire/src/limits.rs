@@ -48,6 +48,10 @@ pub const ORG_ROWS_MAX: u32 = 512;
 pub const USERS_LISTED_MAX: u32 = 256;
 /// Lines in one `AuditRead`.
 pub const AUDIT_LINES_MAX: u32 = 256;
+/// Users in one `Notify`.
+pub const NOTIFY_USERS_MAX: usize = 1_000;
+/// Edits in one `EditOrg`.
+pub const ORG_EDITS_MAX: usize = 256;
 /// Pairs in one `RelatePairs`.
 pub const PAIRS_MAX: usize = 1_024;
 /// What a user writes beside his state, in bytes of UTF-8.

@@ -10,6 +10,8 @@ use crate::encode::Encoder;
 use crate::generated as fb;
 pub use crate::generated::AccountState;
 use crate::ids::{ConversationId, DeviceId, UserId};
+use crate::message::BodyKind;
+use crate::org::{self, OrgItem};
 use crate::service::{NewToken, PairsRelated, TokenCreated, TokenRevoked, TokensListed};
 use crate::token::Scopes;
 
@@ -56,6 +58,19 @@ pub enum OperatorQuery {
         name: String,
         device: DeviceId,
     },
+    /// A notice of the system. `id` is drawn by whoever asks, not 0: the same request again is carried out once.
+    Notify {
+        id: u64,
+        to: Recipients,
+        reach: Reach,
+        body_kind: BodyKind,
+        body: Bytes,
+    },
+    /// At most [`crate::limits::ORG_EDITS_MAX`], all of which are done or none. `expected` is the version they were made for, 0 any.
+    EditOrg {
+        expected: u64,
+        edits: Vec<OrgItem>,
+    },
     RelatePairs {
         pairs: Vec<ConversationId>,
     },
@@ -85,10 +100,47 @@ pub enum OperatorAnswer {
     AuditRead(AuditRead),
     Devices(Vec<Device>),
     SessionsEnded { count: u32 },
+    Notified(Notified),
+    OrgEdited { version: u64 },
     PairsRelated(PairsRelated),
     TokenCreated(TokenCreated),
     TokensListed(TokensListed),
     TokenRevoked(TokenRevoked),
+}
+
+/// For whom a notice is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// At most [`crate::limits::NOTIFY_USERS_MAX`]; each gets a copy.
+    Users(Vec<UserId>),
+    All,
+    /// All but those who want no adverts.
+    Adverts,
+    /// The members of this department and of those below it.
+    Department(u32),
+}
+
+/// Who of them is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Everybody: it is stored.
+    Everybody,
+    /// Those who are online now. It is not stored, and what finds no room is dropped.
+    OnlineNow,
+}
+
+/// What came of a notice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notified {
+    /// Logs that it stands in, or is told to: one, or one for each user.
+    pub told: u32,
+    /// Of the users, those who do not exist.
+    pub unknown: u32,
+    /// Those for whom there was no room: to be asked again, under the same id.
+    pub refused: u32,
+    /// Where it stands, if it stands in one log only; 0 otherwise.
+    pub seq: u64,
+    pub time_ms: u64,
 }
 
 /// A user as an operator sees him.
@@ -156,6 +208,10 @@ impl OperatorQuery {
             OperatorQuery::EndUserSessions { name, device } => {
                 encoder.end_user_sessions(request, name, *device)
             }
+            OperatorQuery::Notify { id, to, reach, body_kind, body } => {
+                encoder.notify(request, *id, to, *reach, *body_kind, body)
+            }
+            OperatorQuery::EditOrg { expected, edits } => encoder.edit_org(request, *expected, edits),
             OperatorQuery::RelatePairs { pairs } => encoder.relate_pairs(request, pairs),
             OperatorQuery::CreateToken { name, hash, scopes, expires_ms, label } => {
                 let (scopes, expires_ms) = (*scopes, *expires_ms);
@@ -177,6 +233,8 @@ impl OperatorAnswer {
             OperatorAnswer::AuditRead(_) => Event::AuditRead,
             OperatorAnswer::Devices(_) => Event::Devices,
             OperatorAnswer::SessionsEnded { .. } => Event::SessionsEnded,
+            OperatorAnswer::Notified(_) => Event::Notified,
+            OperatorAnswer::OrgEdited { .. } => Event::OrgEdited,
             OperatorAnswer::PairsRelated(_) => Event::PairsRelated,
             OperatorAnswer::TokenCreated(_) => Event::TokenCreated,
             OperatorAnswer::TokensListed(_) => Event::TokensListed,
@@ -195,6 +253,8 @@ impl OperatorAnswer {
             OperatorAnswer::AuditRead(read) => encoder.audit_read(request, read),
             OperatorAnswer::Devices(devices) => encoder.devices(request, devices),
             OperatorAnswer::SessionsEnded { count } => encoder.sessions_ended(request, *count),
+            OperatorAnswer::Notified(notified) => encoder.notified(request, notified),
+            OperatorAnswer::OrgEdited { version } => encoder.org_edited(request, *version),
             OperatorAnswer::PairsRelated(related) => encoder.pairs_related(request, related),
             OperatorAnswer::TokenCreated(created) => encoder.token_created(request, created),
             OperatorAnswer::TokensListed(listed) => encoder.tokens_listed(request, listed),
@@ -261,6 +321,58 @@ impl Encoder {
             let lines = Some(b.create_vector(&lines));
             let (to_ms, to_number) = read.to;
             fb::AuditRead::create(b, &fb::AuditReadArgs { lines, more: read.more, to_ms, to_number })
+        })
+    }
+}
+
+/// Notices and the directory.
+impl Encoder {
+    pub fn notified(&mut self, request: u32, notified: &Notified) -> Bytes {
+        self.event::<body::Notified>(request, |b| {
+            let Notified { told, unknown, refused, seq, time_ms } = *notified;
+            fb::Notified::create(b, &fb::NotifiedArgs { told, unknown, refused, seq, time_ms })
+        })
+    }
+
+    pub fn org_edited(&mut self, request: u32, version: u64) -> Bytes {
+        self.event::<body::OrgEdited>(request, |b| fb::OrgEdited::create(b, &fb::OrgEditedArgs { version }))
+    }
+
+    pub fn notify(
+        &mut self,
+        request: u32,
+        id: u64,
+        to: &Recipients,
+        reach: Reach,
+        body_kind: BodyKind,
+        body: &[u8],
+    ) -> Bytes {
+        let (kind, users, department): (_, &[UserId], _) = match to {
+            Recipients::Users(users) => (fb::RecipientKind::Users, users, 0),
+            Recipients::All => (fb::RecipientKind::All, &[], 0),
+            Recipients::Adverts => (fb::RecipientKind::Adverts, &[], 0),
+            Recipients::Department(department) => (fb::RecipientKind::Department, &[], *department),
+        };
+        self.command::<body::Notify>(request, &[], |b| {
+            let users: Vec<_> = users.iter().map(|user| user.0).collect();
+            let args = fb::NotifyArgs {
+                id,
+                to: kind,
+                users: Some(b.create_vector(&users)),
+                department,
+                online_now: reach == Reach::OnlineNow,
+                body_kind,
+                body: Some(b.create_vector(body)),
+            };
+            fb::Notify::create(b, &args)
+        })
+    }
+
+    pub fn edit_org(&mut self, request: u32, expected: u64, edits: &[OrgItem]) -> Bytes {
+        self.command::<body::EditOrg>(request, &[], |b| {
+            let edits: Vec<_> = edits.iter().map(|item| org::put_item(b, 0, item)).collect();
+            let edits = Some(b.create_vector(&edits));
+            fb::EditOrg::create(b, &fb::EditOrgArgs { expected, edits })
         })
     }
 }
@@ -346,6 +458,29 @@ pub(crate) fn users_listed(view: fb::UsersListed<'_>) -> UsersListed {
     };
     let users = view.users().map(|lines| lines.iter().map(line).collect()).unwrap_or_default();
     UsersListed { users, more: view.more() }
+}
+
+/// What a body says of those for whom a notice is; `None` for a kind that there is not.
+pub fn recipients(view: &fb::Notify<'_>) -> Option<Recipients> {
+    Some(match view.to() {
+        fb::RecipientKind::Users => Recipients::Users(
+            view.users().map(|users| users.iter().map(UserId).collect()).unwrap_or_default(),
+        ),
+        fb::RecipientKind::All => Recipients::All,
+        fb::RecipientKind::Adverts => Recipients::Adverts,
+        fb::RecipientKind::Department => Recipients::Department(view.department()),
+        _ => return None,
+    })
+}
+
+pub(crate) fn notified(view: fb::Notified<'_>) -> Notified {
+    Notified {
+        told: view.told(),
+        unknown: view.unknown(),
+        refused: view.refused(),
+        seq: view.seq(),
+        time_ms: view.time_ms(),
+    }
 }
 
 pub(crate) fn audit_read(view: fb::AuditRead<'_>) -> AuditRead {

@@ -143,9 +143,17 @@ impl Encoder {
 }
 
 fn put_row(builder: &mut Builder, row: &OrgRow) -> WIPOffset<fb::OrgRow<'static>> {
+    put_item(builder, row.version, &row.item)
+}
+
+pub(crate) fn put_item(
+    builder: &mut Builder,
+    version: u64,
+    item: &OrgItem,
+) -> WIPOffset<fb::OrgRow<'static>> {
     let mut text = |text: &str| (!text.is_empty()).then(|| builder.create_string(text));
-    let mut args = fb::OrgRowArgs { version: row.version, gone: row.item.is_gone(), ..Default::default() };
-    match &row.item {
+    let mut args = fb::OrgRowArgs { version, gone: item.is_gone(), ..Default::default() };
+    match item {
         OrgItem::Department(Department { id, parent, order, name }) => {
             args.name = text(name);
             (args.department, args.parent, args.order) = (*id, *parent, *order);
@@ -172,6 +180,12 @@ pub(crate) fn org_synced(view: fb::OrgSynced<'_>) -> OrgSynced {
         afresh: view.afresh(),
         rows: view.rows().map(|rows| rows.iter().filter_map(row).collect()).unwrap_or_default(),
     }
+}
+
+/// The edits of a body; `None` when one is of a kind that there is not.
+pub fn edits(view: &fb::EditOrg<'_>) -> Option<Vec<OrgItem>> {
+    let edits = view.edits().map(|edits| edits.iter().map(|edit| Some(row(edit)?.item)).collect());
+    edits.unwrap_or(Some(Vec::new()))
 }
 
 /// `None` for a kind of a later version.

@@ -127,6 +127,8 @@ refusals! {
 
     /// The directory was changed meanwhile: read it again, and edit what it is now.
     90 OrgMoved "org_moved";
+    /// An edit does not fit the directory, and none was done; `detail` is its place among them, from 0.
+    91 OrgUnfit "org_unfit";
 }
 
 impl Refusal {

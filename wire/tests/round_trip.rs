@@ -12,7 +12,8 @@ use wire::message::{
 };
 use wire::notice::Announced;
 use wire::operator::{
-    AccountState, AuditLine, AuditRead, OperatorAnswer, OperatorQuery, UserLine, UsersListed,
+    AccountState, AuditLine, AuditRead, Notified, OperatorAnswer, OperatorQuery, Reach, Recipients, UserLine,
+    UsersListed,
 };
 use wire::org::{Department, Member, OrgItem, OrgPosition, OrgRow, OrgSynced};
 use wire::presence::{
@@ -229,6 +230,8 @@ fn operator_events() -> Vec<EventBody> {
         OperatorAnswer::UserAdded { user: ANNA },
         OperatorAnswer::UserChanged { user: ANNA, sessions_ended: 3 },
         OperatorAnswer::UsersListed(UsersListed { users, more: true }),
+        OperatorAnswer::Notified(Notified { told: 5, unknown: 2, refused: 1, seq: 9, time_ms: 77 }),
+        OperatorAnswer::OrgEdited { version: 12 },
         OperatorAnswer::AuditRead(AuditRead { lines: vec![act], more: true, to: (7, 1 << 40 | 3) }),
     ];
     answers.map(EventBody::Operator).to_vec()
@@ -534,6 +537,12 @@ fn commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, Bytes)> {
     ]
 }
 
+fn longest_edits() -> Vec<OrgItem> {
+    let (name, title) = ("n".repeat(wire::limits::NAME_LEN_MAX), "t".repeat(wire::limits::ORG_TITLE_LEN_MAX));
+    let member = Member { department: 3, user: BERT, order: 1, name, title };
+    vec![OrgItem::Member(member); wire::limits::ORG_EDITS_MAX]
+}
+
 fn operator_commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, bytes::Bytes)> {
     let name = "n".repeat(64);
     let after = name.clone();
@@ -551,6 +560,17 @@ fn operator_commands(encoder: &mut Encoder) -> Vec<(Command, ConnectionPhase, by
         (Command::ShowUser, OperatorQuery::ShowUser { name: name.clone() }),
         (Command::ListUserDevices, OperatorQuery::ListUserDevices { name: name.clone() }),
         (Command::EndUserSessions, OperatorQuery::EndUserSessions { name, device: DeviceId(4) }),
+        (
+            Command::Notify,
+            OperatorQuery::Notify {
+                id: 7,
+                to: Recipients::Users(vec![ANNA; wire::limits::NOTIFY_USERS_MAX]),
+                reach: Reach::OnlineNow,
+                body_kind: BodyKind::Opaque,
+                body: vec![1; wire::limits::MESSAGE_BODY_LEN_MAX].into(),
+            },
+        ),
+        (Command::EditOrg, OperatorQuery::EditOrg { expected: 3, edits: longest_edits() }),
     ];
     let with_token = ConnectionPhase::WithToken(Scopes::ALL);
     queries.into_iter().map(|(command, query)| (command, with_token, query.encode(encoder, 1))).collect()

@@ -20,6 +20,8 @@ pub struct ChatOptions {
     pub register: bool,
     /// A one-time code of the operator: a new password is set with it first.
     pub code: Option<String>,
+    /// File with a token of the service account `user`, in place of a password.
+    pub token_file: Option<PathBuf>,
     /// The user to talk to. Needed when input or output is not a terminal.
     pub peer: Option<String>,
     /// Folder for all accounts of this person. Absent: `$XDG_DATA_HOME/ringtalk`, else `~/.local/share/ringtalk`.

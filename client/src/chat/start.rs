@@ -1,11 +1,13 @@
 //! From options to a client that is logged in.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use wire::Refusal;
 use wire::limits::LABEL_LEN_MAX;
+use wire::token::Token;
 
 use super::options::{ChatOptions, Exit, Plan, Stop};
 use super::password;
@@ -65,6 +67,9 @@ pub async fn log_in(
     plan: &Plan,
     offline: Offline,
 ) -> Result<(), Stop> {
+    if let Some(file) = &options.token_file {
+        return log_in_with_token(client, file).await;
+    }
     if let Some(code) = &options.code {
         return redeem(client, options, plan, code).await;
     }
@@ -100,6 +105,15 @@ pub async fn log_in(
             Err(stop)
         }
     }
+}
+
+/// As a service account. The token stays in its file.
+async fn log_in_with_token(client: &Client, file: &Path) -> Result<(), Stop> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| Stop::usage(format!("{}: {error}", file.display())))?;
+    let token = Token::parse(text.trim());
+    let token = token.map_err(|error| Stop::usage(format!("{}: {error}", file.display())))?;
+    client.login_with_token(&token).await.map(|_| ()).map_err(|error| stop(error, Exit::Login))
 }
 
 /// Sets a new password with a one-time code.

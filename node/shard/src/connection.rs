@@ -246,7 +246,9 @@ impl Connections {
             | Command::ListTokens
             | Command::RevokeToken
             | Command::ListUserDevices
-            | Command::EndUserSessions => return self.forward(core, id, incoming),
+            | Command::EndUserSessions
+            | Command::Notify
+            | Command::EditOrg => return self.forward(core, id, incoming),
         }
         Ok(None)
     }

@@ -30,6 +30,7 @@ use wire::message::{MarkKind, Send};
 use wire::{ConversationId, Refusal, ShardAddress, Slot, UserId, Verified, body};
 
 use crate::admin::Notice;
+use crate::asker::Asker;
 use crate::cache::{Candidate, UseOrder};
 use crate::contact;
 use crate::core::Core;
@@ -76,7 +77,7 @@ enum Waiting {
     },
     /// By the operator.
     Issued {
-        token: u64,
+        asker: Asker,
         notice: Notice,
     },
     /// This shard hosts somebody who follows it, and is told the head.
@@ -429,7 +430,7 @@ impl Conversations {
         let refused = Refused::new(Refusal::Busy);
         match waiting {
             Waiting::Asked { caller, .. } => refused.tell(core, caller),
-            Waiting::Issued { token, .. } => issue::refuse(core, token, refused),
+            Waiting::Issued { asker, .. } => issue::refuse(core, asker, refused),
             Waiting::Followed(from) => self.common.hub.postpone(from, id),
         }
     }
@@ -448,10 +449,10 @@ impl Conversations {
                         return;
                     }
                 }
-                Waiting::Issued { token, notice } => {
+                Waiting::Issued { asker, notice } => {
                     let conversation = &mut held.conversation;
-                    if let Err(refused) = issue::run(core, &mut self.common, conversation, token, &notice) {
-                        issue::refuse(core, token, refused);
+                    if let Err(refused) = issue::run(core, &mut self.common, conversation, asker, &notice) {
+                        issue::refuse(core, asker, refused);
                     }
                 }
                 Waiting::Followed(from) => {

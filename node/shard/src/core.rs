@@ -21,6 +21,7 @@ use crate::lanes::Lanes;
 use crate::limits;
 use crate::mesh::{Caller, FollowFrame, Lane, MeshFrame};
 use crate::ownership::Ownership;
+use crate::parts::{PartAnswer, PartNumber};
 use crate::rng::Rng;
 
 /// Waits for a commit, then happens.
@@ -50,6 +51,12 @@ pub(crate) enum After {
     Reply {
         token: u64,
         reply: AdminReply,
+    },
+    /// The answer to a part of a command for many homes.
+    Part {
+        to: ShardAddress,
+        number: PartNumber,
+        answer: PartAnswer,
     },
     /// Entries or marks of a conversation are on disk.
     Conversation(crate::conversation::Written),
@@ -329,6 +336,7 @@ impl Core {
                 self.control(caller.place.shard, MeshFrame::Sent { caller, sends, frames });
             }
             After::Reply { token, reply } => self.reply(token, reply),
+            After::Part { to, number, answer } => answer.send(self, to, number),
             After::AnswerFollowing { caller, frame, following } => {
                 self.control(
                     caller.place.shard,
@@ -367,6 +375,10 @@ impl Core {
             After::Reply { token, .. } => {
                 let reply = AdminReply::Refused { reason: refusal.reason().into() };
                 self.effects.push(Effect::Reply { token, reply });
+            }
+            After::Part { to, number, .. } => {
+                let answer = PartAnswer::Refused { refusal, retry_ms: FULL_RETRY_MS as u32 };
+                answer.send(self, to, number);
             }
             After::Org(written) => crate::org::Org::handle_refused(self, &written),
             After::Conversation(_)

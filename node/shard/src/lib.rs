@@ -45,7 +45,7 @@ mod testing;
 use std::sync::Arc;
 
 use record::{CommitOutcome, OrgPlace, StoreShardId};
-use wire::{ConversationId, ShardAddress};
+use wire::{ConversationId, ShardAddress, UserId};
 
 use crate::admin::{AdminReply, AdminRequest};
 use crate::asker::Asker;
@@ -242,13 +242,15 @@ impl Shard {
             AdminRequest::ReadAudit { after, rows_max } => {
                 self.audits.handle_read(core, Asker::Socket(token), after, rows_max)
             }
-            AdminRequest::EditOrg { expected, edits } => self.org.handle_edit(core, token, expected, edits),
+            AdminRequest::EditOrg { expected, edits } => {
+                self.org.handle_edit(core, Asker::Socket(token), expected, edits);
+            }
             AdminRequest::OrgPage { position, rows_max } => {
                 self.org.handle_sync(core, org::Asker::Operator { token }, position, rows_max);
             }
             AdminRequest::FindUsers { names } => self.org.handle_find(core, token, names),
             AdminRequest::Issue { conversation, notice } => {
-                self.conversations.handle_issue(core, token, conversation, notice);
+                self.conversations.handle_issue(core, Asker::Socket(token), conversation, notice);
             }
             request => self.operator.handle(core, &mut self.logins, token, request),
         }
@@ -310,10 +312,16 @@ impl Shard {
 
     /// A part of what concerns many shards.
     fn on_part(&mut self, from: ShardAddress, number: parts::PartNumber, ask: PartAsk) {
-        let (core, asker) = (&mut self.core, Asker::Shard(from, number));
+        let (core, asker) = (&mut self.core, Asker::Shard(from, number, UserId::NOBODY));
         match ask {
             PartAsk::Relate(pairs) => self.conversations.handle_part(core, from, number, pairs),
             PartAsk::Users { after, users_max } => self.operator.handle_list(core, asker, after, users_max),
+            PartAsk::Notify { by, users, notice } => {
+                let asker = Asker::Shard(from, number, by);
+                for user in users {
+                    self.logins.handle_issue_to(core, asker, user, notice.clone());
+                }
+            }
             PartAsk::Audit { after, rows_max } => self.audits.handle_read(core, asker, after, rows_max),
         }
     }
@@ -394,8 +402,8 @@ impl Shard {
             FollowFrame::Announce { user, frame } => {
                 self.lists.announce(core, self.logins.sessions(user), &frame);
             }
-            FollowFrame::Issue { token, user, notice } => {
-                self.conversations.handle_issue(core, token, ConversationId::system(user), *notice);
+            FollowFrame::Issue { asker, user, notice } => {
+                self.conversations.handle_issue(core, asker, ConversationId::system(user), *notice);
             }
         }
     }

@@ -5,7 +5,7 @@ pub const UNAUTHENTICATED_MAX: usize = 12_000;
 /// Connections of one shard. The node's descriptors are the harder limit.
 pub const CONNECTIONS_MAX: usize = 1 << 20;
 /// Edits of the directory that are done together, and pieces of them that wait. More are refused.
-pub const ORG_EDITS_MAX: usize = 256;
+pub const ORG_EDITS_MAX: usize = wire::limits::ORG_EDITS_MAX;
 pub const ORG_PIECES_MAX: usize = 16;
 /// Pages of the directory that are being read. More are refused `busy`.
 pub const ORG_PAGES_MAX: usize = 64;

@@ -378,7 +378,13 @@ impl Logins {
     /// Of the operator: a notice to the user with this name.
     pub(crate) fn handle_issue(&mut self, core: &mut Core, token: u64, name: UserName, notice: Notice) {
         let notice = Box::new(notice);
-        self.submit(core, Task::Issue { token, name: name.into_string(), notice });
+        self.submit(core, Task::Issue { asker: Asker::Socket(token), person: Person::Name(name), notice });
+    }
+
+    /// The same to a user by his id.
+    pub(crate) fn handle_issue_to(&mut self, core: &mut Core, asker: Asker, user: UserId, notice: Notice) {
+        let notice = Box::new(notice);
+        self.submit(core, Task::Issue { asker, person: Person::Id(user), notice });
     }
 
     /// Of the operator: an account is disabled, enabled or deleted.
@@ -592,7 +598,7 @@ impl Logins {
             Task::FindUser { caller, name } => self.find_user(core, caller, &name),
             Task::NameUser { caller, user } => self.name_user(core, caller, user),
             Task::Logout { caller } => self.forget_ticket(core, caller),
-            Task::Issue { token, name, notice } => self.issue(core, token, &name, notice),
+            Task::Issue { asker, person, notice } => self.issue(core, asker, &person, notice),
             Task::Devices { asker, person } => self.list_devices(core, asker, &person),
             Task::End(end) => self.end(core, end),
             Task::ProofStart { caller, client_first, address } => {

@@ -23,6 +23,7 @@ use wire::{
 };
 
 use crate::admin::Notice;
+use crate::asker::Asker;
 use crate::follow::{Followed, Following, NoticeHead};
 use crate::limits::DELIVERY_CREDIT_BYTES;
 use crate::login::{Confirmed, LoginCommand, LoginReply, NewToken};
@@ -317,7 +318,7 @@ pub enum FollowFrame {
     /// Within a shard only: a whole frame for all sessions of a user that have room for it.
     Announce { user: UserId, frame: Bytes },
     /// Within a shard only: the operator writes to a user whose name was found.
-    Issue { token: u64, user: UserId, notice: Box<Notice> },
+    Issue { asker: Asker, user: UserId, notice: Box<Notice> },
 }
 
 #[derive(Debug)]
@@ -358,7 +359,7 @@ pub enum MeshFrame {
     /// Control lane: a shard's part of a command for many homes. At most `PARTED_MAX` of one shard to another, each no longer
     /// than the command.
     Part { number: PartNumber, ask: PartAsk },
-    /// Control lane. The answer to it.
+    /// Control lane. The answer to it: one, but of a `Notify` one per user of the part.
     PartDone { number: PartNumber, answer: PartAnswer },
     /// Delivery lane, from a user's home to the shard of one of his sessions: whole frames to push, so many of them
     /// messages.
@@ -389,6 +390,7 @@ impl MeshFrame {
             | MeshFrame::Follow(FollowFrame::Followed(Followed { events, .. })) => {
                 events.iter().map(|event| event.frames.len()).sum()
             }
+            MeshFrame::Forward { command: HomeCommand::Operate(command), .. } => command.len(),
             MeshFrame::Forward { command: HomeCommand::RelatePairs(pairs), .. } => {
                 pairs.len() * wire::ids::CONVERSATION_ID_LEN
             }

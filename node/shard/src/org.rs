@@ -107,12 +107,16 @@ impl Org {
     }
 
     /// A piece of edits, all of which are done or none.
-    pub fn handle_edit(&mut self, core: &mut Core, token: u64, expected: u64, edits: Vec<OrgItem>) {
+    pub fn handle_edit(
+        &mut self,
+        core: &mut Core,
+        asker: crate::asker::Asker,
+        expected: u64,
+        edits: Vec<OrgItem>,
+    ) {
         match &mut self.home {
-            Some(home) => home.handle_edit(core, token, expected, edits),
-            None => {
-                Asker::Operator { token }.refuse(core, Refusal::Busy, "another shard keeps the directory")
-            }
+            Some(home) => home.handle_edit(core, asker, expected, edits),
+            None => asker.refuse_for(core, Refusal::Busy), // another shard keeps the directory
         }
     }
 
@@ -149,8 +153,7 @@ impl Org {
 
     /// A piece was not written: the disk is full.
     pub fn handle_refused(core: &mut Core, written: &Written) {
-        let asker = Asker::Operator { token: written.token };
-        asker.refuse(core, Refusal::StorageFull, Refusal::StorageFull.reason());
+        written.asker.refuse_for(core, Refusal::StorageFull);
     }
 
     /// The departments of a user of this shard changed.

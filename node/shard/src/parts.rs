@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use wire::operator::{AuditRead, UsersListed};
+use record::AuditAct;
+use wire::limits::NOTIFY_USERS_MAX;
+use wire::operator::{AuditRead, Notified, UsersListed};
 use wire::service::PairsRelated;
-use wire::{ConversationId, Refusal, ShardAddress};
+use wire::{ConversationId, Refusal, ShardAddress, UserId};
 
-use crate::admin::AdminReply;
+use crate::admin::{AdminReply, Notice};
 use crate::core::Core;
 use crate::limits::{AUDIT_ROWS_MAX, BUSY_RETRY_MS, LISTED_USERS_MAX, PARTED_MAX};
 use crate::mesh::{Caller, MeshFrame};
@@ -23,6 +25,8 @@ pub(crate) type PartNumber = u64;
 pub enum PartAsk {
     /// These pairs become contacts.
     Relate(Vec<ConversationId>),
+    /// A notice to each of these users.
+    Notify { by: UserId, users: Vec<UserId>, notice: Notice },
     /// Its users behind a name.
     Users { after: Option<String>, users_max: u32 },
     /// Its entries of the audit log behind a time and number.
@@ -47,6 +51,7 @@ impl PartAnswer {
 #[derive(Debug)]
 enum Sum {
     Related(PairsRelated),
+    Notified(Notified),
     Users { pages: UserPages, users_max: u32 },
     Audit { pages: AuditPages, after: (u64, u64), rows_max: u32 },
 }
@@ -54,7 +59,7 @@ enum Sum {
 #[derive(Debug)]
 struct Parted {
     caller: Caller,
-    /// Shards that have not answered.
+    /// Answers that have not come: one of each shard, or one for each user of a notice.
     waiting: u16,
     sum: Sum,
     /// Why one of them has not done its part: then the caller gets no sum.
@@ -71,12 +76,46 @@ pub(crate) struct Parts {
 impl Parts {
     /// Pairs that become contacts.
     pub fn handle_relate(&mut self, core: &mut Core, caller: Caller, pairs: Vec<ConversationId>) {
+        self.audit(core, caller, AuditAct::PairsRelated, format!("{} pairs", pairs.len()));
         let mut by_home: BTreeMap<u16, Vec<ConversationId>> = BTreeMap::new();
         for id in pairs {
             by_home.entry(core.home(id.slot()).shard).or_default().push(id);
         }
         let asks = by_home.into_iter().map(|(shard, pairs)| (shard, PartAsk::Relate(pairs))).collect();
         self.ask(core, caller, asks, Sum::Related(PairsRelated::default()));
+    }
+
+    /// A notice to each of these users.
+    pub fn handle_notify(
+        &mut self,
+        core: &mut Core,
+        caller: Caller,
+        mut users: Vec<UserId>,
+        notice: &Notice,
+    ) {
+        users.sort_unstable();
+        users.dedup();
+        self.audit(
+            core,
+            caller,
+            AuditAct::NoticeIssued,
+            format!("to {} users, under {}", users.len(), notice.id),
+        );
+        let mut by_home: BTreeMap<u16, Vec<UserId>> = BTreeMap::new();
+        for user in users {
+            by_home.entry(core.home(user.slot()).shard).or_default().push(user);
+        }
+        let ask = |users| PartAsk::Notify { by: caller.user, users, notice: notice.clone() };
+        let asks = by_home.into_iter().map(|(shard, users)| (shard, ask(users))).collect();
+        self.ask(core, caller, asks, Sum::Notified(Notified::default()));
+    }
+
+    /// Acts on many stand in the log once, under whoever asked for them.
+    fn audit(&self, core: &mut Core, caller: Caller, act: AuditAct, detail: String) {
+        let slot = caller.user.slot();
+        if self.parted.len() < PARTED_MAX && core.write_refusal(slot).is_none() {
+            core.audit(slot, act, caller.user, UserId::NOBODY, "", detail);
+        }
     }
 
     /// A page of all users.
@@ -105,7 +144,11 @@ impl Parts {
         }
         self.last += 1;
         let number = self.last;
-        let waiting = asks.len() as u16;
+        let answers = |(_, ask): &(u16, PartAsk)| match ask {
+            PartAsk::Notify { users, .. } => users.len() as u16,
+            PartAsk::Relate(_) | PartAsk::Users { .. } | PartAsk::Audit { .. } => 1,
+        };
+        let waiting = asks.iter().map(answers).sum();
         self.parted.insert(number, Parted { caller, waiting, sum, refused: None });
         for (shard, ask) in asks {
             let to = ShardAddress { node: core.address.node, shard };
@@ -125,6 +168,17 @@ impl Parts {
                 sum.unchanged += unchanged;
                 sum.refused += refused;
             }
+            (Sum::Notified(sum), PartAnswer::Told(reply)) => match *reply {
+                AdminReply::Issued { time_ms, .. } => {
+                    sum.told += 1;
+                    sum.time_ms = sum.time_ms.max(time_ms);
+                }
+                other => unreachable!("{other:?} is no answer to a notice"),
+            },
+            (Sum::Notified(sum), PartAnswer::Refused { refusal: Refusal::UnknownUser, .. }) => {
+                sum.unknown += 1
+            }
+            (Sum::Notified(sum), PartAnswer::Refused { .. }) => sum.refused += 1,
             (_, PartAnswer::Refused { refusal, retry_ms }) => parted.refused = Some((refusal, retry_ms)),
             (Sum::Users { pages, .. }, PartAnswer::Told(reply)) => match *reply {
                 AdminReply::Users { users, more } => pages.add(users, more),
@@ -150,6 +204,7 @@ impl Parts {
         let request = caller.request;
         let frame = match sum {
             Sum::Related(sum) => core.encoder.pairs_related(request, &sum),
+            Sum::Notified(sum) => core.encoder.notified(request, &sum),
             Sum::Users { pages, users_max } => {
                 let (users, more) = pages.page(users_max as usize);
                 let users = users.into_iter().map(Into::into).collect();
@@ -169,7 +224,8 @@ impl Parts {
     pub fn check_invariants(&self, core: &Core) {
         assert!(self.parted.len() <= PARTED_MAX);
         for parted in self.parted.values() {
-            assert!((1..=core.ownership.shards()).contains(&parted.waiting));
+            let most = core.ownership.shards().max(NOTIFY_USERS_MAX as u16);
+            assert!((1..=most).contains(&parted.waiting));
         }
     }
 }

@@ -31,6 +31,9 @@ pub(super) struct ChatArgs {
     /// The one-time code that the operator gave you: set a new password with it
     #[arg(long, value_name = "CODE", conflicts_with = "register")]
     code: Option<String>,
+    /// File with a token of the service account --user, in place of a password: it needs the scope send to chat
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["register", "code", "password"])]
+    token_file: Option<PathBuf>,
     /// The user to talk to; needed when input or output is not a terminal
     #[arg(long, value_name = "NAME")]
     peer: Option<String>,
@@ -68,6 +71,7 @@ pub(super) fn run(args: ChatArgs) -> ExitCode {
         password: args.password,
         register: args.register,
         code: args.code,
+        token_file: args.token_file,
         peer: args.peer,
         data: args.data,
         pin: args.pin,

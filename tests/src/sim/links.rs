@@ -232,6 +232,7 @@ impl World {
                     self.model.syncs.entry(asked_at).or_default().push(view.uver());
                 }
             }
+            (Command::Notify, _, _) => self.model.on_notify_sent(incoming.body),
             (Command::TokenLogin | Command::CreateToken, _, _) => self.note_token(asked_at, &incoming),
             (
                 Command::LoginProof

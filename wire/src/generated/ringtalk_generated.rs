@@ -1123,6 +1123,98 @@ impl<'a> ::flatbuffers::Verifiable for AccountState {
 }
 
 impl ::flatbuffers::SimpleToVerifyInSlice for AccountState {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_RECIPIENT_KIND: u8 = 1;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_RECIPIENT_KIND: u8 = 4;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_RECIPIENT_KIND: [RecipientKind; 4] = [
+  RecipientKind::Users,
+  RecipientKind::All,
+  RecipientKind::Adverts,
+  RecipientKind::Department,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct RecipientKind(pub u8);
+#[allow(non_upper_case_globals)]
+impl RecipientKind {
+  pub const Users: Self = Self(1);
+  pub const All: Self = Self(2);
+  pub const Adverts: Self = Self(3);
+  pub const Department: Self = Self(4);
+
+  pub const ENUM_MIN: u8 = 1;
+  pub const ENUM_MAX: u8 = 4;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Users,
+    Self::All,
+    Self::Adverts,
+    Self::Department,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Users => Some("Users"),
+      Self::All => Some("All"),
+      Self::Adverts => Some("Adverts"),
+      Self::Department => Some("Department"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for RecipientKind {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for RecipientKind {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for RecipientKind {
+    type Output = RecipientKind;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for RecipientKind {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for RecipientKind {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for RecipientKind {}
 // struct Conversation, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -16163,6 +16255,577 @@ impl ::core::fmt::Debug for AuditRead<'_> {
       ds.field("more", &self.more());
       ds.field("to_ms", &self.to_ms());
       ds.field("to_number", &self.to_number());
+      ds.finish()
+  }
+}
+pub enum NotifyOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Notify<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Notify<'a> {
+  type Inner = Notify<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Notify<'a> {
+  pub const VT_ID: ::flatbuffers::VOffsetT = 4;
+  pub const VT_TO: ::flatbuffers::VOffsetT = 6;
+  pub const VT_USERS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_DEPARTMENT: ::flatbuffers::VOffsetT = 10;
+  pub const VT_ONLINE_NOW: ::flatbuffers::VOffsetT = 12;
+  pub const VT_BODY_KIND: ::flatbuffers::VOffsetT = 14;
+  pub const VT_BODY: ::flatbuffers::VOffsetT = 16;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Notify { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args NotifyArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Notify<'bldr>> {
+    let mut builder = NotifyBuilder::new(_fbb);
+    builder.add_id(args.id);
+    if let Some(x) = args.body { builder.add_body(x); }
+    builder.add_department(args.department);
+    if let Some(x) = args.users { builder.add_users(x); }
+    builder.add_body_kind(args.body_kind);
+    builder.add_online_now(args.online_now);
+    builder.add_to(args.to);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn id(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Notify::VT_ID, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn to(&self) -> RecipientKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<RecipientKind>(Notify::VT_TO, Some(RecipientKind::Users)).unwrap()}
+  }
+  #[inline]
+  pub fn users(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(Notify::VT_USERS, None)}
+  }
+  #[inline]
+  pub fn department(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Notify::VT_DEPARTMENT, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn online_now(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Notify::VT_ONLINE_NOW, Some(false)).unwrap()}
+  }
+  #[inline]
+  pub fn body_kind(&self) -> BodyKind {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<BodyKind>(Notify::VT_BODY_KIND, Some(BodyKind::Text)).unwrap()}
+  }
+  #[inline]
+  pub fn body(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(Notify::VT_BODY, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Notify<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("id", Self::VT_ID, false)?
+     .visit_field::<RecipientKind>("to", Self::VT_TO, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("users", Self::VT_USERS, false)?
+     .visit_field::<u32>("department", Self::VT_DEPARTMENT, false)?
+     .visit_field::<bool>("online_now", Self::VT_ONLINE_NOW, false)?
+     .visit_field::<BodyKind>("body_kind", Self::VT_BODY_KIND, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("body", Self::VT_BODY, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct NotifyArgs<'a> {
+    pub id: u64,
+    pub to: RecipientKind,
+    pub users: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+    pub department: u32,
+    pub online_now: bool,
+    pub body_kind: BodyKind,
+    pub body: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+}
+impl<'a> Default for NotifyArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    NotifyArgs {
+      id: 0,
+      to: RecipientKind::Users,
+      users: None,
+      department: 0,
+      online_now: false,
+      body_kind: BodyKind::Text,
+      body: None,
+    }
+  }
+}
+
+pub struct NotifyBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> NotifyBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_id(&mut self, id: u64) {
+    self.fbb_.push_slot::<u64>(Notify::VT_ID, id, 0);
+  }
+  #[inline]
+  pub fn add_to(&mut self, to: RecipientKind) {
+    self.fbb_.push_slot::<RecipientKind>(Notify::VT_TO, to, RecipientKind::Users);
+  }
+  #[inline]
+  pub fn add_users(&mut self, users: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u64>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Notify::VT_USERS, users);
+  }
+  #[inline]
+  pub fn add_department(&mut self, department: u32) {
+    self.fbb_.push_slot::<u32>(Notify::VT_DEPARTMENT, department, 0);
+  }
+  #[inline]
+  pub fn add_online_now(&mut self, online_now: bool) {
+    self.fbb_.push_slot::<bool>(Notify::VT_ONLINE_NOW, online_now, false);
+  }
+  #[inline]
+  pub fn add_body_kind(&mut self, body_kind: BodyKind) {
+    self.fbb_.push_slot::<BodyKind>(Notify::VT_BODY_KIND, body_kind, BodyKind::Text);
+  }
+  #[inline]
+  pub fn add_body(&mut self, body: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , u8>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Notify::VT_BODY, body);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> NotifyBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    NotifyBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Notify<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Notify<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Notify");
+      ds.field("id", &self.id());
+      ds.field("to", &self.to());
+      ds.field("users", &self.users());
+      ds.field("department", &self.department());
+      ds.field("online_now", &self.online_now());
+      ds.field("body_kind", &self.body_kind());
+      ds.field("body", &self.body());
+      ds.finish()
+  }
+}
+pub enum NotifiedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Notified<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Notified<'a> {
+  type Inner = Notified<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Notified<'a> {
+  pub const VT_TOLD: ::flatbuffers::VOffsetT = 4;
+  pub const VT_UNKNOWN: ::flatbuffers::VOffsetT = 6;
+  pub const VT_REFUSED: ::flatbuffers::VOffsetT = 8;
+  pub const VT_SEQ: ::flatbuffers::VOffsetT = 10;
+  pub const VT_TIME_MS: ::flatbuffers::VOffsetT = 12;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Notified { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args NotifiedArgs
+  ) -> ::flatbuffers::WIPOffset<Notified<'bldr>> {
+    let mut builder = NotifiedBuilder::new(_fbb);
+    builder.add_time_ms(args.time_ms);
+    builder.add_seq(args.seq);
+    builder.add_refused(args.refused);
+    builder.add_unknown(args.unknown);
+    builder.add_told(args.told);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn told(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Notified::VT_TOLD, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn unknown(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Notified::VT_UNKNOWN, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn refused(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Notified::VT_REFUSED, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn seq(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Notified::VT_SEQ, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn time_ms(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Notified::VT_TIME_MS, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Notified<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u32>("told", Self::VT_TOLD, false)?
+     .visit_field::<u32>("unknown", Self::VT_UNKNOWN, false)?
+     .visit_field::<u32>("refused", Self::VT_REFUSED, false)?
+     .visit_field::<u64>("seq", Self::VT_SEQ, false)?
+     .visit_field::<u64>("time_ms", Self::VT_TIME_MS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct NotifiedArgs {
+    pub told: u32,
+    pub unknown: u32,
+    pub refused: u32,
+    pub seq: u64,
+    pub time_ms: u64,
+}
+impl<'a> Default for NotifiedArgs {
+  #[inline]
+  fn default() -> Self {
+    NotifiedArgs {
+      told: 0,
+      unknown: 0,
+      refused: 0,
+      seq: 0,
+      time_ms: 0,
+    }
+  }
+}
+
+pub struct NotifiedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> NotifiedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_told(&mut self, told: u32) {
+    self.fbb_.push_slot::<u32>(Notified::VT_TOLD, told, 0);
+  }
+  #[inline]
+  pub fn add_unknown(&mut self, unknown: u32) {
+    self.fbb_.push_slot::<u32>(Notified::VT_UNKNOWN, unknown, 0);
+  }
+  #[inline]
+  pub fn add_refused(&mut self, refused: u32) {
+    self.fbb_.push_slot::<u32>(Notified::VT_REFUSED, refused, 0);
+  }
+  #[inline]
+  pub fn add_seq(&mut self, seq: u64) {
+    self.fbb_.push_slot::<u64>(Notified::VT_SEQ, seq, 0);
+  }
+  #[inline]
+  pub fn add_time_ms(&mut self, time_ms: u64) {
+    self.fbb_.push_slot::<u64>(Notified::VT_TIME_MS, time_ms, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> NotifiedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    NotifiedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Notified<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Notified<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Notified");
+      ds.field("told", &self.told());
+      ds.field("unknown", &self.unknown());
+      ds.field("refused", &self.refused());
+      ds.field("seq", &self.seq());
+      ds.field("time_ms", &self.time_ms());
+      ds.finish()
+  }
+}
+pub enum EditOrgOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct EditOrg<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for EditOrg<'a> {
+  type Inner = EditOrg<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> EditOrg<'a> {
+  pub const VT_EXPECTED: ::flatbuffers::VOffsetT = 4;
+  pub const VT_EDITS: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    EditOrg { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args EditOrgArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<EditOrg<'bldr>> {
+    let mut builder = EditOrgBuilder::new(_fbb);
+    builder.add_expected(args.expected);
+    if let Some(x) = args.edits { builder.add_edits(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn expected(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(EditOrg::VT_EXPECTED, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn edits(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<OrgRow<'a>>>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<OrgRow>>>>(EditOrg::VT_EDITS, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for EditOrg<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("expected", Self::VT_EXPECTED, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<OrgRow>>>>("edits", Self::VT_EDITS, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct EditOrgArgs<'a> {
+    pub expected: u64,
+    pub edits: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<OrgRow<'a>>>>>,
+}
+impl<'a> Default for EditOrgArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    EditOrgArgs {
+      expected: 0,
+      edits: None,
+    }
+  }
+}
+
+pub struct EditOrgBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> EditOrgBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_expected(&mut self, expected: u64) {
+    self.fbb_.push_slot::<u64>(EditOrg::VT_EXPECTED, expected, 0);
+  }
+  #[inline]
+  pub fn add_edits(&mut self, edits: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<OrgRow<'b >>>>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(EditOrg::VT_EDITS, edits);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> EditOrgBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    EditOrgBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<EditOrg<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for EditOrg<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("EditOrg");
+      ds.field("expected", &self.expected());
+      ds.field("edits", &self.edits());
+      ds.finish()
+  }
+}
+pub enum OrgEditedOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct OrgEdited<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for OrgEdited<'a> {
+  type Inner = OrgEdited<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> OrgEdited<'a> {
+  pub const VT_VERSION: ::flatbuffers::VOffsetT = 4;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    OrgEdited { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args OrgEditedArgs
+  ) -> ::flatbuffers::WIPOffset<OrgEdited<'bldr>> {
+    let mut builder = OrgEditedBuilder::new(_fbb);
+    builder.add_version(args.version);
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn version(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(OrgEdited::VT_VERSION, Some(0)).unwrap()}
+  }
+}
+
+impl ::flatbuffers::Verifiable for OrgEdited<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<u64>("version", Self::VT_VERSION, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct OrgEditedArgs {
+    pub version: u64,
+}
+impl<'a> Default for OrgEditedArgs {
+  #[inline]
+  fn default() -> Self {
+    OrgEditedArgs {
+      version: 0,
+    }
+  }
+}
+
+pub struct OrgEditedBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> OrgEditedBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_version(&mut self, version: u64) {
+    self.fbb_.push_slot::<u64>(OrgEdited::VT_VERSION, version, 0);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> OrgEditedBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    OrgEditedBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<OrgEdited<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for OrgEdited<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("OrgEdited");
+      ds.field("version", &self.version());
       ds.finish()
   }
 }

@@ -8,8 +8,8 @@ use wire::encode::Encoder;
 use wire::frame::{Header, LENGTH_LEN, build};
 use wire::limits::WINDOW_MAX;
 use wire::message::{BodyKind, DeviceClass, Hello, LoginProof, MarkKind, Pull, Send};
-use wire::operator::AccountState;
-use wire::org::OrgPosition;
+use wire::operator::{AccountState, Reach, Recipients};
+use wire::org::{OrgItem, OrgPosition};
 use wire::profile::Profile;
 use wire::service::NewToken;
 use wire::token::{SECRET_LEN, Secret, Token};
@@ -109,6 +109,11 @@ fn operator_frame_of(encoder: &mut Encoder, command: Command, request: u32) -> B
         Command::ShowUser => encoder.show_user(request, "ann"),
         Command::ListUserDevices => encoder.list_user_devices(request, "ann"),
         Command::EndUserSessions => encoder.end_user_sessions(request, "ann", DeviceId(0)),
+        Command::Notify => {
+            let (to, body_kind) = (Recipients::Users(vec![UserId(1 << 10)]), BodyKind::Text);
+            encoder.notify(request, 7, &to, Reach::Everybody, body_kind, b"notice")
+        }
+        Command::EditOrg => encoder.edit_org(request, 0, &[OrgItem::DepartmentGone(7)]),
         other => unreachable!("{other:?} has no frame here"),
     }
 }

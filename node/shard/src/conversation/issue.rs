@@ -3,13 +3,15 @@
 
 use std::collections::VecDeque;
 
-use record::{Place, Remembered, RememberedSend};
+use record::{AuditAct, Place, Remembered, RememberedSend};
 use wire::message::{BodyKind, Send};
-use wire::{ConversationId, DeviceId, Refusal, UserId};
+use wire::operator::Notified;
+use wire::{ConversationId, DeviceId, Notices, Refusal, UserId};
 
 use crate::admin::{AdminReply, Notice, Reach};
+use crate::asker::Asker;
 use crate::bugs::Bug;
-use crate::core::{After, Core};
+use crate::core::Core;
 use crate::limits::{CHECKPOINT_ENTRIES, REMEMBERED_ISSUES_MAX};
 use crate::mesh::{FollowFrame, MeshFrame};
 
@@ -69,34 +71,56 @@ impl Conversation {
 
 impl Conversations {
     /// A request of the operator, at the home of the conversation.
-    pub fn handle_issue(&mut self, core: &mut Core, token: u64, id: ConversationId, notice: Notice) {
+    pub fn handle_issue(&mut self, core: &mut Core, asker: Asker, id: ConversationId, notice: Notice) {
         let send = Send::plain(notice.id, 0, notice.body_kind, &notice.body);
         let readable = notice.body_kind != BodyKind::Text || std::str::from_utf8(&notice.body).is_ok();
         if let Err(refused) = send::check(&send) {
-            return refuse(core, token, refused);
+            return refuse(core, asker, refused);
         }
         if !id.is_valid() || id.is_private() || !readable {
-            return refuse(core, token, Refused::new(Refusal::BadField));
+            return refuse(core, asker, Refused::new(Refusal::BadField));
         }
-        self.submit(core, id, Waiting::Issued { token, notice });
+        self.submit(core, id, Waiting::Issued { asker, notice });
     }
 }
 
-pub(super) fn refuse(core: &mut Core, token: u64, refused: Refused) {
-    core.counters.refused(refused.refusal);
-    core.reply(token, AdminReply::Refused { reason: refused.refusal.reason().into() });
+pub(super) fn refuse(core: &mut Core, asker: Asker, refused: Refused) {
+    if !matches!(asker, Asker::Session(_)) {
+        core.counters.refused(refused.refusal); // a session's are counted with its answer
+    }
+    asker.refuse_for(core, refused.refusal);
+}
+
+/// The entry of the audit log. Of copies for a list of users there is one entry for all, where the list came in.
+fn audit(core: &mut Core, asker: Asker, conversation: ConversationId, notice: &Notice) {
+    if matches!(asker, Asker::Shard(..)) || core.write_refusal(conversation.slot()).is_some() {
+        return;
+    }
+    let (to, subject) = match conversation.notice() {
+        Some(Notices::All) => ("to all".to_owned(), UserId::NOBODY),
+        Some(Notices::Adverts) => ("as an advert".to_owned(), UserId::NOBODY),
+        Some(Notices::Department(department)) => (format!("to department {department}"), UserId::NOBODY),
+        None => (format!("to user {}", conversation.high), conversation.high),
+    };
+    let how = if notice.reach == Reach::OnlineNow { ", to those who are online" } else { "" };
+    let detail = format!("{to}{how}, under {}", notice.id);
+    core.audit(conversation.slot(), AuditAct::NoticeIssued, asker.user(), subject, "", detail);
 }
 
 pub(super) fn run(
     core: &mut Core,
     common: &mut Common,
     conversation: &mut Conversation,
-    token: u64,
+    asker: Asker,
     notice: &Notice,
 ) -> Result<(), Refused> {
     if notice.reach == Reach::OnlineNow {
         announce(core, common, conversation.id, notice);
-        core.reply(token, AdminReply::Issued { seq: 0, time_ms: core.now.wall_ms });
+        audit(core, asker, conversation.id, notice);
+        let time_ms = core.now.wall_ms;
+        asker.answer(core, AdminReply::Issued { seq: 0, time_ms }, |encoder, request| {
+            encoder.notified(request, &Notified { told: 1, time_ms, ..Notified::default() })
+        });
         return Ok(());
     }
     let hash = body_hash(notice.body_kind.0, &notice.body);
@@ -114,6 +138,7 @@ pub(super) fn run(
             let author = Author { user: UserId::SYSTEM, device: SYSTEM_DEVICE, session: None };
             let Notice { id: counter, body_kind, ref body, .. } = *notice;
             let asked = Send::plain(counter, 0, body_kind, body);
+            audit(core, asker, conversation.id, notice);
             let issue = send::append(core, common, conversation, author, asked, hash);
             conversation.on_issued(issue);
             if issue.place.seq.is_multiple_of(CHECKPOINT_ENTRIES) {
@@ -122,8 +147,11 @@ pub(super) fn run(
             issue
         }
     };
-    let reply = AdminReply::Issued { seq: issue.place.seq, time_ms: issue.time_ms };
-    core.after(conversation.id.slot(), conversation.stamp, After::Reply { token, reply });
+    let (seq, time_ms) = (issue.place.seq, issue.time_ms);
+    let reply = AdminReply::Issued { seq, time_ms };
+    asker.answer_after(core, conversation.id.slot(), conversation.stamp, reply, |encoder, request| {
+        encoder.notified(request, &Notified { told: 1, seq, time_ms, ..Notified::default() })
+    });
     Ok(())
 }
 

@@ -5,7 +5,9 @@ use wire::message::UserFound;
 use wire::{Refusal, Slot, UserId};
 
 use super::Logins;
-use crate::admin::{AdminReply, Notice};
+use super::task::Person;
+use crate::admin::Notice;
+use crate::asker::Asker;
 use crate::core::{After, Core};
 use crate::mesh::{Caller, FollowFrame, MeshFrame};
 
@@ -22,17 +24,18 @@ impl Logins {
         }
     }
 
-    /// Hands a notice on to the log of the user with this name.
-    pub(super) fn issue(&mut self, core: &mut Core, token: u64, name: &str, notice: Box<Notice>) {
-        let (user, _) = self.names.find(name).expect("the name was read");
-        match *user {
+    /// Hands a notice on to the log of this user, unless his account is gone.
+    pub(super) fn issue(&mut self, core: &mut Core, asker: Asker, person: &Person, notice: Box<Notice>) {
+        let user = self.user_of(person).map(|(user, _)| user);
+        let account =
+            user.and_then(|user| self.accounts.find(&user)).and_then(|(account, _)| account.as_ref());
+        let is_there = account.is_some_and(|account| account.state != AccountState::Deleted);
+        match user.filter(|_| is_there) {
             Some(user) => {
-                core.control(core.address, MeshFrame::Follow(FollowFrame::Issue { token, user, notice }))
+                let frame = FollowFrame::Issue { asker, user, notice };
+                core.control(core.address, MeshFrame::Follow(frame));
             }
-            None => {
-                let reason = Refusal::UnknownUser.reason().into();
-                core.reply(token, AdminReply::Refused { reason });
-            }
+            None => asker.refuse(core, Refusal::UnknownUser, 0, 0),
         }
     }
 

@@ -106,10 +106,10 @@ pub(super) enum Task {
         name: UserName,
         number: u32,
     },
-    /// A notice of the operator to this name.
+    /// A notice of the operator to this user.
     Issue {
-        token: u64,
-        name: String,
+        asker: Asker,
+        person: Person,
         notice: Box<Notice>,
     },
 }
@@ -169,9 +169,10 @@ impl Task {
             Task::Logout { caller } | Task::ProofStart { caller, .. } | Task::Confirm { caller, .. } => {
                 Subject::User(caller.user)
             }
-            Task::Devices { person, .. } | Task::End(End { person, .. }) => person.subject(),
+            Task::Devices { person, .. } | Task::End(End { person, .. }) | Task::Issue { person, .. } => {
+                person.subject()
+            }
             Task::Add { name, .. } => Subject::NewName(name.as_str()),
-            Task::Issue { name, .. } => Subject::Name(name),
             Task::Reset { name, .. } | Task::Change { name, .. } | Task::Show { name, .. } => {
                 Subject::Name(name.as_str())
             }
@@ -193,13 +194,14 @@ impl Task {
             | Task::Logout { caller } => {
                 core.refuse_caller(caller, refusal, 0, retry_ms);
             }
-            Task::Issue { token, .. } | Task::Reset { token, .. } => {
+            Task::Reset { token, .. } => {
                 core.reply(token, AdminReply::Refused { reason: refusal.reason().into() });
             }
             Task::Add { asker, .. }
             | Task::Change { asker, .. }
             | Task::Show { asker, .. }
             | Task::Devices { asker, .. }
+            | Task::Issue { asker, .. }
             | Task::End(End { asker, .. }) => {
                 asker.refuse(core, refusal, 0, retry_ms);
             }

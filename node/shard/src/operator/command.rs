@@ -3,10 +3,11 @@
 
 use record::AccountState;
 use wire::operator::{AccountState as ToldState, AuditLine as ToldAudit, UserLine as ToldUser};
-use wire::{DeviceId, UserId, UserName};
+use wire::org::OrgItem;
+use wire::{ConversationId, DeviceId, UserId, UserName};
 
 use crate::Shard;
-use crate::admin::{AuditLine, UserAct, UserLine};
+use crate::admin::{AuditLine, Notice, UserAct, UserLine};
 use crate::asker::Asker;
 use crate::login::{Ending, FirstKey};
 use crate::mesh::Caller;
@@ -36,11 +37,38 @@ pub enum OperatorCommand {
         /// `None`: of all.
         device: Option<DeviceId>,
     },
+    /// Into the log that these follow, at its home.
+    Issue {
+        conversation: ConversationId,
+        notice: Notice,
+    },
+    /// A copy to each of these.
+    Notify {
+        users: Vec<UserId>,
+        notice: Notice,
+    },
+    /// At the home of the directory.
+    EditOrg {
+        expected: u64,
+        edits: Vec<OrgItem>,
+    },
     /// Of all shards, behind a time and number.
     ReadAudit {
         after: (u64, u64),
         rows_max: u32,
     },
+}
+
+impl OperatorCommand {
+    /// Bytes that it has beside a name or a few.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            OperatorCommand::Issue { notice, .. } => notice.body.len(),
+            OperatorCommand::Notify { users, notice } => notice.body.len() + users.len() * 8,
+            OperatorCommand::EditOrg { edits, .. } => edits.len() * 256,
+            _ => 0,
+        }
+    }
 }
 
 impl Shard {
@@ -60,6 +88,11 @@ impl Shard {
             O::EndSessions { name, device } => {
                 logins.handle_end(core, asker, name, device.map_or(Ending::All, Ending::Only));
             }
+            O::Issue { conversation, notice } => {
+                self.conversations.handle_issue(core, asker, conversation, notice);
+            }
+            O::Notify { users, notice } => self.parts.handle_notify(core, caller, users, &notice),
+            O::EditOrg { expected, edits } => self.org.handle_edit(core, asker, expected, edits),
             O::ReadAudit { after, rows_max } => {
                 self.parts.handle_read_audit(core, caller, after, rows_max);
             }

@@ -1,7 +1,11 @@
 //! What an operator does over the protocol, over several shards.
 
-use wire::operator::{AccountState, AuditRead, OperatorAnswer, OperatorQuery, UserLine, UsersListed};
-use wire::{DeviceId, EventBody, Refusal, Scope, Scopes, UserId};
+use wire::message::BodyKind;
+use wire::operator::{
+    AccountState, AuditRead, OperatorAnswer, OperatorQuery, Reach, Recipients, UserLine, UsersListed,
+};
+use wire::org::{Department, Member, OrgItem};
+use wire::{ConversationId, DeviceId, EventBody, Refusal, Scope, Scopes, UserId};
 
 use crate::CloseReason;
 use crate::testing::{ClientId, World, refusal_of};
@@ -153,4 +157,56 @@ fn each_scope_is_needed_for_its_own() {
     assert!(matches!(ask(&mut world, clerk, &list), EventBody::Operator(_)));
     assert!(matches!(ask(&mut world, reader, &audit), EventBody::Operator(_)));
     assert!(read(&mut world, reader, (0, 0), 0).lines.iter().all(|line| line.by == UserId::NOBODY));
+}
+
+#[test]
+fn notices_reach_a_list_a_department_and_all_and_edits_the_directory() {
+    let mut world = World::new(3);
+    let (ann, bob) = (world.login(0, "ann"), world.login(2, "bob"));
+    let scopes = Scopes::NONE.with(Scope::Notices).with(Scope::Org).with(Scope::Audit);
+    let robot = world.token_login(1, "robot", scopes).client;
+    let department = Department { id: 7, parent: 0, order: 0, name: "seven".into() };
+    let member = Member { department: 7, user: ann.user, order: 0, name: "ann".into(), title: String::new() };
+    let edits = vec![OrgItem::Department(department), OrgItem::Member(member)];
+    let edit = |expected, edits| OperatorQuery::EditOrg { expected, edits };
+    let edited = ask(&mut world, robot, &edit(0, edits));
+    assert_eq!(edited, EventBody::Operator(OperatorAnswer::OrgEdited { version: 2 }));
+    let moved = ask(&mut world, robot, &edit(1, vec![OrgItem::DepartmentGone(7)]));
+    assert_eq!(refusal_of(&moved), Refusal::OrgMoved);
+    let unfit =
+        ask(&mut world, robot, &edit(2, vec![OrgItem::DepartmentGone(9), OrgItem::DepartmentGone(7)]));
+    assert_eq!(refusal_of(&unfit), Refusal::OrgUnfit);
+
+    let notify = |to, id| OperatorQuery::Notify {
+        id,
+        to,
+        reach: Reach::Everybody,
+        body_kind: BodyKind::Text,
+        body: "hear".into(),
+    };
+    let notified = |world: &mut World, query: &OperatorQuery| match ask(world, robot, query) {
+        EventBody::Operator(OperatorAnswer::Notified(notified)) => notified,
+        other => panic!("{other:?}"),
+    };
+    let nobody = UserId(ann.user.0 + (900 << 10));
+    let list = notify(Recipients::Users(vec![bob.user, ann.user, nobody, bob.user]), 5);
+    for _ in 0..2 {
+        let told = notified(&mut world, &list); // the second time nothing new is written
+        assert_eq!((told.told, told.unknown, told.refused), (2, 1, 0));
+    }
+    for (to, id) in [(Recipients::All, 6), (Recipients::Adverts, 7), (Recipients::Department(7), 8)] {
+        let told = notified(&mut world, &notify(to.clone(), id));
+        assert_eq!((told.told, told.seq), (1, 1), "{to:?}");
+    }
+    for user in [&ann, &bob] {
+        let pull = wire::message::Pull { from: 1, to: 9, bytes_max: 0, epoch: 0 };
+        let system = ConversationId::system(user.user);
+        let pulled = world.reply(user.client, |encoder, request| encoder.pull(request, system, &pull));
+        assert!(matches!(&pulled, EventBody::Pulled(pulled) if pulled.entries.len() == 1), "{pulled:?}");
+    }
+    let too_many = notify(Recipients::Users(vec![bob.user; 1_001]), 9);
+    assert_eq!(refusal_of(&ask(&mut world, robot, &too_many)), Refusal::BadField);
+    let lines = read(&mut world, robot, (0, 0), 0).lines;
+    let of = |act: &str| lines.iter().filter(|line| line.act == act).count();
+    assert_eq!((of("notice issued"), of("organisation edited")), (5, 1), "{lines:?}");
 }

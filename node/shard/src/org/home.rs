@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use record::{
-    Key, ORG_GONE_MAX, ORG_PLACES_MAX, OrgDepartment, OrgMember, OrgOutboxEntry, OrgState, Query, Record,
-    Rows, Table, keys,
+    AuditAct, Key, ORG_GONE_MAX, ORG_PLACES_MAX, OrgDepartment, OrgMember, OrgOutboxEntry, OrgState, Query,
+    Record, Rows, Table, keys,
 };
 use wire::org::{Member, OrgItem, org_slot};
 use wire::{Refusal, ShardAddress, UserId};
@@ -17,6 +17,7 @@ use super::outbox::Outbox;
 use super::pages::state_of;
 use super::{LoadKey, TreeChanges};
 use crate::admin::AdminReply;
+use crate::asker::Asker;
 use crate::core::{After, Core, LoadFor};
 use crate::limits::{ORG_EDITS_MAX, ORG_PIECES_MAX, ORG_ROWS_PER_LOAD, ORG_TREE_PART_MAX};
 use crate::mesh::{MeshFrame, OrgFrame};
@@ -32,8 +33,7 @@ pub(super) struct Index {
 /// Edits that are done together.
 #[derive(Debug)]
 struct Piece {
-    /// Of the operator's request.
-    token: u64,
+    asker: Asker,
     /// The version it was made for; 0 for any.
     expected: u64,
     edits: Vec<OrgItem>,
@@ -42,7 +42,7 @@ struct Piece {
 /// A piece on its way to the disk.
 #[derive(Debug)]
 pub(crate) struct Written {
-    pub token: u64,
+    pub asker: Asker,
     version: u64,
     users: Vec<UserId>,
     tree: TreeChanges,
@@ -163,14 +163,14 @@ impl Home {
         parts.for_each(|part| tell(core, false, Arc::from(part)));
     }
 
-    pub fn handle_edit(&mut self, core: &mut Core, token: u64, expected: u64, edits: Vec<OrgItem>) {
+    pub fn handle_edit(&mut self, core: &mut Core, asker: Asker, expected: u64, edits: Vec<OrgItem>) {
         if edits.len() > ORG_EDITS_MAX {
-            return refuse(core, token, Refusal::BadField);
+            return asker.refuse_for(core, Refusal::BadField);
         }
         if self.pieces.len() >= ORG_PIECES_MAX || core.stopping {
-            return refuse(core, token, Refusal::Busy);
+            return asker.refuse_for(core, Refusal::Busy);
         }
-        self.pieces.push_back(Piece { token, expected, edits });
+        self.pieces.push_back(Piece { asker, expected, edits });
     }
 
     /// The next piece is taken up, or the directory is read.
@@ -191,7 +191,7 @@ impl Home {
 
     fn begin(&mut self, core: &mut Core, piece: Piece) {
         if let Err(reason) = self.check(&piece) {
-            return refuse(core, piece.token, reason);
+            return piece.asker.refuse_for(core, reason);
         }
         let users = users_of(&piece.edits);
         let mut queries: Vec<_> = users
@@ -207,7 +207,7 @@ impl Home {
         if core.load(org_slot(), queries, LoadFor::Org(LoadKey::Piece(self.reading))) {
             self.phase = Phase::Reading(piece);
         } else {
-            refuse(core, piece.token, Refusal::Busy);
+            piece.asker.refuse_for(core, Refusal::Busy);
         }
     }
 
@@ -228,32 +228,35 @@ impl Home {
         let Phase::Reading(piece) = std::mem::replace(&mut self.phase, Phase::Ready) else {
             unreachable!("a piece is being read");
         };
-        let Piece { token, edits, .. } = piece;
+        let Piece { asker, edits, .. } = piece;
+        let asked = edits.len();
         let (gone, members) = rows.split_last().expect("one range more than users");
         let (Some(places), Some(gone)) = (places_of(&users_of(&edits), members), versions_of(gone)) else {
             return core.damaged(org_slot(), "a row of the directory cannot be read");
         };
         if let Some(refusal) = core.write_refusal(org_slot()) {
-            return refuse(core, token, refusal);
+            return asker.refuse_for(core, refusal);
         }
         let mut draft = Draft::new(&self.index, self.state, places);
         for (index, item) in edits.into_iter().enumerate() {
             if let Err(unfit) = draft.edit(core, item) {
                 let (edit, reason) = (index as u32, unfit.0);
-                return core.reply(token, AdminReply::OrgUnfit { edit, reason });
+                return refuse_unfit(core, asker, edit, reason);
             }
         }
         let over = (draft.state.gone as usize).saturating_sub(ORG_GONE_MAX);
         draft.drop_gone(&gone[..over.min(gone.len())]);
         if draft.is_empty() {
-            return core.reply(token, AdminReply::OrgEdited { version: self.state.version });
+            return told(core, asker, self.state.version);
         }
         let done = draft.write(core);
-        self.take_in(core, token, done);
+        let detail = format!("{asked} edits, version {}", done.state.version);
+        core.audit(org_slot(), AuditAct::OrgEdited, asker.user(), UserId::NOBODY, "", detail);
+        self.take_in(core, asker, done);
     }
 
     /// The directory in memory is as the batch will leave it.
-    fn take_in(&mut self, core: &mut Core, token: u64, done: Done) {
+    fn take_in(&mut self, core: &mut Core, asker: Asker, done: Done) {
         let Done { state, departments, tree, places } = done;
         self.state = state;
         for (id, department) in departments {
@@ -264,15 +267,15 @@ impl Home {
             self.outbox.note(core, user, entry);
         }
         self.phase = Phase::Writing;
-        let written = Written { token, version: state.version, users, tree: tree.into() };
+        let written = Written { asker, version: state.version, users, tree: tree.into() };
         let stamp = core.stamp(org_slot());
         core.after(org_slot(), stamp, After::Org(Box::new(written)));
     }
 
     pub fn handle_written(&mut self, core: &mut Core, written: Written, announce: &mut Announce) {
-        let Written { token, version, users, tree } = written;
+        let Written { asker, version, users, tree } = written;
         self.phase = Phase::Ready;
-        core.reply(token, AdminReply::OrgEdited { version });
+        told(core, asker, version);
         if !tree.is_empty() {
             tell(core, false, tree);
         }
@@ -287,7 +290,7 @@ impl Home {
     /// What is in memory may build on what was not written.
     pub fn forget(&mut self, core: &mut Core) {
         if let Phase::Reading(piece) = std::mem::take(&mut self.phase) {
-            refuse(core, piece.token, Refusal::StorageFull);
+            piece.asker.refuse_for(core, Refusal::StorageFull);
         }
         (self.state, self.index, self.outbox) = Default::default();
         self.reading += 1;
@@ -326,8 +329,18 @@ impl Index {
     }
 }
 
-fn refuse(core: &mut Core, token: u64, refusal: Refusal) {
-    core.reply(token, AdminReply::Refused { reason: refusal.reason().to_owned() });
+fn told(core: &mut Core, asker: Asker, version: u64) {
+    asker.answer(core, AdminReply::OrgEdited { version }, |encoder, request| {
+        encoder.org_edited(request, version)
+    });
+}
+
+/// The admin socket is told in words what does not fit.
+fn refuse_unfit(core: &mut Core, asker: Asker, edit: u32, reason: String) {
+    match asker {
+        Asker::Socket(token) => core.reply(token, AdminReply::OrgUnfit { edit, reason }),
+        Asker::Session(_) | Asker::Shard(..) => asker.refuse(core, Refusal::OrgUnfit, u64::from(edit), 0),
+    }
 }
 
 fn tell(core: &mut Core, afresh: bool, changes: TreeChanges) {

@@ -8,7 +8,8 @@ use record::Key;
 use store::MemoryStore;
 use wire::message::{Entry, Place};
 use wire::notice::Announced;
-use wire::{ConversationId, Notices, UserId};
+use wire::operator::{Recipients, recipients};
+use wire::{ConversationId, Notices, UserId, body, verified};
 
 use super::{Model, disk, org};
 use crate::sim::network::LinkId;
@@ -21,6 +22,8 @@ pub const DEPARTMENTS: u32 = 6;
 #[derive(Clone, Debug, Default)]
 pub struct Issued {
     pub body: Bytes,
+    /// What hostile clients made of it under way, and sent.
+    pub altered: Vec<Bytes>,
     /// As the operator was told.
     pub acked: Option<u64>,
     /// Where it stands.
@@ -72,12 +75,32 @@ fn is_advert(conversation: ConversationId) -> bool {
 }
 
 impl Model {
+    /// A notice is on its way to the node, by somebody who may or may not.
+    pub fn on_notify_sent(&mut self, bytes: &[u8]) {
+        let Ok(view) = verified::view::<body::Notify>(bytes) else { return };
+        let body = Bytes::copy_from_slice(view.body().map(|body| body.bytes()).unwrap_or_default());
+        let conversations: Vec<_> = match recipients(&view) {
+            Some(Recipients::Users(users)) => users.into_iter().map(ConversationId::system).collect(),
+            Some(Recipients::All) => vec![ConversationId::of_notices(Notices::All)],
+            Some(Recipients::Adverts) => vec![ConversationId::of_notices(Notices::Adverts)],
+            Some(Recipients::Department(number)) => {
+                vec![ConversationId::of_notices(Notices::Department(number))]
+            }
+            None => return,
+        };
+        for conversation in conversations {
+            self.notices.announced.push((conversation, body.clone()));
+            let issued = self.notices.stored.entry((conversation, view.id())).or_default();
+            issued.altered.push(body.clone());
+        }
+    }
+
     /// The system's entry was shown, or stands on disk.
     pub fn on_issued_entry(&mut self, conversation: ConversationId, entry: &Entry) {
         let key = (conversation, entry.counter);
         let what = match self.notices.stored.get_mut(&key) {
             None => format!("{conversation:?} holds {entry:?}, which nobody asked for"),
-            Some(issued) if issued.body != entry.body => {
+            Some(issued) if issued.body != entry.body && !issued.altered.contains(&entry.body) => {
                 format!("{conversation:?} holds {entry:?}, asked for was {issued:?}")
             }
             Some(issued) => match issued.place.replace(entry.place) {

@@ -38,6 +38,8 @@ impl Model {
                     && places.iter().all(|place| *place <= read.to);
                 self.violation_if(!is_sound, || format!("out of order: {read:?}"));
             }
+            OperatorAnswer::OrgEdited { version } => self.check_org_version(store, *version),
+            OperatorAnswer::Notified(_) => {}
             OperatorAnswer::Devices(_)
             | OperatorAnswer::SessionsEnded { .. }
             | OperatorAnswer::PairsRelated(_)

@@ -90,6 +90,8 @@ fn operation_of(command: Command) -> Operation {
         Command::RevokeToken => (6, tokens::revoke),
         Command::ListUserDevices => (3, operators::list_devices),
         Command::EndUserSessions => (3, operators::end_sessions),
+        Command::Notify => (5, operators::notify),
+        Command::EditOrg => (5, operators::edit_org),
     };
     Operation { weight, run }
 }
