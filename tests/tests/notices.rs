@@ -172,6 +172,14 @@ fn a_list_of_users_and_those_who_are_online() {
         ann.hears(ConversationId::system(ann.user), 1, "to you").await;
         assert_eq!(ann.unread(ConversationId::system(ann.user)).await, Some(1));
 
+        std::fs::write(list, "ben\n").expect("a list");
+        assert_eq!(notice(node, &["users", list, "to you", "--id", "6"]), "notice 6 written to 1 user\n");
+        ben.hears(ConversationId::system(ben.user), 1, "to you").await;
+        let told = notice(node, &["users", list, "psst", "--online-now"]);
+        assert_eq!(told, "told to 1 user, as far as they are online\n");
+        let said = |event| if let Event::Announced { body, .. } = event { Some(body) } else { None };
+        assert_eq!(ben.event(said).await, "psst");
+
         assert_eq!(
             notice(node, &["all", "leave the house", "--online-now"]),
             "told to those who are online\n"

@@ -7,7 +7,7 @@ use client::transport::Security;
 use client::{Client, ClientOptions, Event, Events};
 use tests::harness::{Node, NodeBuilder, Terminal, binary, check};
 use tests::organisation::{add_users, run};
-use wire::UserName;
+use wire::{ConversationId, Notices, UserName};
 
 /// How long an answer or an event may take before the test fails.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -49,6 +49,21 @@ async fn told(events: &mut Events, since: u64) {
     tokio::time::timeout(WAIT_MAX, next).await.expect("the event comes in time");
 }
 
+/// Waits for a notice of this department.
+async fn heard(events: &mut Events, department: u32, text: &str) {
+    let of = ConversationId::of_notices(Notices::Department(department));
+    let next = async {
+        loop {
+            let event = events.next().await.expect("an event");
+            if matches!(event, Event::Message { conversation, entry } if conversation == of && entry.body == text)
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, next).await.expect("the notice comes in time");
+}
+
 async fn names(client: &Client, department: u32) -> Vec<String> {
     let members = client.members(department).await.expect("members");
     members.into_iter().map(|member| format!("{} {}", member.name, member.title)).collect()
@@ -85,6 +100,10 @@ fn a_directory_is_imported_edited_and_kept_by_clients() {
         assert_eq!(names(&client, 10).await, ["user0 Head", "user1 "]);
         let departments = client.departments().await.expect("departments");
         assert_eq!(departments.iter().map(|it| it.id).collect::<Vec<_>>(), [1, 10, 20], "by order");
+        let (success, text) = tool(&node, &["notice", "department", "30", "to nobody"]);
+        assert!(!success && text.contains("no such department"), "{text}");
+        done(&node, &["notice", "department", "1", "to all below", "--id", "4"], "notice 4 stored, seq 1");
+        heard(&mut events, 1, "to all below").await;
         done(&node, &["org", "add", "Robots", "--parent", "10"], "department 21 added");
         done(&node, &["org", "join", "user2", "21", "--title", "Builder"], "user2");
         done(&node, &["org", "leave", "user1", "10"], "has left");

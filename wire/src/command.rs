@@ -199,6 +199,27 @@ commands! {
     120 EditOrg, Operator(Org), Org, Committed, EDITS, Query, OrgEdited, "Edits of the directory of the organisation: all are done, or none.";
 }
 
+impl Command {
+    /// Whether a client sends it by itself, to keep what it shows up to date: it does not show that somebody sits there. A mark
+    /// that something was delivered is one of these too, and one that it was read is not.
+    pub const fn is_of_client(self) -> bool {
+        matches!(
+            self,
+            Command::Ping
+                | Command::Logout
+                | Command::ListDevices
+                | Command::NameUser
+                | Command::GetProfile
+                | Command::Pull
+                | Command::Sync
+                | Command::SyncContacts
+                | Command::SyncPresence
+                | Command::GetPresence
+                | Command::SyncOrg
+        )
+    }
+}
+
 macro_rules! events {
     ($($id:literal $name:ident, $about:literal;)+) => {
         /// Node to client.

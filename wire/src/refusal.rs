@@ -129,6 +129,8 @@ refusals! {
     90 OrgMoved "org_moved";
     /// An edit does not fit the directory, and none was done; `detail` is its place among them, from 0.
     91 OrgUnfit "org_unfit";
+    /// There is no such department.
+    92 UnknownDepartment "unknown_department";
 }
 
 impl Refusal {

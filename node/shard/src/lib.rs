@@ -250,9 +250,17 @@ impl Shard {
             }
             AdminRequest::FindUsers { names } => self.org.handle_find(core, token, names),
             AdminRequest::Issue { conversation, notice } => {
-                self.conversations.handle_issue(core, Asker::Socket(token), conversation, notice);
+                self.handle_issue(Asker::Socket(token), conversation, notice);
             }
             request => self.operator.handle(core, &mut self.logins, token, request),
+        }
+    }
+
+    /// A notice of the operator. Every shard has the tree of departments.
+    fn handle_issue(&mut self, asker: Asker, conversation: ConversationId, notice: admin::Notice) {
+        match self.org.check_notices(conversation) {
+            Ok(()) => self.conversations.handle_issue(&mut self.core, asker, conversation, notice),
+            Err(refusal) => asker.refuse(&mut self.core, refusal, 0, 0),
         }
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use record::{ORG_DEPARTMENTS_MAX, Rows, StoreShardId};
 use wire::org::{OrgItem, OrgPosition, org_slot};
-use wire::{Refusal, ShardAddress, UserId};
+use wire::{ConversationId, Notices, Refusal, ShardAddress, UserId};
 
 use crate::admin::AdminReply;
 use crate::core::Core;
@@ -104,6 +104,15 @@ impl Org {
     /// The departments and all those above them, ascending, each once.
     pub fn above(&self, direct: &[u32]) -> Vec<u32> {
         self.tree.above(direct)
+    }
+
+    /// # Errors
+    /// When these are notices of a department that does not exist.
+    pub fn check_notices(&self, conversation: ConversationId) -> Result<(), Refusal> {
+        match conversation.notice() {
+            Some(Notices::Department(department)) => self.tree.check(department),
+            _ => Ok(()),
+        }
     }
 
     /// A piece of edits, all of which are done or none.

@@ -78,6 +78,7 @@ pub(super) fn run(args: NoticeArgs) -> Result<ExitCode, Failure> {
     }
     let mut node = AdminClient::connect(&args.reach.socket()?).map_err(Failure::new)?;
     let id = args.id.unwrap_or_else(|| u64::from_le_bytes(entropy()).max(1));
+    let is_list = matches!(recipients.first(), Some(Recipients::User(_)));
     let (mut done, mut refused) = (0, Vec::new());
     for to in recipients {
         let request =
@@ -104,17 +105,26 @@ pub(super) fn run(args: NoticeArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
+    let verb = if args.online_now { "told" } else { "written" };
     for line in &refused {
-        print(&format!("not written to {line}\n"));
+        print(&format!("not {verb} to {line}\n"));
     }
     if !refused.is_empty() {
         let count = refused.len();
-        return Err(Failure::new(format!(
-            "written to {done} users, not to {count}; the same again with --id {id} tries those only"
-        )));
+        let again = if args.online_now {
+            String::new()
+        } else {
+            format!("; the same again with --id {id} tries those only")
+        };
+        return Err(Failure::new(format!("{verb} to {done} users, not to {count}{again}")));
     }
-    if done > 1 {
-        print(&format!("notice {id} written to {done} users\n"));
+    if is_list {
+        let users = if done == 1 { "user" } else { "users" };
+        if args.online_now {
+            print(&format!("told to {done} {users}, as far as they are online\n"));
+        } else {
+            print(&format!("notice {id} written to {done} {users}\n"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use shard::admin::{AdminReply, AdminRequest, Notice, Reach, UserAct, UserLine};
 use shard::login::NewToken;
 use wire::message::BodyKind;
 use wire::org::{Department, Member, OrgItem, OrgPosition, org_slot};
-use wire::{ConversationId, Notices, Scopes, Slot, UserId};
+use wire::{ConversationId, Notices, Refusal, Scopes, Slot, UserId};
 
 use super::faults::Fault;
 use super::model::disk;
@@ -192,6 +192,14 @@ impl World {
         }
     }
 
+    /// What is not for anybody is not asked again.
+    fn on_issue_refused(&mut self, issue: &Issue, reason: &str) {
+        let for_good = [Refusal::UnknownDepartment, Refusal::AccountDeleted];
+        if for_good.iter().any(|refusal| reason == refusal.reason()) {
+            self.operator.issues.retain(|_, other| other.key() != issue.key());
+        }
+    }
+
     /// A few edits of a small directory, of which some do not fit.
     fn operator_edits(&mut self) {
         let users: Vec<_> = self.model.users.keys().copied().collect();
@@ -367,6 +375,7 @@ impl World {
                 self.model.check_org_page(&self.store, &synced);
             }
             (Asked::Find(names), AdminReply::Found { users }) => self.check_found(&names, &users),
+            (Asked::Issue(issue), AdminReply::Refused { reason }) => self.on_issue_refused(&issue, &reason),
             (Asked::EditOrg(_), AdminReply::OrgUnfit { .. })
             | (Asked::Stats, AdminReply::Stats(_))
             | (_, AdminReply::Refused { .. }) => {}

@@ -73,14 +73,18 @@ impl Connections {
         let address = address.expect("a connection that stays is counted");
         let (slot, command) = home_command(incoming, session, &self.follows, address)?;
         let to = core.home(slot);
+        let is_of_person = is_of_a_person(incoming.command, &command);
         if marks_for.is_none() && matches!(command, HomeCommand::Mark(..)) {
+            if is_of_person {
+                session.tell_active(core, place);
+            }
             session.hold_mark(caller, to, command);
             return Ok(None);
         }
         if !begin(core, to) {
             return Err(No::after_ms(Refusal::Busy, BUSY_RETRY_MS));
         }
-        if is_of_a_person(&command) {
+        if is_of_person {
             session.tell_active(core, place);
         }
         session.begin(incoming.command);
@@ -112,6 +116,14 @@ impl Connections {
             let sent = core.deliver(to, MeshFrame::Forward { caller, command });
             assert!(sent.is_ok(), "there was a credit a moment ago");
         }
+    }
+
+    /// As in the first moment of a session, whose home has not told yet who may see its marks.
+    #[cfg(test)]
+    pub(crate) fn forget_standing(&mut self, id: ConnectionId) {
+        let connection = self.table.find(id).expect("an open one");
+        let State::LoggedIn(session) = &mut connection.state else { panic!("not logged in") };
+        session.marks_for = None;
     }
 
     /// The answers of some sends. They are for a session that may be gone.
@@ -203,14 +215,8 @@ fn event_of(answer: &[u8]) -> Option<Event> {
 }
 
 /// Whether a person wanted it. The rest a client sends by itself, also when nobody sits in front of it.
-fn is_of_a_person(command: &HomeCommand) -> bool {
-    !matches!(
-        command,
-        HomeCommand::Sync(_)
-            | HomeCommand::SyncContacts { .. }
-            | HomeCommand::Pull(..)
-            | HomeCommand::Mark(_, MarkKind::Delivered, ..)
-    )
+fn is_of_a_person(command: Command, forwarded: &HomeCommand) -> bool {
+    !command.is_of_client() && !matches!(forwarded, HomeCommand::Mark(_, MarkKind::Delivered, ..))
 }
 
 impl Session {

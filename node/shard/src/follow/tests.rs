@@ -5,7 +5,7 @@ use wire::message::{BodyKind, MarkKind, Pull, Send, Synced};
 use wire::org::{Department, Member, OrgItem};
 use wire::{ConversationId, EventBody, EventFrame, Notices, Refusal};
 
-use crate::admin::{AdminReply, AdminRequest, Notice, Reach};
+use crate::admin::{AdminReply, AdminRequest, Notice, Reach, UserAct};
 use crate::follow::Following;
 use crate::mesh::{FollowFrame, MeshFrame};
 use crate::testing::{ClientId, Login, World, refusal_of};
@@ -166,6 +166,9 @@ fn one_user_is_told_by_name_and_finds_it_in_his_list() {
     assert_eq!((row.conversation, row.unread()), (system, 1));
     let marked = world.reply(ann.client, |encoder, request| encoder.mark(request, system, MarkKind::Read, 1));
     assert!(matches!(marked, EventBody::Marked(marked) if marked.user == ann.user));
+    world.admin(home, AdminRequest::ChangeUser { name: "ann".into(), act: UserAct::Delete });
+    let refused = AdminReply::Refused { reason: Refusal::AccountDeleted.reason().into() };
+    assert_eq!(world.admin(home, to("ann", 6)), refused);
     let nobody = world.shard_of_slot(wire::Slot::of_name("nobody"));
     assert!(matches!(world.admin(nobody, to("nobody", 1)), AdminReply::Refused { .. }));
 }
@@ -269,6 +272,24 @@ fn members_follow_their_departments_and_those_above() {
     }
 }
 
+#[test]
+fn a_department_that_is_not_there_is_told_nothing() {
+    for shards in [1, 3] {
+        let mut world = World::new(shards);
+        let conversation = ConversationId::of_notices(Notices::Department(2));
+        let home = world.shard_of_slot(conversation.slot());
+        let request = AdminRequest::Issue { conversation, notice: notice(1, "to members") };
+        let refused = AdminReply::Refused { reason: Refusal::UnknownDepartment.reason().into() };
+        assert_eq!(world.admin(home, request.clone()), refused);
+        edit(&mut world, vec![department(2, 0)]);
+        world.crash(shards);
+        world.run();
+        assert!(matches!(world.admin(home, request.clone()), AdminReply::Issued { seq: 1, .. }));
+        edit(&mut world, vec![OrgItem::DepartmentGone(2)]);
+        assert_eq!(world.admin(home, request), refused);
+    }
+}
+
 /// Whether a message of this was told; other events stay unread.
 fn of_told(world: &mut World, person: &Login, of: ConversationId) -> bool {
     let pull = Pull { from: 1, to: 9, bytes_max: 0, epoch: 0 };
@@ -281,6 +302,7 @@ fn a_shard_follows_a_department_while_it_hosts_a_member() {
     let mut world = World::new(2);
     let (ann, bob) = (world.login(0, "ann"), world.login(1, "bob"));
     let department = ConversationId::of_notices(Notices::Department(9));
+    edit(&mut world, vec![self::department(9, 0)]);
     issue(&mut world, department, notice(1, "before ann came"));
     for (version, departments, heard) in [(1, vec![9], vec![-1, 2]), (2, vec![], vec![])] {
         let connection = world.connection(ann.client);

@@ -29,14 +29,15 @@ impl Logins {
         let user = self.user_of(person).map(|(user, _)| user);
         let account =
             user.and_then(|user| self.accounts.find(&user)).and_then(|(account, _)| account.as_ref());
-        let is_there = account.is_some_and(|account| account.state != AccountState::Deleted);
-        match user.filter(|_| is_there) {
-            Some(user) => {
+        let refusal = match (user, account.map(|account| account.state)) {
+            (Some(_), Some(AccountState::Deleted)) => Refusal::AccountDeleted,
+            (Some(user), Some(_)) => {
                 let frame = FollowFrame::Issue { asker, user, notice };
-                core.control(core.address, MeshFrame::Follow(frame));
+                return core.control(core.address, MeshFrame::Follow(frame));
             }
-            None => asker.refuse(core, Refusal::UnknownUser, 0, 0),
-        }
+            _ => Refusal::UnknownUser,
+        };
+        asker.refuse(core, refusal, 0, 0);
     }
 
     pub(super) fn name_user(&mut self, core: &mut Core, caller: Caller, user: UserId) {

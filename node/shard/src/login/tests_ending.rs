@@ -2,8 +2,9 @@
 
 use record::{Account, CommitOutcome, Credential, Key};
 use wire::device::{Device, DeviceQuery};
-use wire::message::{DeviceClass, LoginProof};
-use wire::{DeviceId, EventBody, Refusal, scram};
+use wire::message::{BodyKind, DeviceClass, LoginProof, MarkKind, Pull, Send};
+use wire::org::OrgPosition;
+use wire::{Command, ConversationId, DeviceId, EventBody, Refusal, scram};
 
 use crate::admin::{AdminReply, AdminRequest};
 use crate::config::{IdleTimes, SessionPolicy};
@@ -321,6 +322,71 @@ fn activity_is_what_a_person_wants_and_outlives_the_session_and_the_node() {
     world.crash(2);
     let (client, _) = world.resume(0, &two.ticket, 0);
     assert_eq!(active(&mut world, client), used_ms);
+}
+
+/// Each command of the table, however its body is read: what a client sends by itself moves nothing, all else does.
+#[test]
+fn what_a_client_sends_by_itself_shows_no_activity() {
+    let mut world = World::with(2, Config { idle: IdleTimes::all(10_000_000), ..config() });
+    let (one, bob) = (world.login(0, "ann"), world.login(1, "bob"));
+    let two = log_in_as(&mut world, 1, 0, DeviceClass::Desktop);
+    let chat = ConversationId::private(one.user, bob.user).expect("two users");
+    let send = Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"hello" };
+    world.reply(bob.client, |encoder, request| encoder.send(request, chat, &send));
+    let active = |world: &mut World| {
+        let list = devices(world, two.client);
+        list.iter().find(|device| device.device == one.device).expect("it is listed").active_ms
+    };
+    let pull = Pull { from: 1, to: 9, bytes_max: 0, epoch: 0 };
+    type Ask<'a> = &'a dyn Fn(&mut wire::encode::Encoder, u32) -> bytes::Bytes;
+    let mark =
+        |kind| move |encoder: &mut wire::encode::Encoder, request| encoder.mark(request, chat, kind, 1);
+    let (delivered, read) = (mark(MarkKind::Delivered), mark(MarkKind::Read));
+    let asks: [(bool, Ask<'_>); 14] = [
+        (false, &|encoder, request| encoder.ping(request, 1)),
+        (false, &|encoder, request| encoder.list_devices(request)),
+        (false, &|encoder, request| encoder.name_user(request, bob.user)),
+        (false, &|encoder, request| encoder.get_profile(request, bob.user)),
+        (false, &|encoder, request| encoder.pull(request, chat, &pull)),
+        (false, &|encoder, request| encoder.sync(request, 0, 0)),
+        (false, &|encoder, request| encoder.sync_contacts(request, 0, 0)),
+        (false, &|encoder, request| encoder.sync_presence(request, 0, 0)),
+        (false, &|encoder, request| encoder.get_presence(request, bob.user)),
+        (false, &|encoder, request| encoder.sync_org(request, OrgPosition::default(), 0)),
+        (false, &delivered),
+        (true, &|encoder, request| encoder.find_user(request, "bob")),
+        (true, &|encoder, request| encoder.contact_request(request, chat, "")),
+        (true, &read),
+    ];
+    for (number, (moves, ask)) in asks.into_iter().enumerate() {
+        world.advance(100_000);
+        let before_ms = active(&mut world);
+        world.reply(one.client, |encoder, request| ask(encoder, request));
+        assert_eq!(active(&mut world) > before_ms, moves, "{number}");
+    }
+    let by_itself = Command::ALL.iter().filter(|command| command.is_of_client());
+    assert_eq!(by_itself.count(), 11, "all but the mark stand above, and Logout");
+}
+
+/// A mark that waits until it is known for whom it is, is an activity too.
+#[test]
+fn a_mark_that_is_held_shows_activity() {
+    let mut world = World::with(2, Config { idle: IdleTimes::all(10_000_000), ..config() });
+    let (one, bob) = (world.login(0, "ann"), world.login(1, "bob"));
+    let two = log_in_as(&mut world, 1, 0, DeviceClass::Desktop);
+    let chat = ConversationId::private(one.user, bob.user).expect("two users");
+    let send = Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"hello" };
+    world.reply(bob.client, |encoder, request| encoder.send(request, chat, &send));
+    let connection = world.connection(one.client);
+    world.within(usize::from(connection.shard), |shard| shard.connections.forget_standing(connection));
+    let login_ms = world.now.wall_ms;
+    world.advance(100_000);
+    let mark = world.begin(one.client, |encoder, request| encoder.mark(request, chat, MarkKind::Read, 1));
+    world.run();
+    assert_eq!(world.reply_to(one.client, mark), None, "it waits");
+    let list = devices(&mut world, two.client);
+    let device = list.iter().find(|device| device.device == one.device).expect("it is listed");
+    assert_eq!(device.active_ms, login_ms + 100_000);
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Shard {
                 logins.handle_end(core, asker, name, device.map_or(Ending::All, Ending::Only));
             }
             O::Issue { conversation, notice } => {
-                self.conversations.handle_issue(core, asker, conversation, notice);
+                self.handle_issue(asker, conversation, notice);
             }
             O::Notify { users, notice } => self.parts.handle_notify(core, caller, users, &notice),
             O::EditOrg { expected, edits } => self.org.handle_edit(core, asker, expected, edits),
