@@ -95,7 +95,17 @@ fn contacts_see_each_other_come_change_and_go() {
         drop(ben.events);
         ann.sees(ben.user, PresenceState::Offline, "").await;
         assert!(ann.online().await.is_empty());
-        assert_eq!(eve.client.presence_of(ben.user).await.expect("found").last_seen_ms, 0);
+        let seen =
+            async |person: &Person| person.client.presence_of(ben.user).await.expect("found").last_seen_ms;
+        // It goes with the next batch there that somebody waits for.
+        assert!(node.tool(&["user", "disable", "ben"]).status.success());
+        let written = async {
+            while seen(&ann).await == 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, written).await.expect("when he left is told to a contact");
+        assert_eq!(seen(&eve).await, 0, "and to nobody else");
     });
 }
 

@@ -34,6 +34,10 @@ pub enum Bug {
     ShowHidden,
     /// A mark of an invisible user is shown to the other one.
     ShowHiddenMark,
+    /// When an invisible user was here is written.
+    SeenWhileHidden,
+    /// Who was a contact once goes on seeing what contacts see.
+    ShowToFormerContact,
     /// Whoever goes offline does not say so.
     ForgetGoodbye,
     /// A state that changes while an answer is on its way is not told to whoever answers.
@@ -70,6 +74,8 @@ impl Bug {
         Bug::TakeFromBlocked,
         Bug::ShowHidden,
         Bug::ShowHiddenMark,
+        Bug::SeenWhileHidden,
+        Bug::ShowToFormerContact,
         Bug::ForgetGoodbye,
         Bug::ForgetCrossing,
         Bug::ForgetPresenceExchange,

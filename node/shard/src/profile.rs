@@ -14,6 +14,7 @@ use record::{StoreShardId, profile as stored};
 use wire::profile::{self as told, ProfileChanged, ProfileFound};
 use wire::{Refusal, SessionId, UserId};
 
+use crate::bugs::Bug;
 use crate::commits::Stamp;
 use crate::core::{After, Core, FULL_RETRY_MS, LoadFor};
 use crate::limits::{BUSY_RETRY_MS, PROFILES_CHANGING_MAX, QUEUED_PER_KEY_MAX};
@@ -197,7 +198,11 @@ fn look(core: &mut Core, caller: Caller, user: UserId, rows: &[Rows]) -> Result<
     };
     let profile = first::<Profile>(&rows[1])?.unwrap_or_default();
     // A block of his does not show: who was a contact before goes on seeing what contacts see.
-    let is_contact = first::<Contact>(&rows[2])?.is_some_and(|row| row.view.state == ContactState::Contact);
+    let row = first::<Contact>(&rows[2])?;
+    let is_contact = row.is_some_and(|row| {
+        row.view.state == ContactState::Contact
+            || (row.view.state == ContactState::None && core.bug(Bug::ShowToFormerContact))
+    });
     let deleted = account.state == AccountState::Deleted;
     let profile = match (deleted, user == caller.user) {
         (true, _) => Profile::default().seen_by(false),

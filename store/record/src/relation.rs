@@ -4,7 +4,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 use wire::limits::{CONTACT_GROUP_LEN_MAX, CONTACT_REMARK_LEN_MAX, CONTACT_TEXT_LEN_MAX};
 
-use crate::records::{Record, RecordError, record};
+use crate::records::{Record, RecordError, record, versioned};
 
 /// Between the two users of a private conversation: the lower (side 0) and the higher (side 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
@@ -34,8 +34,28 @@ pub struct Relation {
     pub since_ms: u64,
     /// Of the request that waits. Empty otherwise.
     pub text: String,
+    /// Requests of the lower and of the higher user are not shown any more: one was refused, or was shown and withdrawn. So
+    /// that each is shown once at most, until the other one asks too.
+    pub refused: [bool; 2],
 }
-record!(Relation, Relation, 1);
+versioned!(Relation, Relation, 2, 1 => RelationV1);
+
+/// As version 1 had it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Archive, Serialize, Deserialize)]
+pub struct RelationV1 {
+    pub version: u64,
+    pub tie: Tie,
+    pub blocked: [bool; 2],
+    pub since_ms: u64,
+    pub text: String,
+}
+
+impl From<RelationV1> for Relation {
+    fn from(old: RelationV1) -> Self {
+        let RelationV1 { version, tie, blocked, since_ms, text } = old;
+        Self { version, tie, blocked, since_ms, text, refused: [false; 2] }
+    }
+}
 
 /// What one of the two wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,13 +91,16 @@ impl Relation {
         let other = 1 - side;
         let (me, peer) = (side as u8, other as u8);
         let mut next = self.clone();
+        if matches!(act, Act::Request { .. }) {
+            next.refused[other] = false;
+        }
         match (act, self.tie) {
             (Act::Request { .. }, _) if self.blocked[side] => return Err(NotNow::Blocked),
             (Act::Request { .. }, Tie::Contacts) => {}
             (Act::Request { .. }, Tie::Requested { by } | Tie::Unheard { by }) if by == me => {}
             // Both want it.
             (Act::Request { .. }, Tie::Requested { .. } | Tie::Unheard { .. }) => next.tie = Tie::Contacts,
-            (Act::Request { .. }, Tie::Strangers) if self.blocked[other] => {
+            (Act::Request { .. }, Tie::Strangers) if self.blocked[other] || self.refused[side] => {
                 next.tie = Tie::Unheard { by: me }
             }
             (Act::Request { text }, Tie::Strangers) => {
@@ -86,7 +109,10 @@ impl Relation {
             }
             (Act::Accept, Tie::Contacts) => {}
             (Act::Accept, Tie::Requested { by }) if by == peer => next.tie = Tie::Contacts,
-            (Act::Refuse, Tie::Requested { by }) if by == peer => next.tie = Tie::Unheard { by },
+            (Act::Refuse, Tie::Requested { by }) if by == peer => {
+                next.tie = Tie::Unheard { by };
+                next.refused[other] = true;
+            }
             (Act::Accept | Act::Refuse, _) => return Err(NotNow::NoRequest),
             (Act::Remove, Tie::Contacts) => next.tie = Tie::Strangers,
             (Act::Remove, Tie::Requested { by } | Tie::Unheard { by }) if by == me => {
@@ -102,6 +128,13 @@ impl Relation {
                 };
             }
             (Act::Unblock, _) => next.blocked[side] = false,
+        }
+        // A request that was shown is withdrawn.
+        if self.tie == (Tie::Requested { by: me }) && next.tie == Tie::Strangers {
+            next.refused[side] = true;
+        }
+        if next.tie == Tie::Contacts {
+            next.refused = [false; 2];
         }
         if next.tie != self.tie {
             next.since_ms = now_ms;
@@ -124,6 +157,7 @@ impl Relation {
             blocked: self.blocked,
             since_ms: now_ms,
             text: String::new(),
+            refused: [false; 2],
         };
         (self.tie != Tie::Contacts).then_some(next)
     }
@@ -159,6 +193,10 @@ impl Relation {
             Tie::Requested { by } | Tie::Unheard { by } if by > 1 => return Err("a request of neither"),
             Tie::Requested { .. } if self.blocked != [false; 2] => return Err("a request beside a block"),
             Tie::Unheard { by } if self.blocked[usize::from(by)] => return Err("a request of who blocks"),
+            Tie::Requested { by } if self.refused[usize::from(by)] => {
+                return Err("a request that was refused");
+            }
+            Tie::Contacts if self.refused != [false; 2] => return Err("a refusal between contacts"),
             Tie::Requested { .. } => {}
             _ if !self.text.is_empty() => return Err("a text without a request"),
             _ => {}
@@ -284,6 +322,15 @@ mod tests {
             ("QfQ", [Requested, None]),
             ("Qfq", [Contact, Contact]),
             ("QM", [None, None]),
+            // Neither a refusal nor a withdrawal makes room for another text, until the other one asks himself.
+            ("QfMQ", [Requested, None]),
+            ("QMQ", [Requested, None]),
+            ("QBUQ", [Requested, None]),
+            ("QMQMQ", [Requested, None]),
+            ("QfMq", [Asked, Requested]),
+            ("QfMqmQ", [Requested, Asked]),
+            ("QMQq", [Contact, Contact]),
+            ("QfqMQ", [Requested, Asked]),
             ("QMa", [None, None]),
             ("Qam", [None, None]),
             ("QA", [Requested, Asked]),
@@ -372,7 +419,7 @@ mod tests {
         }
     }
 
-    /// The bytes on disk of version 1. They never change; a new version gets bytes of its own beside these.
+    /// The bytes on disk. They never change; a new version gets bytes of its own beside these.
     #[test]
     fn golden_bytes() {
         let view =
@@ -383,19 +430,28 @@ mod tests {
             blocked: [false, false],
             since_ms: 3,
             text: "hello, Bert".into(),
+            refused: [true, false],
         };
         let contact =
             Contact { cver: 5, version: 2, view: view.clone(), remark: "Anna".into(), group: "work".into() };
         let outbox = ContactOutboxEntry { version: 2, view };
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         assert_eq!([hex(&relation.encode()), hex(&contact.encode()), hex(&outbox.encode())], GOLDEN);
+        let bytes = |hex: &str| {
+            let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+            (0..hex.len()).step_by(2).map(byte).collect::<Vec<u8>>()
+        };
+        let old = Relation { refused: [false; 2], ..relation.clone() };
+        assert_eq!(Relation::decode(&bytes(GOLDEN_RELATION_1)), Ok(old));
         assert_eq!(Relation::decode(&relation.encode()), Ok(relation));
         assert_eq!(Contact::decode(&contact.encode()), Ok(contact));
         assert_eq!(ContactOutboxEntry::decode(&outbox.encode()), Ok(outbox));
     }
 
+    const GOLDEN_RELATION_1: &str =
+        "0e0168656c6c6f2c204265727402000000000000000101000003000000000000008b000000e1ffffff";
     const GOLDEN: [&str; 3] = [
-        "0e0168656c6c6f2c204265727402000000000000000101000003000000000000008b000000e1ffffff",
+        "0e0268656c6c6f2c204265727402000000000000000101000003000000000000008b000000e1ffffff0100",
         concat!(
             "0f0168656c6c6f2c204265727405000000000000000200000000000000020003000000000000008b000000",
             "dbffffff416e6e61ffffffff776f726bffffffff"

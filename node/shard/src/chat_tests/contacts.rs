@@ -258,7 +258,7 @@ fn a_stranger_somebody_who_blocked_and_nobody_cost_the_same() {
 }
 
 #[test]
-fn an_honest_node_refuses_strangers_and_an_open_one_refuses_who_is_blocked() {
+fn an_honest_node_refuses_strangers_and_an_open_one_says_nothing_of_a_block() {
     let mut world = World::with_policies(2, ContactPolicy::Required, StrangerPolicy::Refuse);
     let (ann, _, chat) = pair(&mut world, [3, 700], [0, 1]);
     let stranger = world.send(ann, chat, 1, 0, b"hello?");
@@ -271,9 +271,12 @@ fn an_honest_node_refuses_strangers_and_an_open_one_refuses_who_is_blocked() {
     assert_eq!(sent(&world.take(ann), stranger).place.seq, 1);
     world.act(bob, chat, Act::Block);
     world.settle();
-    let blocked = world.send(ann, chat, 2, 1, b"hello??");
+    world.send(ann, chat, 2, 1, b"hello??");
     world.settle();
-    assert_eq!(refused(&world.take(ann), blocked).0, Refusal::NotContact);
+    assert!(world.take(ann).is_empty(), "a refusal would tell her of the block");
+    let own = world.send(bob, chat, 1, 0, b"no");
+    world.settle();
+    assert_eq!(refused(&world.take(bob), own).0, Refusal::BlockedByYou);
 }
 
 /// Conversations from before there were relations go on where contacts are required, and show in both lists.

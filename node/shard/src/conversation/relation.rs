@@ -143,9 +143,12 @@ pub(super) fn update_may_write(core: &Core, conversation: &mut Conversation) {
 pub(super) fn turn_away(core: &mut Core, conversation: &Conversation, caller: Caller) {
     let side = conversation.side(caller.user);
     let relation = conversation.relation.as_deref();
+    // Where everybody may write, a refusal would say nothing but that the other one has blocked him.
+    let is_honest =
+        core.config.strangers == StrangerPolicy::Refuse && core.config.contacts == ContactPolicy::Required;
     let refusal = if relation.is_some_and(|relation| relation.blocked[side]) {
         Refusal::BlockedByYou // he knows
-    } else if core.config.strangers == StrangerPolicy::Refuse {
+    } else if is_honest {
         Refusal::NotContact
     } else {
         core.counters.turned_away += 1;

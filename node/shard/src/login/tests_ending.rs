@@ -331,7 +331,7 @@ fn what_a_client_sends_by_itself_shows_no_activity() {
     let (one, bob) = (world.login(0, "ann"), world.login(1, "bob"));
     let two = log_in_as(&mut world, 1, 0, DeviceClass::Desktop);
     let chat = ConversationId::private(one.user, bob.user).expect("two users");
-    let send = Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"hello" };
+    let send = Send::plain(1, 0, BodyKind::Text, b"hello");
     world.reply(bob.client, |encoder, request| encoder.send(request, chat, &send));
     let active = |world: &mut World| {
         let list = devices(world, two.client);
@@ -375,7 +375,7 @@ fn a_mark_that_is_held_shows_activity() {
     let (one, bob) = (world.login(0, "ann"), world.login(1, "bob"));
     let two = log_in_as(&mut world, 1, 0, DeviceClass::Desktop);
     let chat = ConversationId::private(one.user, bob.user).expect("two users");
-    let send = Send { counter: 1, previous: 0, body_kind: BodyKind::Text, body: b"hello" };
+    let send = Send::plain(1, 0, BodyKind::Text, b"hello");
     world.reply(bob.client, |encoder, request| encoder.send(request, chat, &send));
     let connection = world.connection(one.client);
     world.within(usize::from(connection.shard), |shard| shard.connections.forget_standing(connection));

@@ -185,10 +185,8 @@ impl Presences {
         let user = UserId(u64::from(id));
         let Some(person) = self.people.get_mut(&id) else { return };
         let Some(before) = person.next.as_ref().or(person.own.as_ref()) else { return };
-        if person.is_deleted
-            || before.status == Status::Invisible
-            || core.write_refusal(user.slot()).is_some()
-        {
+        let is_hidden = before.status == Status::Invisible && !core.bug(Bug::SeenWhileHidden);
+        if person.is_deleted || is_hidden || core.write_refusal(user.slot()).is_some() {
             return;
         }
         let presence = Box::new(Presence { last_seen_ms: core.now.wall_ms, ..(**before).clone() });

@@ -201,14 +201,22 @@ fn when_somebody_was_last_seen_is_for_those_he_names() {
         (LastSeenFor::Everybody, [true, true]),
     ];
     world.close(ben.client);
-    let left_ms = world.now.wall_ms;
-    for (last_seen, wanted) in seen_for {
+    // He logs out, or his connection is gone.
+    for (last_seen, wanted) in seen_for.into_iter().flat_map(|case| [case, case]) {
+        let is_clean = world.now.wall_ms.is_multiple_of(2);
         let ben = world.login(1, "ben");
         let wish = PresenceWish { last_seen: Some(last_seen), ..PresenceWish::default() };
         world.reply(ben.client, |encoder, request| encoder.set_presence(request, &wish));
-        world.close(ben.client);
-        let seen = [&ann, &eve].map(|one| find(&mut world, one.client, ben.user).last_seen_ms >= left_ms);
-        assert_eq!(seen, wanted, "{last_seen:?}");
+        world.advance(5_001);
+        if is_clean {
+            world.reply(ben.client, |encoder, request| encoder.logout(request, false));
+        } else {
+            world.close(ben.client);
+        }
+        let left_ms = world.now.wall_ms;
+        world.advance(7_000);
+        let seen = [&ann, &eve].map(|one| find(&mut world, one.client, ben.user).last_seen_ms);
+        assert_eq!(seen, wanted.map(|told| if told { left_ms } else { 0 }), "{last_seen:?}, {is_clean}");
     }
     let nobody = UserId::from_parts(Slot::of_name("nobody"), 99).expect("an id");
     let found = find(&mut world, ann.client, nobody);

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use record::{Batch, ContactState as Stored, Key, Record, Relation, Table, View};
+use record::{Batch, ContactState as Stored, Key, Record, Relation, Table, Tie, View};
 use store::MemoryStore;
 use wire::contact::{Contact, ContactState, ContactsSynced, Related};
-use wire::{ConversationId, UserId};
+use wire::{ConversationId, Refusal, UserId};
 
 use super::{Model, SendKey, disk};
 use crate::sim::network::LinkId;
@@ -113,15 +113,32 @@ impl Model {
         }
     }
 
+    /// A send is refused: whoever may not write learns no more than the node's policy allows.
+    pub fn check_turned_away(&mut self, store: &MemoryStore, key: &SendKey, refusal: Refusal) {
+        let relation = disk::record::<Relation>(store, &Key::Relation(key.conversation)).unwrap_or_default();
+        let is_told = match refusal {
+            Refusal::NotContact => self.is_honest,
+            // Only of somebody to whom he may write, which also holds for all where that is open.
+            Refusal::UnknownUser => !self.is_closed || relation.tie == Tie::Contacts || self.was_related(key),
+            _ => true,
+        };
+        self.violation_if(!is_told, || format!("{key:?} is refused {refusal:?}, they are {relation:?}"));
+    }
+
+    /// Something about the two changed after the send went out.
+    fn was_related(&self, key: &SendKey) -> bool {
+        let related_us = self.related_us.get(&key.conversation).copied().unwrap_or(0);
+        self.transmitted.get(key).is_some_and(|sent| sent.first_us <= related_us)
+    }
+
     /// Whether this send may have no answer for ever: the two may not write, or it went out before they might.
     pub fn may_stay_unanswered(&self, store: &MemoryStore, open: bool, key: &SendKey) -> bool {
         let conversation = key.conversation;
         let relation = disk::record::<Relation>(store, &Key::Relation(conversation)).unwrap_or_default();
         if !relation.may_write(open) {
-            return true;
+            return !self.is_honest;
         }
-        let related_us = self.related_us.get(&conversation).copied().unwrap_or(0);
-        self.transmitted.get(key).is_some_and(|sent| sent.first_us <= related_us)
+        !self.is_honest && self.was_related(key)
     }
 
     /// At rest both lists show each relation.

@@ -14,7 +14,7 @@ mod shown;
 pub mod tickets;
 mod tokens;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wire::command::Command;
@@ -91,12 +91,14 @@ pub struct Model {
     pub tickets: tickets::Tickets,
     /// Profiles that went to the disk, and perhaps not there.
     profiles: BTreeMap<(UserId, u64), Vec<record::Profile>>,
-    /// Who was in whose list as a contact at some time: the second one in that of the first.
-    ever_contacts: BTreeSet<(UserId, UserId)>,
     pub notices: notices::IssuedNotices,
     pub sessions: sessions::Sessions,
     /// Of the life of the node that runs: a login takes over from others of its class.
     pub one_per_class: bool,
+    /// Whoever may not write is told so.
+    pub is_honest: bool,
+    /// Only contacts may write.
+    pub is_closed: bool,
     pub violations: Vec<String>,
 }
 

@@ -60,17 +60,27 @@ impl Model {
     pub fn note_presence_batch(&mut self, store: &MemoryStore, batch: &Batch) {
         for op in batch.ops.iter() {
             match (Key::parse(op.key), op.value) {
-                (Some(Key::Contact(user, other)), _) => {
-                    self.watch.rows.insert((user, other), self.watch.now_us);
+                (Some(Key::Contact(user, other)), value) => {
+                    let new = value.map(|value| Contact::decode(value).expect("a readable contact"));
+                    if new.unwrap_or_default().view != row(store, user, other).view {
+                        self.watch.rows.insert((user, other), self.watch.now_us);
+                    }
                 }
                 (Some(Key::Presence(user)), Some(value)) => {
                     let new = Stored::decode(value).expect("the shard writes records that can be read");
                     if new.status != Status::Invisible {
                         self.show_marks(user);
                     }
+                    let old = stored(store, user);
+                    let is_hidden = [&old, &new].iter().all(|stored| stored.status == Status::Invisible);
+                    self.violation_if(is_hidden && old.last_seen_ms != new.last_seen_ms, || {
+                        format!(
+                            "{user:?} is invisible, and when he was seen is written: {old:?}, now {new:?}"
+                        )
+                    });
                     let now_us = self.watch.now_us;
                     let written = self.watch.written.entry(user).or_default();
-                    written.push((now_us, stored(store, user)));
+                    written.push((now_us, old));
                     written.push((now_us, new));
                 }
                 _ => {}
@@ -91,7 +101,7 @@ impl Model {
     }
 
     /// Whether the row of `user` about `other` was so, now or a moment ago.
-    fn row_was(
+    pub fn row_was(
         &self,
         store: &MemoryStore,
         user: UserId,

@@ -199,7 +199,11 @@ impl Model {
         let Some(key) = self.requests.get(&(link, request)).and_then(|requested| requested.send) else {
             return;
         };
-        let told = match Refusal::from_code(refused.code) {
+        let refusal = Refusal::from_code(refused.code);
+        if let Some(refusal) = refusal {
+            self.check_turned_away(store, &key, refusal);
+        }
+        let told = match refusal {
             Some(Refusal::OutOfOrder) => refused.detail,
             Some(Refusal::CounterReused) => key.counter,
             _ => return,

@@ -87,6 +87,8 @@ pub struct Node {
 pub struct Machine {
     /// Everybody may write to everybody; otherwise only contacts to each other.
     pub open: bool,
+    /// Whoever may not write is told so, where that does not tell of a block.
+    pub honest: bool,
     pub life: u32,
     pub wall_offset_ms: i64,
     pub commit_us_max: u64,
@@ -104,6 +106,7 @@ impl Machine {
         Self {
             life: 0,
             open: Stream::new(seed, "contacts").chance(600),
+            honest: Stream::new(seed, "strangers").chance(333),
             wall_offset_ms: 0,
             commit_us_max: *stream.pick(&[400, 3_000, 30_000]),
             push_bytes_max: *stream.pick(&[1_500, 6_000, 64 * 1024]),
@@ -116,7 +119,7 @@ impl Machine {
     }
 
     fn config(&mut self, term: u64) -> Config {
-        let open = self.open;
+        let (open, honest) = (self.open, self.honest);
         let stream = &mut self.stream;
         Config {
             term,
@@ -142,7 +145,7 @@ impl Machine {
             light_per_s_max: 0,
             logins_per_s_max: *stream.pick(&[0, 0, 5]),
             contacts: if open { ContactPolicy::Open } else { ContactPolicy::Required },
-            strangers: StrangerPolicy::Silent,
+            strangers: if honest { StrangerPolicy::Refuse } else { StrangerPolicy::Silent },
             delivery_credits: *stream.pick(&[1, 2, 8, 8_192]),
             ephemeral: *stream.pick(&[
                 EphemeralBounds { credits: 1, pending_max: 2 },
@@ -181,6 +184,8 @@ impl World {
         }
         self.machine.shards_before = shards;
         let config = Arc::new(self.machine.config(self.store.term()));
+        self.model.is_closed = !self.machine.open;
+        self.model.is_honest = self.machine.honest && !self.machine.open;
         self.model.one_per_class = config.sessions == SessionPolicy::OnePerClass;
         let ownership = Arc::new(Ownership::new(shards, self.store.store_shards()));
         let life = self.machine.life;
