@@ -31,3 +31,17 @@ fn every_command_event_and_refusal_is_explained() {
         assert!(prose.contains(&format!("`{}`", refusal.name())), "{} is not explained", refusal.name());
     }
 }
+
+/// A client looks up in one table what to do about a refusal: each stands there, and once.
+#[test]
+fn the_table_says_what_to_do_about_each_refusal() {
+    let text = include_str!("../PROTOCOL.md");
+    let (_, rest) = text.split_once("<!-- end refusals -->").expect("the refusals");
+    let (table, _) = rest.split_once("\n## ").expect("a section behind them");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).collect();
+    for refusal in wire::Refusal::ALL {
+        let count =
+            rows.iter().map(|row| row.matches(&format!("`{}`", refusal.name())).count()).sum::<usize>();
+        assert_eq!(count, 1, "{}", refusal.name());
+    }
+}
