@@ -1,6 +1,6 @@
 //! What the engine shows to everybody who holds the client.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::RwLock;
 
 use tokio::sync::{broadcast, watch};
@@ -22,10 +22,12 @@ pub(crate) struct Board {
     connection: watch::Sender<Connection>,
     me: RwLock<Option<Me>>,
     names: RwLock<HashMap<UserId, String>>,
+    /// Whose accounts are gone.
+    deleted: RwLock<HashSet<UserId>>,
 }
 
 impl Board {
-    pub(crate) fn new(me: Option<Me>, names: Vec<(UserId, String)>) -> Self {
+    pub(crate) fn new(me: Option<Me>, names: Vec<(UserId, String)>, deleted: Vec<UserId>) -> Self {
         let mut names: HashMap<UserId, String> = names.into_iter().collect();
         names.extend(me.iter().map(|me| (me.user, me.name.clone())));
         Self {
@@ -33,6 +35,7 @@ impl Board {
             connection: watch::Sender::new(Connection::Idle),
             me: RwLock::new(me),
             names: RwLock::new(names),
+            deleted: RwLock::new(deleted.into_iter().collect()),
         }
     }
 
@@ -67,6 +70,15 @@ impl Board {
 
     pub(crate) fn name(&self, user: UserId) -> Option<String> {
         self.names.read().expect("nothing panics under it").get(&user).cloned()
+    }
+
+    pub(crate) fn is_deleted(&self, user: UserId) -> bool {
+        self.deleted.read().expect("nothing panics under it").contains(&user)
+    }
+
+    /// False when it was known.
+    pub(crate) fn set_deleted(&self, user: UserId) -> bool {
+        self.deleted.write().expect("nothing panics under it").insert(user)
     }
 
     /// False when it was known.

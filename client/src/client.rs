@@ -58,6 +58,8 @@ pub struct ConversationInfo {
     pub peer: UserId,
     /// The other one's name, once it is known; what the system writes has a title.
     pub name: Option<String>,
+    /// His account is gone, as far as it is known here: [`Client::user`] asks.
+    pub deleted: bool,
 }
 
 impl ConversationInfo {
@@ -65,6 +67,15 @@ impl ConversationInfo {
     pub fn unread(&self) -> u64 {
         self.state.unread()
     }
+}
+
+/// A user, as the node knows him.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub id: UserId,
+    pub name: String,
+    /// The account is gone: what was written with it stays, and nothing reaches it.
+    pub deleted: bool,
 }
 
 /// Whether a user wants adverts.
@@ -97,16 +108,16 @@ impl Client {
         let folder = options.folder.clone();
         let opened = blocking(move || {
             let (store, stored) = Store::open(&folder)?;
-            let (names, contacts) = (store.names()?, store.contacts()?);
-            Ok((store, stored, names, contacts))
+            let (names, deleted, contacts) = (store.names()?, store.deleted_users()?, store.contacts()?);
+            Ok((store, stored, names, deleted, contacts))
         });
-        let (store, stored, names, contacts) = opened.await?;
+        let (store, stored, names, deleted, contacts) = opened.await?;
         let me = stored.account.as_ref().map(|account| Me {
             user: account.user,
             name: account.name.clone(),
             device: account.device,
         });
-        let board = Arc::new(Board::new(me, names));
+        let board = Arc::new(Board::new(me, names, deleted));
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         tokio::spawn(Engine::new(options, store.clone(), stored, contacts, board.clone(), receiver).run());
         Ok(Client { store, board, requests, org: Arc::default() })
@@ -209,9 +220,22 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Refused`] with `unknown_user`; [`Error::NotConnected`].
-    pub async fn find_user(&self, name: &UserName) -> Result<UserId, Error> {
+    pub async fn find_user(&self, name: &UserName) -> Result<User, Error> {
         let name = name.as_str().to_owned();
         self.ask(|reply| Request::FindUser { name, reply }).await
+    }
+
+    /// The user with this id, as the node knows him now.
+    ///
+    /// # Errors
+    /// As [`Client::find_user`].
+    pub async fn user(&self, id: UserId) -> Result<User, Error> {
+        self.ask(|reply| Request::NameUser { id, reply }).await
+    }
+
+    /// Whether this user's account is gone, as far as it is known here.
+    pub fn is_deleted(&self, user: UserId) -> bool {
+        self.board.is_deleted(user)
     }
 
     /// The private chat with this user.
@@ -233,10 +257,16 @@ impl Client {
             .into_iter()
             .filter_map(|state| {
                 if let Some(title) = title(state.conversation) {
-                    return Some(ConversationInfo { state, peer: UserId::SYSTEM, name: Some(title) });
+                    return Some(ConversationInfo {
+                        state,
+                        peer: UserId::SYSTEM,
+                        name: Some(title),
+                        deleted: false,
+                    });
                 }
                 let peer = state.conversation.peer_of(me.user)?;
-                Some(ConversationInfo { state, peer, name: self.board.name(peer) })
+                let (name, deleted) = (self.board.name(peer), self.board.is_deleted(peer));
+                Some(ConversationInfo { state, peer, name, deleted })
             })
             .collect();
         infos.sort_by_key(|info| (std::cmp::Reverse(info.state.time_ms), info.state.conversation));

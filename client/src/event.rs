@@ -33,6 +33,8 @@ pub enum Event {
     Conversation(Summary),
     /// A name became known.
     Named { user: UserId, name: String },
+    /// It became known that this user's account is gone.
+    UserDeleted { user: UserId },
     /// All that was there when this session began is applied.
     CaughtUp,
     /// A send is on the node's disk.

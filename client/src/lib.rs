@@ -14,7 +14,7 @@
 //! let mut events = client.events();
 //! client.register(&wire::UserName::parse("ann")?, "correct horse").await?;
 //! let ben = client.find_user(&wire::UserName::parse("ben")?).await?;
-//! let mut sent = client.send(To::User(ben), Body::Text("hello".into())).await?;
+//! let mut sent = client.send(To::User(ben.id), Body::Text("hello".into())).await?;
 //! println!("{:?}", sent.decided().await?);
 //! while let Some(event) = events.next().await {
 //!     if let Event::Message { entry, .. } = event {
@@ -44,7 +44,7 @@ mod testing;
 pub mod transport;
 
 pub use board::Me;
-pub use client::{Adverts, Body, Client, ConversationInfo, History, To};
+pub use client::{Adverts, Body, Client, ConversationInfo, History, To, User};
 pub use error::{Error, RefusedByNode};
 pub use event::{Connection, Event, Events, StopCause};
 pub use operator::{Operator, UserChanged};

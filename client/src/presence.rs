@@ -48,6 +48,17 @@ impl Client {
         }
     }
 
+    /// The own state, without who else is online.
+    ///
+    /// # Errors
+    /// [`Error::NotConnected`].
+    pub async fn own_presence(&self) -> Result<OwnPresence, Error> {
+        match self.ask_presence(PresenceQuery::Sync { after: u64::MAX }).await? {
+            PresenceAnswer::Page(page) => Ok(page.own),
+            _ => Err(other_answer()),
+        }
+    }
+
     /// The state of one user, and when he was last seen, as far as this account may know.
     ///
     /// # Errors

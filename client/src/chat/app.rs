@@ -7,12 +7,13 @@ use wire::limits::MESSAGE_BODY_LEN_MAX;
 
 use super::command::{self, Command, ContactAct, StatusAct};
 use super::devices::Which;
-use super::editor::{Edit, Editor};
+use super::editor::{Echo, Edit, Editor};
 use super::log::{Key, Log};
 use super::moment::{self, Moment};
+use super::page::{Page, TOLD_LINES_MAX};
 use super::profile::Set;
-use super::text;
-use super::view;
+use super::secret::{Asking, Next, Secret};
+use super::{find, text, view};
 use crate::client::Adverts;
 
 /// Notices kept above the input line until the next key.
@@ -63,8 +64,10 @@ pub enum Wish {
     /// Find this user and open the chat.
     OpenName(String),
     Adverts(Adverts),
-    /// Tell all contacts.
-    Contacts,
+    /// Tell the contacts of this folder; all when it is empty.
+    Contacts {
+        folder: String,
+    },
     /// Tell who is online.
     Who,
     /// Tell or change the own state.
@@ -87,11 +90,11 @@ pub enum Wish {
     Devices,
     EndSessions(Which),
     Password {
-        old: String,
-        new: String,
+        old: Secret,
+        new: Secret,
     },
     DeleteAccount {
-        password: String,
+        password: Secret,
     },
     /// The open chat changed: load its newest history.
     Open(ConversationId),
@@ -140,8 +143,16 @@ pub struct Chat {
     pub id: ConversationId,
     /// Made safe for the screen.
     pub name: String,
+    /// The other one's account is gone.
+    pub deleted: bool,
     pub unread: u64,
     pub time_ms: u64,
+}
+
+impl Chat {
+    pub fn shown_name(&self) -> String {
+        find::shown(&self.name, self.deleted)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +186,12 @@ pub struct App {
     pub anchor: Option<Anchor>,
     pub editor: Editor,
     pub notices: Vec<Notice>,
+    /// A long answer in place of the log.
+    pub page: Option<Page>,
+    /// Passwords are asked for; what is typed is one.
+    pub asking: Option<Asking>,
+    /// The own state, when it is not the usual one.
+    pub own_state: Option<&'static str>,
     pub focus: Focus,
     pub size: Size,
     /// Older history was asked for and has not come.
@@ -196,6 +213,9 @@ impl App {
             anchor: None,
             editor: Editor::new(MESSAGE_BODY_LEN_MAX),
             notices: Vec::new(),
+            page: None,
+            asking: None,
+            own_state: None,
             focus: Focus::Here,
             size,
             is_loading: false,
@@ -211,6 +231,18 @@ impl App {
             self.notices.remove(0);
         }
         self.notices.push(Notice { kind, text });
+    }
+
+    /// Tells an answer: above the status line, or as a page when it is long.
+    pub fn tell(&mut self, lines: Vec<String>) {
+        let safe: Vec<String> = lines.iter().map(|line| text::for_screen(line)).collect();
+        let columns = usize::from(self.size.columns);
+        let rows: usize = safe.iter().map(|line| text::wrap(line, columns).len()).sum();
+        if safe.len() > TOLD_LINES_MAX || rows > usize::from(self.size.rows) / 2 {
+            self.page = Some(Page::new(safe));
+            return;
+        }
+        safe.iter().for_each(|line| self.notice(NoticeKind::Info, line));
     }
 
     pub fn handle_action(&mut self, action: Action) -> Vec<Wish> {
@@ -234,7 +266,7 @@ impl App {
             Action::Scroll(rows) => self.scroll(rows),
             Action::PageUp => self.scroll(view::log_rows(self).saturating_sub(1).max(1) as i32),
             Action::PageDown => self.scroll(-(view::log_rows(self).saturating_sub(1).max(1) as i32)),
-            Action::ToNewest => self.anchor = None,
+            Action::ToNewest => self.leave(),
             Action::NextChat => self.switch_by(1, &mut wishes),
             Action::PreviousChat => self.switch_by(-1, &mut wishes),
             Action::NextUnread => self.switch_to_unread(&mut wishes),
@@ -260,8 +292,22 @@ impl App {
         wishes
     }
 
+    /// Leaves what is open for the newest messages.
+    fn leave(&mut self) {
+        if self.page.take().is_some() {
+            return;
+        }
+        if self.asking.take().is_some() {
+            self.editor.take();
+            self.editor.echo = Echo::Shown;
+            return self.notice(NoticeKind::Info, "No password was given; nothing is done.");
+        }
+        self.anchor = None;
+    }
+
     /// Shows another chat; its log is to be loaded.
     pub fn open_chat(&mut self, id: ConversationId) -> Wish {
+        self.page = None;
         self.open = Some(id);
         self.log = Log::default();
         self.anchor = None;
@@ -283,7 +329,27 @@ impl App {
         }
     }
 
+    /// A password was typed.
+    fn answer(&mut self, asking: Asking, wishes: &mut Vec<Wish>) {
+        let typed = self.editor.take();
+        self.editor.echo = Echo::Shown;
+        match asking.handle(typed.trim_end_matches('\n').to_owned()) {
+            Next::Ask(asking) => self.ask(asking),
+            Next::Do(wish) => wishes.push(wish),
+            Next::Stop(why) => self.notice(NoticeKind::Problem, why),
+        }
+    }
+
+    fn ask(&mut self, asking: Asking) {
+        self.editor.echo = Echo::Hidden;
+        self.asking = Some(asking);
+    }
+
     fn submit(&mut self, wishes: &mut Vec<Wish>) {
+        if let Some(asking) = self.asking.take() {
+            return self.answer(asking, wishes);
+        }
+        self.page = None;
         match command::parse(self.editor.text()) {
             Command::Nothing => {}
             Command::Say(text) => match self.open {
@@ -296,15 +362,11 @@ impl App {
                     return; // the text stays
                 }
             },
-            Command::Help => {
-                for line in command::HELP {
-                    self.notice(NoticeKind::Info, *line);
-                }
-            }
+            Command::Help => self.tell(command::HELP.iter().map(|line| (*line).to_owned()).collect()),
             Command::List => self.list(),
             Command::To(name) => wishes.push(Wish::OpenName(name)),
             Command::Adverts(adverts) => wishes.push(Wish::Adverts(adverts)),
-            Command::Contacts => wishes.push(Wish::Contacts),
+            Command::Contacts { folder } => wishes.push(Wish::Contacts { folder }),
             Command::Who => wishes.push(Wish::Who),
             Command::Status(act) => wishes.push(Wish::Status(act)),
             Command::Seen(name) => wishes.push(Wish::Seen(name)),
@@ -314,8 +376,7 @@ impl App {
             Command::SetProfile(set) => wishes.push(Wish::SetProfile(set)),
             Command::Devices => wishes.push(Wish::Devices),
             Command::End(which) => wishes.push(Wish::EndSessions(which)),
-            Command::Password { old, new } => wishes.push(Wish::Password { old, new }),
-            Command::DeleteAccount { password } => wishes.push(Wish::DeleteAccount { password }),
+            Command::Ask(purpose) => self.ask(Asking::new(purpose)),
             Command::Quit => wishes.push(Wish::Quit),
             Command::Unknown(problem) => {
                 self.notice(NoticeKind::Problem, problem);
@@ -333,13 +394,11 @@ impl App {
             .chats
             .iter()
             .map(|chat| match chat.unread {
-                0 => chat.name.clone(),
-                unread => format!("{} ({unread} unread)", chat.name),
+                0 => chat.shown_name(),
+                unread => format!("{} ({unread} unread)", chat.shown_name()),
             })
             .collect();
-        for line in lines {
-            self.notice(NoticeKind::Info, line);
-        }
+        self.tell(lines);
     }
 
     fn switch_by(&mut self, by: isize, wishes: &mut Vec<Wish>) {
@@ -364,6 +423,10 @@ impl App {
     }
 
     fn scroll(&mut self, rows: i32) {
+        let (columns, rows_max) = view::page_size(self);
+        if let Some(page) = &mut self.page {
+            return page.scroll(rows, columns, rows_max);
+        }
         self.anchor = view::scrolled(self, rows);
     }
 
@@ -381,7 +444,8 @@ impl App {
     /// What is on the screen of somebody who looks at it is read.
     fn wish_marks(&mut self, wishes: &mut Vec<Wish>) {
         let (Some(conversation), Some(seq)) = (self.open, self.log.newest_seq()) else { return };
-        if self.focus == Focus::Here && self.anchor.is_none() && seq > self.marked {
+        let is_seen = self.focus == Focus::Here && self.anchor.is_none() && self.page.is_none();
+        if is_seen && seq > self.marked {
             self.marked = seq;
             wishes.push(Wish::MarkRead { conversation, seq });
         }
@@ -402,7 +466,13 @@ mod tests {
         let mut app = App::new("alice".into(), Size { columns: 80, rows: 24 });
         for number in 0..3 {
             let name = format!("user{number}");
-            app.chats.push(Chat { id: conversation(number), name, unread: number, time_ms: 0 });
+            app.chats.push(Chat {
+                id: conversation(number),
+                name,
+                deleted: false,
+                unread: number,
+                time_ms: 0,
+            });
         }
         app
     }
@@ -434,7 +504,7 @@ mod tests {
         assert_eq!(type_in(&mut app, "/to bob"), [Wish::OpenName("bob".into())]);
         let block = Wish::Contact { name: "bob".into(), act: ContactAct::Block };
         assert_eq!(type_in(&mut app, "/block bob"), [block]);
-        assert_eq!(type_in(&mut app, "/contacts"), [Wish::Contacts]);
+        assert_eq!(type_in(&mut app, "/contacts"), [Wish::Contacts { folder: String::new() }]);
         assert_eq!(type_in(&mut app, "/devices"), [Wish::Devices]);
         assert_eq!(type_in(&mut app, "/end others"), [Wish::EndSessions(Which::Others)]);
         assert_eq!(type_in(&mut app, "/quit"), [Wish::Quit]);
@@ -445,6 +515,53 @@ mod tests {
         assert_eq!(type_in(&mut app, "//etc/passwd"), [sent]);
         assert_eq!(type_in(&mut app, "/list"), []);
         assert!(app.notices.iter().any(|notice| notice.text == "user2 (2 unread)"));
+    }
+
+    #[test]
+    fn a_long_answer_is_a_page_until_it_is_left() {
+        let mut app = app();
+        app.open_chat(conversation(0));
+        app.log.is_whole = true;
+        let lines = |count: usize| (1..=count).map(|number| format!("line {number}")).collect::<Vec<_>>();
+        app.tell(lines(10));
+        assert_eq!((app.notices.len(), &app.page), (10, &None));
+        app.tell(lines(30));
+        let shown = |app: &App| format!("{:?}", view::frame(app).rows);
+        assert!(shown(&app).contains("line 1\"") && !shown(&app).contains("line 30"), "{}", shown(&app));
+        app.handle_action(Action::Edit(Edit::Insert("x".into())));
+        app.handle_action(Action::PageDown);
+        app.handle_action(Action::PageDown);
+        assert!(shown(&app).contains("line 30"), "{}", shown(&app));
+        app.log.put(Key::Seq(4), message("hi"), false);
+        assert_eq!(app.on_log_changed(), [], "nobody sees it under the page");
+        let read = Wish::MarkRead { conversation: conversation(0), seq: 4 };
+        assert_eq!(app.handle_action(Action::ToNewest), [read]);
+        assert_eq!(app.page, None);
+        app.editor.take();
+        type_in(&mut app, "/help");
+        assert!(app.page.is_some());
+    }
+
+    #[test]
+    fn a_password_is_typed_without_showing() {
+        let mut app = app();
+        app.open_chat(conversation(0));
+        assert_eq!(type_in(&mut app, "/password"), []);
+        let shown = |app: &App| format!("{:?}", view::frame(app).rows);
+        assert!(shown(&app).contains("Old password: "));
+        app.handle_action(Action::Paste("/to bob".into()));
+        assert!(shown(&app).contains("*******") && !shown(&app).contains("bob\""), "{}", shown(&app));
+        assert_eq!(app.handle_action(Action::Submit), [], "not a command");
+        type_in(&mut app, "new");
+        let secret = |text: &str| Secret::new(text.into());
+        let wish = Wish::Password { old: secret("/to bob"), new: secret("new") };
+        assert_eq!(type_in(&mut app, "new"), [wish]);
+        let sent = Wish::Send { to: conversation(0), text: "shown again".into() };
+        assert_eq!(type_in(&mut app, "shown again"), [sent]);
+        type_in(&mut app, "/delete-account");
+        app.handle_action(Action::Paste("secret".into()));
+        app.handle_action(Action::ToNewest);
+        assert_eq!((app.editor.text(), app.asking.is_none()), ("", true));
     }
 
     #[test]

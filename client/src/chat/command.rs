@@ -2,6 +2,7 @@
 
 use super::devices::Which;
 use super::profile::{Set, parse_set};
+use super::secret::Purpose;
 use crate::client::Adverts;
 use wire::presence::{LastSeenFor, PresenceState};
 
@@ -13,7 +14,10 @@ pub enum Command {
     Help,
     List,
     To(String),
-    Contacts,
+    /// Those of this folder; all when it is empty.
+    Contacts {
+        folder: String,
+    },
     /// Who is online.
     Who,
     Status(StatusAct),
@@ -33,13 +37,8 @@ pub enum Command {
     Adverts(Adverts),
     Devices,
     End(Which),
-    Password {
-        old: String,
-        new: String,
-    },
-    DeleteAccount {
-        password: String,
-    },
+    /// Ask for passwords, to do this.
+    Ask(Purpose),
     Quit,
     /// What is wrong with it.
     Unknown(String),
@@ -60,6 +59,10 @@ pub enum ContactAct {
     Remark {
         text: String,
     },
+    /// Puts him there; out of all when it is empty.
+    Folder {
+        name: String,
+    },
 }
 
 /// What is done about the own state.
@@ -78,13 +81,14 @@ pub enum StatusAct {
 /// Each line fits into 78 columns.
 pub const HELP: &[&str] = &[
     "/to NAME  chat with NAME     /list  your chats     /quit  leave (also Ctrl-C)",
-    "/contacts  yours   /add NAME [TEXT]  ask   /accept NAME  /refuse NAME  answer",
+    "/contacts [FOLDER]  yours   /add NAME [TEXT]  ask   /accept  /refuse NAME",
+    "/folder NAME [FOLDER]  puts a contact there, or out of all",
     "/remove NAME  part   /block NAME  /unblock NAME   /remark NAME [TEXT]  note",
     "/profile [NAME]  look at one, or yours   /set FIELD[:WHO] [VALUE]  change it",
     "/org  the directory of departments   /org NAME  a department, or a member",
     "/adverts on  /adverts off   whether you want them; other notices always come",
     "/devices  your devices   /end NUMBER  log one out   /end others  all others",
-    "/password OLD NEW  ends other sessions    /delete-account PASSWORD  for good",
+    "/password  a new one, ends other sessions   /delete-account  for good",
     "/who  is online   /status [online|away|busy|invisible [TEXT]]   /seen NAME",
     "/status seen nobody|contacts|everybody  who may know when you were here",
     "//text  sends /text          Alt-Enter or Ctrl-J  new line",
@@ -114,17 +118,12 @@ pub fn parse(line: &str) -> Command {
         ("quit" | "q" | "exit", _) => Command::Quit,
         ("to" | "t", "") => Command::Unknown("Write the name behind it: /to NAME".into()),
         ("to" | "t", name) => Command::To(name.to_owned()),
-        ("contacts" | "c", _) => Command::Contacts,
+        ("contacts" | "c", folder) => Command::Contacts { folder: folder.to_owned() },
         ("org" | "o", name) => Command::Org { name: name.to_owned() },
         ("profile", name) => Command::Profile(name.to_owned()),
-        ("password", argument) => match argument.split_once(char::is_whitespace) {
-            Some((old, new)) => Command::Password { old: old.to_owned(), new: new.trim().to_owned() },
-            None => Command::Unknown("Write both behind it: /password OLD NEW".into()),
-        },
-        ("delete-account", "") => {
-            Command::Unknown("Write your password behind it: /delete-account PASSWORD".into())
-        }
-        ("delete-account", password) => Command::DeleteAccount { password: password.to_owned() },
+        // What is written behind it showed on the screen: it is asked for all the same.
+        ("password", _) => Command::Ask(Purpose::ChangePassword),
+        ("delete-account", _) => Command::Ask(Purpose::DeleteAccount),
         ("set", argument) => match parse_set(argument) {
             Ok(set) => Command::SetProfile(set),
             Err(what) => Command::Unknown(what),
@@ -183,6 +182,7 @@ fn about_contact(word: &str, argument: &str) -> Option<Command> {
     let act = match word {
         "add" => ContactAct::Add { text },
         "remark" => ContactAct::Remark { text },
+        "folder" => ContactAct::Folder { name: text },
         "accept" => ContactAct::Accept,
         "refuse" => ContactAct::Refuse,
         "remove" => ContactAct::Remove,
@@ -219,14 +219,18 @@ mod tests {
         assert_eq!(parse("/block  ann "), contact("ann", ContactAct::Block));
         assert_eq!(parse("/add ann it is  me"), contact("ann", ContactAct::Add { text: "it is  me".into() }));
         assert_eq!(parse("/remark ann"), contact("ann", ContactAct::Remark { text: String::new() }));
-        assert_eq!(parse("/contacts"), Command::Contacts);
+        assert_eq!(parse("/contacts"), Command::Contacts { folder: String::new() });
+        assert_eq!(parse("/contacts  my work"), Command::Contacts { folder: "my work".into() });
+        assert_eq!(parse("/folder ann work"), contact("ann", ContactAct::Folder { name: "work".into() }));
         assert_eq!(parse("/org  Research and more"), Command::Org { name: "Research and more".into() });
         assert_eq!(parse("/org"), Command::Org { name: String::new() });
         assert_eq!(parse("/profile  ann"), Command::Profile("ann".into()));
-        assert!(matches!(parse("/set email:nobody a b"), Command::SetProfile(set) if set.value == "a b"));
-        let changed = Command::Password { old: "a".into(), new: "b c".into() };
-        assert_eq!(parse("/password a b c"), changed);
-        assert!(unknown("/password a") && unknown("/delete-account"));
+        assert!(
+            matches!(parse("/set email:nobody a b"), Command::SetProfile(set) if set.value.as_deref() == Some("a b"))
+        );
+        assert_eq!(parse("/password"), Command::Ask(Purpose::ChangePassword));
+        assert_eq!(parse("/password a b"), Command::Ask(Purpose::ChangePassword), "not kept");
+        assert_eq!(parse("/delete-account"), Command::Ask(Purpose::DeleteAccount));
         assert!(unknown("/set") && unknown("/set email:all x"));
         assert_eq!(parse("/adverts  off"), Command::Adverts(Adverts::Off));
         assert_eq!(parse("/adverts on"), Command::Adverts(Adverts::On));

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use wire::UserId;
 use wire::contact::{Contact, ContactState, Related};
-use wire::name::UserName;
 
 use super::command::ContactAct;
-use super::text;
+use super::{find, text};
 use crate::client::Client;
 use crate::error::Error;
 
@@ -86,13 +85,10 @@ impl Told {
 /// # Errors
 /// In a sentence.
 pub async fn act(client: &Client, typed: &str, act: ContactAct) -> Result<String, String> {
-    let shown = text::for_screen(typed);
-    let name = UserName::parse(typed).map_err(|error| format!("`{shown}` is not a name: {error}."))?;
+    let user = find::user(client, typed).await?;
+    let shown = find::shown(&user.name, user.deleted);
+    let user = user.id;
     let told = |error: Error| format!("{shown}: {error}.");
-    let user = client.find_user(&name).await.map_err(|error| match error {
-        Error::Refused(_) => format!("There is no user `{shown}`."),
-        error => told(error),
-    })?;
     let done: Result<Related, Error> = match act {
         ContactAct::Add { text } => client.request_contact(user, &text).await,
         ContactAct::Accept => client.accept_contact(user).await,
@@ -100,17 +96,34 @@ pub async fn act(client: &Client, typed: &str, act: ContactAct) -> Result<String
         ContactAct::Remove => client.remove_contact(user).await,
         ContactAct::Block => client.block(user).await,
         ContactAct::Unblock => client.unblock(user).await,
-        ContactAct::Remark { text } => return remark(client, user, &text).await.map_err(told),
+        ContactAct::Remark { text } => return note(client, user, &shown, Note::Remark(text)).await,
+        ContactAct::Folder { name } => return note(client, user, &shown, Note::Folder(name)).await,
     };
     done.map(|related| sentence(&shown, &related)).map_err(told)
 }
 
-/// Changes the remark and leaves the group as it is.
-async fn remark(client: &Client, user: UserId, text: &str) -> Result<String, Error> {
-    let contacts = client.known_contacts().await?;
-    let group = contacts.into_iter().find(|contact| contact.user == user).map(|contact| contact.group);
-    client.set_contact(user, text, &group.unwrap_or_default()).await?;
-    Ok("The remark is kept.".into())
+/// What the user writes down about a contact; the other one stays as it is.
+enum Note {
+    Remark(String),
+    Folder(String),
+}
+
+async fn note(client: &Client, user: UserId, shown: &str, note: Note) -> Result<String, String> {
+    let told = |error: Error| format!("{shown}: {error}.");
+    let contacts = client.known_contacts().await.map_err(told)?;
+    let row = contacts.into_iter().find(|contact| contact.user == user);
+    // Without the row it is not known what is there, and it would be lost.
+    let row = row.ok_or_else(|| format!("{shown} is not among your contacts: /add {shown} asks."))?;
+    let (remark, group, done) = match note {
+        Note::Remark(remark) => (remark, row.group, "The remark is kept.".to_owned()),
+        Note::Folder(group) if group.is_empty() => (row.remark, group, format!("{shown} is in no folder.")),
+        Note::Folder(group) => {
+            let done = format!("{shown} is in {}.", text::for_screen(&group));
+            (row.remark, group, done)
+        }
+    };
+    client.set_contact(user, &remark, &group).await.map_err(told)?;
+    Ok(done)
 }
 
 fn sentence(name: &str, related: &Related) -> String {
@@ -123,28 +136,48 @@ fn sentence(name: &str, related: &Related) -> String {
     if related.blocked { format!("{state}, and blocked.") } else { format!("{state}.") }
 }
 
-/// One line per contact, request and block.
+/// One line per contact, request and block, by folder and name; those of one folder when it is named.
 ///
 /// # Errors
 /// In a sentence.
-pub async fn list(client: &Client) -> Result<Vec<String>, String> {
+pub async fn list(client: &Client, folder: &str) -> Result<Vec<String>, String> {
     let contacts = client.known_contacts().await.map_err(|error| format!("Contacts: {error}."))?;
-    let mut lines: Vec<String> =
-        contacts.iter().map(|contact| line(contact, client.name_of(contact.user))).collect();
+    let name = |user| client.name_of(user).map(|name| find::shown(&name, client.is_deleted(user)));
+    let lines = sorted(contacts, folder, name);
+    Ok(match lines.is_empty() {
+        false => lines,
+        true if folder.is_empty() => vec!["No contacts yet: /add NAME asks somebody.".into()],
+        true => vec![format!(
+            "Nobody is in {}: /folder NAME FOLDER puts somebody there.",
+            text::for_screen(folder)
+        )],
+    })
+}
+
+fn sorted(
+    mut contacts: Vec<Contact>,
+    folder: &str,
+    name_of: impl Fn(UserId) -> Option<String>,
+) -> Vec<String> {
+    contacts.retain(|contact| folder.is_empty() || contact.group == folder);
+    let mut lines: Vec<(String, String)> = contacts
+        .into_iter()
+        .map(|contact| {
+            let line = line(&contact, name_of(contact.user));
+            (contact.group, line)
+        })
+        .collect();
     lines.sort();
-    if lines.is_empty() {
-        lines.push("No contacts yet: /add NAME asks somebody.".into());
-    }
-    Ok(lines)
+    lines.into_iter().map(|(_, line)| line).collect()
 }
 
 fn line(contact: &Contact, name: Option<String>) -> String {
     let mut line = name.unwrap_or_else(|| format!("user {}", contact.user));
     if !contact.remark.is_empty() {
-        line.push_str(&format!(" ({})", contact.remark));
+        line.push_str(&format!(" ({})", text::for_screen(&contact.remark)));
     }
     if !contact.group.is_empty() {
-        line.push_str(&format!(" [{}]", contact.group));
+        line.push_str(&format!(" [{}]", text::for_screen(&contact.group)));
     }
     match contact.state {
         ContactState::Requested => line.push_str(", asked"),
@@ -199,6 +232,20 @@ mod tests {
         let remark = Contact { user: UserId(3 << 10), ..contact(ContactState::Contact, "") };
         assert_eq!(told.on_changed(remark, name(UserId(3 << 10))), None, "a contact before");
         assert_eq!(told.on_list((10..20).map(asks).collect(), name).len(), 1);
+    }
+
+    #[test]
+    fn contacts_are_sorted_by_folder_and_name() {
+        let of = |number: u64, group: &str| Contact {
+            user: UserId(number << 10),
+            group: group.into(),
+            ..contact(ContactState::Contact, "")
+        };
+        let name = |user: UserId| Some(["ann", "ben", "carl"][(user.0 >> 10) as usize].to_owned());
+        let list = vec![of(2, "work"), of(0, "work"), of(1, "")];
+        assert_eq!(sorted(list.clone(), "", name), ["ben", "ann [work]", "carl [work]"]);
+        assert_eq!(sorted(list.clone(), "work", name), ["ann [work]", "carl [work]"]);
+        assert!(sorted(list, "home", name).is_empty());
     }
 
     #[test]

@@ -54,10 +54,10 @@ fn line(device: &Device) -> String {
         (false, true) => "online",
         (false, false) => "offline",
     };
-    let active = moment::local(device.active_ms);
+    let (since, active) = (moment::local(device.since_ms), moment::local(device.active_ms));
     let mut line = format!(
-        "{}  {name}, {class}, {state}, active {} {}",
-        device.device.0, active.day_text, active.clock_text
+        "{}  {name}, {class}, {state}, active {} {}, logged in {}",
+        device.device.0, active.day_text, active.clock_text, since.day_text
     );
     if !device.address.is_empty() {
         line.push_str(&format!(", from {}", text::for_screen(&device.address)));
@@ -77,13 +77,14 @@ mod tests {
             name: "phone".into(),
             class: DeviceClass::Mobile,
             address: "10.1.2.3".into(),
-            since_ms: 1,
+            since_ms: 1_795_000_000_000,
             active_ms: 1_795_532_580_000,
             online: true,
             own: false,
         };
         let text = line(&device);
         assert!(text.starts_with("3  phone, mobile, online, active "), "{text}");
+        assert!(text.contains(", logged in ") && text.contains(" November 2026, from"), "{text}");
         assert!(text.ends_with(", from 10.1.2.3"), "{text}");
         let own = Device { own: true, address: String::new(), name: String::new(), ..device };
         assert!(line(&own).starts_with("3  without a name, mobile, this one, active "));

@@ -24,9 +24,19 @@ pub enum Edit {
     DeleteToEnd,
 }
 
+/// Whether what is typed shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Echo {
+    #[default]
+    Shown,
+    /// One star for each character.
+    Hidden,
+}
+
 /// Text and cursor.
 #[derive(Clone, Debug, Default)]
 pub struct Editor {
+    pub echo: Echo,
     text: String,
     /// Byte offset, on the border of a grapheme.
     cursor: usize,
@@ -44,7 +54,7 @@ pub struct EditorRows {
 impl Editor {
     /// `text_len_max` in bytes; what does not fit is not inserted.
     pub fn new(text_len_max: usize) -> Self {
-        Self { text: String::new(), cursor: 0, text_len_max }
+        Self { echo: Echo::Shown, text: String::new(), cursor: 0, text_len_max }
     }
 
     pub fn text(&self) -> &str {
@@ -146,8 +156,12 @@ impl Editor {
         let mut rows = vec![String::new()];
         let (mut used, mut cursor) = (0, (0, 0));
         for (at, grapheme) in self.text.grapheme_indices(true) {
-            let is_break = matches!(grapheme, "\n" | "\r\n");
-            let shown = if is_break { String::new() } else { text::for_screen(grapheme) };
+            let is_break = self.echo == Echo::Shown && matches!(grapheme, "\n" | "\r\n");
+            let shown = match self.echo {
+                Echo::Hidden => "*".to_owned(),
+                Echo::Shown if is_break => String::new(),
+                Echo::Shown => text::for_screen(grapheme),
+            };
             let width = columns(&shown);
             if used + width > columns_max {
                 rows.push(String::new());

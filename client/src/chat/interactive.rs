@@ -8,13 +8,15 @@ use tokio::time::Instant;
 use wire::ConversationId;
 use wire::message::{BodyKind, Entry, RangeKind};
 use wire::name::UserName;
+use wire::presence::OwnPresence;
 
 use super::app::{Action, App, Chat, Link, NoticeKind, Wish};
+use super::command::StatusAct;
 use super::log::{Author, Item, Key, PeerMarks};
 use super::options::{ChatOptions, Exit, Stop};
 use super::screen::Screen;
 use super::signals::Signals;
-use super::{contacts, devices, keys, org, presence, profile, start, text, view};
+use super::{contacts, devices, find, keys, org, presence, profile, start, text, view};
 use crate::board::Me;
 use crate::client::{Adverts, Body, Client, History, To};
 use crate::error::Error;
@@ -37,7 +39,9 @@ const DECIDED_MAX: usize = 4_096;
 
 /// What a task that must not block the loop found out.
 enum Answer {
-    Found(String, Result<ConversationId, Error>),
+    Found(String, Result<Found, Error>),
+    /// The own state as it is now; whether it is to be told, or what went wrong.
+    Own(Telling, Result<OwnPresence, String>),
     /// To be told line by line, or what went wrong.
     Told(Result<Vec<String>, String>),
     History {
@@ -45,6 +49,21 @@ enum Answer {
         part: Part,
         history: Result<History, Error>,
     },
+}
+
+/// What there is under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Chat(ConversationId),
+    /// His account is gone, and there is no chat with him.
+    Deleted,
+}
+
+/// Whether the person asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    Asked,
+    Unasked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,11 +200,12 @@ impl Interactive<'_> {
                     let client = self.client.clone();
                     self.tell_of(async move { set_adverts(&client, adverts).await });
                 }
-                Wish::Contacts => {
+                Wish::Contacts { folder } => {
                     let client = self.client.clone();
-                    self.tell_of(async move { contacts::list(&client).await });
+                    self.tell_of(async move { contacts::list(&client, &folder).await });
                 }
-                wish @ (Wish::Who | Wish::Status(_) | Wish::Seen(_)) => {
+                Wish::Status(act) => self.ask_own(act, Telling::Asked),
+                wish @ (Wish::Who | Wish::Seen(_)) => {
                     let client = self.client.clone();
                     self.tell_of(async move { presence::fulfil(&client, wish).await });
                 }
@@ -210,6 +230,7 @@ impl Interactive<'_> {
                 }
                 Wish::Open(conversation) => {
                     self.awaited = None;
+                    self.ask_peer();
                     self.load(conversation, Part::Newest, None);
                 }
                 Wish::LoadOlder { conversation, before } => {
@@ -231,6 +252,25 @@ impl Interactive<'_> {
     fn tell_of(&self, work: impl Future<Output = Result<Vec<String>, String>> + Send + 'static) {
         let answers = self.answers.clone();
         tokio::spawn(async move { _ = answers.send(Answer::Told(work.await)).await });
+    }
+
+    /// Changes or asks for the own state.
+    fn ask_own(&self, act: StatusAct, telling: Telling) {
+        let (client, answers) = (self.client.clone(), self.answers.clone());
+        tokio::spawn(async move {
+            _ = answers.send(Answer::Own(telling, presence::status(&client, act).await)).await;
+        });
+    }
+
+    /// Asks whether the other one of the open chat is still there; an event tells when he is not.
+    fn ask_peer(&self) {
+        let Some(peer) =
+            self.app.open.filter(|open| open.is_private()).and_then(|open| open.peer_of(self.me.user))
+        else {
+            return;
+        };
+        let client = self.client.clone();
+        tokio::spawn(async move { _ = client.user(peer).await });
     }
 
     async fn send(&mut self, to: ConversationId, text: String) -> Result<(), Stop> {
@@ -270,9 +310,10 @@ impl Interactive<'_> {
         let (client, answers) = (self.client.clone(), self.answers.clone());
         tokio::spawn(async move {
             let found = match known {
-                Some(id) => Ok(id),
+                Some(id) => Ok(Found::Chat(id)),
                 None => match client.find_user(&name).await {
-                    Ok(user) => client.conversation_with(user),
+                    Ok(user) if user.deleted => Ok(Found::Deleted),
+                    Ok(user) => client.conversation_with(user.id).map(Found::Chat),
                     Err(error) => Err(error),
                 },
             };
@@ -318,14 +359,33 @@ impl Interactive<'_> {
     async fn on_answer(&mut self, answer: Answer) -> Result<(), Stop> {
         match answer {
             Answer::Told(told) => {
-                let (kind, lines) = match told {
-                    Ok(lines) => (NoticeKind::Info, lines),
-                    Err(problem) => (NoticeKind::Problem, vec![problem]),
-                };
-                lines.iter().for_each(|line| self.app.notice(kind, line));
+                match told {
+                    Ok(lines) => self.app.tell(lines),
+                    Err(problem) => self.app.notice(NoticeKind::Problem, problem),
+                }
                 Ok(())
             }
-            Answer::Found(name, Ok(id)) => {
+            Answer::Own(telling, own) => {
+                match own {
+                    Ok(own) => {
+                        self.app.own_state = presence::reminder(&own);
+                        if telling == Telling::Asked {
+                            self.app.notice(NoticeKind::Info, presence::own_line(&own));
+                        }
+                    }
+                    Err(problem) if telling == Telling::Asked => {
+                        self.app.notice(NoticeKind::Problem, problem);
+                    }
+                    Err(_) => {} // the next connection asks again
+                }
+                Ok(())
+            }
+            Answer::Found(name, Ok(Found::Deleted)) => {
+                self.awaited = None;
+                self.app.notice(NoticeKind::Problem, format!("The account `{name}` was deleted."));
+                Ok(())
+            }
+            Answer::Found(name, Ok(Found::Chat(id))) => {
                 if !self.opened.iter().any(|(opened, _)| *opened == id) {
                     self.opened.push((id, name));
                 }
@@ -336,12 +396,10 @@ impl Interactive<'_> {
             }
             Answer::Found(name, Err(error)) => {
                 let text = match error {
-                    Error::Refused(_) | Error::NotConnected | Error::ConnectionLost
-                        if self.awaited.is_some() =>
-                    {
+                    error if find::is_unknown(&error) && self.awaited.is_some() => {
                         format!("There is no user `{name}` yet. The chat opens when there is.")
                     }
-                    Error::Refused(_) => format!("There is no user `{name}`."),
+                    error if find::is_unknown(&error) => format!("There is no user `{name}`."),
                     Error::Misuse(reason) => format!("`{name}`: {reason}."),
                     error => format!("Cannot look for `{name}`: {error}."),
                 };
@@ -431,7 +489,11 @@ impl Interactive<'_> {
         let mut next = Some(first);
         let (mut caught_up, mut contacts_synced) = (false, false);
         while let Some(event) = next {
-            caught_up |= event == Event::CaughtUp;
+            if event == Event::CaughtUp {
+                caught_up = true;
+                self.ask_own(StatusAct::Show, Telling::Unasked);
+                self.ask_peer();
+            }
             contacts_synced |= matches!(event, Event::ContactsSynced | Event::Missed);
             self.on_event(event)?;
             next = events.waiting();
@@ -481,6 +543,7 @@ impl Interactive<'_> {
                 let lines = self.presence.on_changed(changed, |user| client.name_of(user));
                 lines.iter().for_each(|line| self.app.notice(NoticeKind::Info, line));
             }
+            Event::OwnPresence(own) => self.app.own_state = presence::reminder(&own),
             Event::ContactChanged(contact) => {
                 let name = self.client.name_of(contact.user);
                 let told = self.contacts.on_changed(contact, name);
@@ -556,13 +619,17 @@ impl Interactive<'_> {
             .map(|info| Chat {
                 id: info.state.conversation,
                 name: text::for_screen(&info.name.clone().unwrap_or_else(|| format!("user {}", info.peer))),
+                deleted: info.deleted,
                 unread: info.unread(),
                 time_ms: info.state.time_ms,
             })
             .collect();
         for (id, name) in &self.opened {
             if !chats.iter().any(|chat| chat.id == *id) {
-                chats.insert(0, Chat { id: *id, name: text::for_screen(name), unread: 0, time_ms: 0 });
+                chats.insert(
+                    0,
+                    Chat { id: *id, name: text::for_screen(name), deleted: false, unread: 0, time_ms: 0 },
+                );
             }
         }
         self.app.chats = chats;

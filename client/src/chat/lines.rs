@@ -18,7 +18,7 @@ use wire::{ConversationId, UserId};
 
 use super::options::{ChatOptions, Exit, Stop};
 use super::signals::Signals;
-use super::{start, text};
+use super::{find, start, text};
 use crate::client::{Body, Client, To};
 use crate::error::Error;
 use crate::event::{Connection, Event, Events};
@@ -58,9 +58,13 @@ pub async fn run(
     let name =
         UserName::parse(name).map_err(|error| Stop::usage(format!("`{name}` is not a name: {error}")))?;
     let peer = client.find_user(&name).await.map_err(|error| match error {
-        Error::Refused(_) => Stop::new(Exit::Peer, format!("there is no user `{name}`")),
+        error if find::is_unknown(&error) => Stop::new(Exit::Peer, format!("there is no user `{name}`")),
         error => start::stop(error, Exit::Connect),
     })?;
+    if peer.deleted {
+        return Err(Stop::new(Exit::Peer, format!("the account `{name}` was deleted")));
+    }
+    let peer = peer.id;
     let conversation = client.conversation_with(peer).map_err(|error| start::stop(error, Exit::Usage))?;
     let lines = Lines {
         options,

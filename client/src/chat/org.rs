@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::error::Error;
 
 /// Lines that are told; the rest is counted.
-const LINES_MAX: usize = 60;
+const LINES_MAX: usize = 1_000;
 
 /// Brings the copy up to date and tells of its top, of the departments with this in their name, or of the user with this
 /// name.
@@ -63,7 +63,7 @@ async fn found(client: &Client, departments: &[Department], name: &str) -> Resul
     if let Ok(user) = UserName::parse(name)
         && let Ok(user) = client.find_user(&user).await
     {
-        for member in client.places_of(user).await? {
+        for member in client.places_of(user.id).await? {
             let place = departments.iter().find(|it| it.id == member.department);
             let place = place.map_or_else(String::new, |department| path(departments, department));
             lines.push(format!("{}: {place}", person(&member)));

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use wire::UserId;
-use wire::name::UserName;
 use wire::presence::{LastSeenFor, OwnPresence, Presence, PresenceState, PresenceWish};
 
 use super::app::Wish;
 use super::command::StatusAct;
-use super::text;
+use super::{find, text};
 use crate::client::Client;
-use crate::error::Error;
 
 /// Changes that are told one by one; of more that come together only their number.
 const TOLD_TOGETHER_MAX: usize = 5;
@@ -68,7 +66,18 @@ fn line(contact: &Presence, name: String) -> String {
     }
 }
 
-fn own_line(own: &OwnPresence) -> String {
+/// A word beside the own name, when the own state is not the usual one.
+pub fn reminder(own: &OwnPresence) -> Option<&'static str> {
+    match own.state {
+        PresenceState::Away => Some("away"),
+        PresenceState::Busy => Some("busy"),
+        PresenceState::Invisible => Some("invisible"),
+        _ => None,
+    }
+}
+
+/// The own state in a sentence.
+pub fn own_line(own: &OwnPresence) -> String {
     let last_seen = match own.last_seen {
         LastSeenFor::Nobody => "nobody",
         LastSeenFor::Everybody => "everybody",
@@ -85,7 +94,6 @@ fn own_line(own: &OwnPresence) -> String {
 pub async fn fulfil(client: &Client, wish: Wish) -> Result<Vec<String>, String> {
     match wish {
         Wish::Who => who(client).await,
-        Wish::Status(act) => status(client, act).await.map(|line| vec![line]),
         Wish::Seen(name) => seen(client, &name).await.map(|line| vec![line]),
         other => unreachable!("{other:?} is not about presence"),
     }
@@ -105,9 +113,12 @@ async fn who(client: &Client) -> Result<Vec<String>, String> {
 }
 
 /// Changes or tells the own state.
-async fn status(client: &Client, act: StatusAct) -> Result<String, String> {
+///
+/// # Errors
+/// In a sentence.
+pub async fn status(client: &Client, act: StatusAct) -> Result<OwnPresence, String> {
     let done = match act {
-        StatusAct::Show => client.presence().await.map(|online| online.own),
+        StatusAct::Show => client.own_presence().await,
         StatusAct::Set { state, text } => {
             client.set_presence(PresenceWish { state: Some(state), text, last_seen: None }).await
         }
@@ -115,18 +126,14 @@ async fn status(client: &Client, act: StatusAct) -> Result<String, String> {
             client.set_presence(PresenceWish { last_seen: Some(last_seen), ..PresenceWish::default() }).await
         }
     };
-    done.map(|own| own_line(&own)).map_err(|error| format!("Your state: {error}."))
+    done.map_err(|error| format!("Your state: {error}."))
 }
 
 /// The state of a user, and when he was last seen.
 async fn seen(client: &Client, typed: &str) -> Result<String, String> {
-    let shown = text::for_screen(typed);
-    let name = UserName::parse(typed).map_err(|error| format!("`{shown}` is not a name: {error}."))?;
-    let user = client.find_user(&name).await.map_err(|error| match error {
-        Error::Refused(_) => format!("There is no user `{shown}`."),
-        error => format!("{shown}: {error}."),
-    })?;
-    let found = client.presence_of(user).await.map_err(|error| format!("{shown}: {error}."))?;
+    let user = find::user(client, typed).await?;
+    let shown = find::shown(&user.name, user.deleted);
+    let found = client.presence_of(user.id).await.map_err(|error| format!("{shown}: {error}."))?;
     let line = line(&found.presence, shown);
     Ok(match found.last_seen_ms {
         0 => format!("{line}."),

@@ -1,10 +1,10 @@
 //! What the interactive client shows of profiles, and what it changes of the own account.
 
 use wire::UserId;
-use wire::name::UserName;
 use wire::profile::{Audience, Gender, Profile, ProfileField, ProfileFound, Shown};
 
-use super::text;
+use super::secret::Secret;
+use super::{find, text};
 use crate::client::Client;
 use crate::error::Error;
 
@@ -14,8 +14,8 @@ pub struct Set {
     pub field: String,
     /// `None`: as it was.
     pub to: Option<Audience>,
-    /// Empty: the field is taken away.
-    pub value: String,
+    /// `None`: as it was. Empty: the field is taken away.
+    pub value: Option<String>,
 }
 
 /// Reads `FIELD[:WHO] [VALUE]`.
@@ -36,7 +36,10 @@ pub fn parse_set(argument: &str) -> Result<Set, String> {
     if field.is_empty() {
         return Err("Write the field behind it: /set nickname Annie, /set email:nobody a@example.org".into());
     }
-    Ok(Set { field: field.to_owned(), to, value: value.trim().to_owned() })
+    let value = value.trim();
+    // Who may see it, and nothing else: the value is not meant.
+    let value = (to.is_none() || !value.is_empty()).then(|| value.to_owned());
+    Ok(Set { field: field.to_owned(), to, value })
 }
 
 /// Shows somebody's profile, the own one without a name.
@@ -45,7 +48,7 @@ pub fn parse_set(argument: &str) -> Result<Set, String> {
 /// In a sentence.
 pub async fn show(client: &Client, typed: &str) -> Result<Vec<String>, String> {
     let shown = text::for_screen(typed);
-    let user = if typed.is_empty() { me(client)? } else { user_named(client, typed).await? };
+    let user = if typed.is_empty() { me(client)? } else { find::user(client, typed).await?.id };
     let found = client.profile(user).await.map_err(|error| format!("{shown}: {error}."))?;
     Ok(lines(&found))
 }
@@ -66,8 +69,8 @@ pub async fn set(client: &Client, set: Set) -> Result<Vec<String>, String> {
 ///
 /// # Errors
 /// In a sentence.
-pub async fn change_password(client: &Client, old: &str, new: &str) -> Result<Vec<String>, String> {
-    let changed = client.change_password(old, new).await;
+pub async fn change_password(client: &Client, old: &Secret, new: &Secret) -> Result<Vec<String>, String> {
+    let changed = client.change_password(old.expose(), new.expose()).await;
     changed.map_err(|error| format!("Your password: {error}."))?;
     Ok(vec!["Your password is changed, and your other sessions are over.".into()])
 }
@@ -76,22 +79,13 @@ pub async fn change_password(client: &Client, old: &str, new: &str) -> Result<Ve
 ///
 /// # Errors
 /// In a sentence.
-pub async fn delete_account(client: &Client, password: &str) -> Result<Vec<String>, String> {
-    client.delete_account(password).await.map_err(|error| format!("Your account: {error}."))?;
+pub async fn delete_account(client: &Client, password: &Secret) -> Result<Vec<String>, String> {
+    client.delete_account(password.expose()).await.map_err(|error| format!("Your account: {error}."))?;
     Ok(vec!["Your account is deleted. What is on this device stays; /quit leaves.".into()])
 }
 
 fn me(client: &Client) -> Result<UserId, String> {
     client.me().map(|me| me.user).ok_or_else(|| "Nobody has logged in here yet.".into())
-}
-
-async fn user_named(client: &Client, typed: &str) -> Result<UserId, String> {
-    let shown = text::for_screen(typed);
-    let name = UserName::parse(typed).map_err(|error| format!("`{shown}` is not a name: {error}."))?;
-    client.find_user(&name).await.map_err(|error| match error {
-        Error::Refused(_) => format!("There is no user `{shown}`."),
-        error => format!("{shown}: {error}."),
-    })
 }
 
 impl Set {
@@ -104,19 +98,24 @@ impl Set {
             "email" => change(&mut profile.email, value, to),
             "phone" => change(&mut profile.phone, value, to),
             "gender" => {
-                let gender = match value.as_str() {
-                    "" => Gender::Unsaid,
-                    "female" => Gender::Female,
-                    "male" => Gender::Male,
-                    "other" => Gender::Other,
-                    _ => return Err("Write female, male, other, or nothing.".into()),
+                let gender = match value.as_deref() {
+                    None => None,
+                    Some("") => Some(Gender::Unsaid),
+                    Some("female") => Some(Gender::Female),
+                    Some("male") => Some(Gender::Male),
+                    Some("other") => Some(Gender::Other),
+                    Some(_) => return Err("Write female, male, other, or nothing.".into()),
                 };
                 change(&mut profile.gender, gender, to);
             }
             _ => {
                 let at = profile.fields.iter().position(|known| known.name == field);
-                let before = at.map_or(Audience::Contacts, |at| profile.fields[at].to);
-                let new = ProfileField { name: field, value, to: to.unwrap_or(before) };
+                let before = at.map(|at| profile.fields[at].clone());
+                let kept = before.as_ref().map_or(Audience::Contacts, |before| before.to);
+                let Some(value) = value.or(before.map(|before| before.value)) else {
+                    return Err(format!("Your profile has no {}.", text::for_screen(&field)));
+                };
+                let new = ProfileField { name: field, value, to: to.unwrap_or(kept) };
                 match at {
                     Some(at) if new.value.is_empty() => drop(profile.fields.remove(at)),
                     Some(at) => profile.fields[at] = new,
@@ -128,8 +127,10 @@ impl Set {
     }
 }
 
-fn change<T>(shown: &mut Shown<T>, value: T, to: Option<Audience>) {
-    shown.value = value;
+fn change<T>(shown: &mut Shown<T>, value: Option<T>, to: Option<Audience>) {
+    if let Some(value) = value {
+        shown.value = value;
+    }
     shown.to = to.unwrap_or(shown.to);
 }
 
@@ -198,6 +199,11 @@ mod tests {
             parse_set(typed).expect("it can be read").apply(&mut profile).expect("it can be set");
         }
         assert_eq!(lines(&found(&profile, false)), ["ann:", "  email: b@example.org  (only you)"]);
+        for typed in ["email:everybody", "gender:nobody"] {
+            parse_set(typed).expect("it can be read").apply(&mut profile).expect("it can be set");
+        }
+        assert_eq!(lines(&found(&profile, false)), ["ann:", "  email: b@example.org"], "the value stays");
+        assert!(parse_set("city:nobody").expect("it can be read").apply(&mut profile).is_err());
         assert_eq!(lines(&found(&profile, true)), ["ann: this account was deleted."]);
         assert!(parse_set("").is_err() && parse_set("email:all x").is_err());
         assert!(parse_set("gender blue").expect("it can be read").apply(&mut profile).is_err());

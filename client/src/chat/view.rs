@@ -76,11 +76,12 @@ impl Layout {
 fn layout(app: &App) -> Layout {
     let (total, rows) = ((app.size.columns as usize).max(1), (app.size.rows as usize).max(1));
     let input_rows_max = (rows / 3).clamp(1, INPUT_ROWS_MAX);
-    let input_rows = app.editor.rows(input_columns(total), input_rows_max).rows.len();
+    let input_rows = app.editor.rows(input_columns(app, total), input_rows_max).rows.len();
     let status_rows = usize::from(rows > input_rows);
     let left = rows - input_rows - status_rows;
     let notice_rows = notice_rows(app, total).len().min(left.saturating_sub(1));
-    let list_columns = if total >= LIST_SCREEN_COLUMNS_MIN { LIST_COLUMNS } else { 0 };
+    let has_list = total >= LIST_SCREEN_COLUMNS_MIN && app.page.is_none();
+    let list_columns = if has_list { LIST_COLUMNS } else { 0 };
     Layout {
         columns: total,
         list_columns,
@@ -91,8 +92,22 @@ fn layout(app: &App) -> Layout {
     }
 }
 
-fn input_columns(total: usize) -> usize {
-    total.saturating_sub(PROMPT.len()).max(2)
+/// What stands in front of the input line.
+fn prompt(app: &App, total: usize) -> String {
+    match &app.asking {
+        Some(asking) => cut(asking.question(), (total / 2).max(PROMPT.len())),
+        None => PROMPT.to_owned(),
+    }
+}
+
+fn input_columns(app: &App, total: usize) -> usize {
+    total.saturating_sub(columns(&prompt(app, total))).max(2)
+}
+
+/// Columns and rows of a page.
+pub fn page_size(app: &App) -> (usize, usize) {
+    let layout = layout(app);
+    (layout.log_columns(), layout.log_rows)
 }
 
 /// Rows of the log on the screen.
@@ -119,17 +134,19 @@ pub fn frame(app: &App) -> Frame {
     if layout.status_rows > 0 {
         rows.push(status_row(app, layout.columns));
     }
-    let input = app.editor.rows(input_columns(layout.columns), layout.input_rows);
+    let prompt = prompt(app, layout.columns);
+    let prompt_columns = columns(&prompt);
+    let input = app.editor.rows(input_columns(app, layout.columns), layout.input_rows);
     let cursor_row = rows.len() + input.cursor_row;
     for (index, text) in input.rows.into_iter().enumerate() {
         let mut row = Row::new();
         if index == 0 {
-            row.push(Piece { column: 0, text: cut(PROMPT, layout.columns), role: Role::Dim });
+            row.push(Piece { column: 0, text: cut(&prompt, layout.columns), role: Role::Dim });
         }
-        row.push(Piece { column: PROMPT.len(), text, role: Role::Plain });
+        row.push(Piece { column: prompt_columns, text, role: Role::Plain });
         rows.push(row);
     }
-    let cursor_column = (PROMPT.len() + input.cursor_column).min(layout.columns - 1);
+    let cursor_column = (prompt_columns + input.cursor_column).min(layout.columns - 1);
     Frame { rows, cursor: (cursor_column as u16, cursor_row as u16) }
 }
 
@@ -192,7 +209,7 @@ fn message_rows(
     let (name, name_role) = match by {
         Author::Me { .. } => (app.me.as_str(), Role::OwnName),
         Author::Peer if app.open.is_some_and(|id| !id.is_private()) => ("system", Role::PeerName),
-        Author::Peer => (open_name(app), Role::PeerName),
+        Author::Peer => (open_chat_name(app), Role::PeerName),
     };
     let text_columns = columns_max - gutter;
     let name = format!("{}:", cut(name, (text_columns / 2).max(1)));
@@ -235,12 +252,23 @@ fn sign(progress: Option<Progress>) -> Option<Piece> {
     Some(Piece { column: 0, text: text.to_owned(), role })
 }
 
-fn open_name(app: &App) -> &str {
+fn open_chat_name(app: &App) -> &str {
     app.open.and_then(|id| app.chat(id)).map_or("?", |chat| chat.name.as_str())
+}
+
+/// As it stands in the status line.
+fn open_name(app: &App) -> String {
+    app.open.and_then(|id| app.chat(id)).map_or_else(|| "?".to_owned(), super::app::Chat::shown_name)
 }
 
 fn log_part(app: &App, layout: &Layout) -> Vec<Row> {
     let columns_max = layout.log_columns();
+    if let Some(page) = &app.page {
+        let rows = page.rows(columns_max, layout.log_rows).into_iter();
+        let mut rows: Vec<Row> = rows.map(|text| vec![Piece { column: 0, text, role: Role::Info }]).collect();
+        rows.resize(layout.log_rows, Row::new());
+        return rows;
+    }
     let mut rows: Vec<Row> = Vec::new(); // newest first
     let end = app.anchor.or_else(|| app.log.newest_key().map(|key| Anchor { key, row: usize::MAX }));
     if let Some(end) = end {
@@ -292,7 +320,7 @@ fn list_part(app: &App, columns_max: usize, rows: usize) -> Vec<Option<Piece>> {
         .take(rows)
         .map(|chat| {
             let unread = if chat.unread == 0 { String::new() } else { format!(" {}", chat.unread) };
-            let name = cut(&chat.name, columns_max.saturating_sub(columns(&unread) + 1));
+            let name = cut(&chat.shown_name(), columns_max.saturating_sub(columns(&unread) + 1));
             let pad = columns_max.saturating_sub(columns(&name) + columns(&unread) + 1);
             let role = match () {
                 () if Some(chat.id) == app.open => Role::Chosen,
@@ -327,12 +355,19 @@ fn status_row(app: &App, columns_max: usize) -> Row {
         }
         Link::Down { reason } => (format!("not connected: {reason}"), Role::StatusProblem),
     };
+    let me = match app.own_state {
+        Some(state) => format!("{} ({state})", app.me),
+        None => app.me.clone(),
+    };
     let with = match app.open {
-        Some(_) => format!(" {} > {} ", app.me, open_name(app)),
-        None => format!(" {} ", app.me),
+        Some(_) => format!(" {me} > {} ", open_name(app)),
+        None => format!(" {me} "),
     };
     let mut text = format!("{with}| {link} ");
-    if app.anchor.is_some() {
+    if let Some(page) = &app.page {
+        let (columns, rows_max) = page_size(app);
+        text.push_str(&format!("| {} ", page.place(columns, rows_max)));
+    } else if app.anchor.is_some() {
         text.push_str("| scrolled back, Ctrl-End: newest ");
     }
     let unread: Vec<String> = app

@@ -17,8 +17,8 @@ fn app(columns: u16, rows: u16) -> App {
     app.moment = moment::utc;
     app.link = Link::Online;
     app.chats = vec![
-        Chat { id: conversation(0), name: "bob".into(), unread: 0, time_ms: 0 },
-        Chat { id: conversation(1), name: "漢字さん".into(), unread: 12, time_ms: 0 },
+        Chat { id: conversation(0), name: "bob".into(), deleted: false, unread: 0, time_ms: 0 },
+        Chat { id: conversation(1), name: "漢字さん".into(), deleted: false, unread: 12, time_ms: 0 },
     ];
     app.open_chat(conversation(0));
     app.log.is_whole = true;
@@ -150,6 +150,9 @@ fn the_status_line_says_what_the_connection_does() {
     assert!(status(&app).contains("reconnecting in 3 s (connection refused)"));
     app.link = Link::Connecting;
     assert!(status(&app).contains("connecting..."));
+    app.own_state = Some("invisible");
+    app.chats[0].deleted = true;
+    assert!(status(&app).contains(" alice (invisible) > bob (deleted) | "), "{}", status(&app));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use wire::UserId;
 use wire::contact::{Contact, ContactQuery, ContactsSynced};
 
 use super::disk::After;
-use super::{Engine, Group, Query};
+use super::{ContactAnswer, Engine, Group, Query, Reply};
 use crate::error::Error;
 use crate::event::Event;
 use crate::store::{Change, ContactRows, shows};
@@ -115,15 +115,21 @@ impl Engine {
     pub(super) fn on_contact_pushed(&mut self, contact: Contact) {
         let unnamed = self.unnamed(contact.user);
         self.names_wanted.extend(unnamed);
-        self.on_contact_row(contact.clone(), vec![contact]);
+        if self.contacts.take(&contact) {
+            let news = vec![contact.clone()];
+            self.put_contact(contact, After::Contacts { news, is_end: false });
+        }
     }
 
-    /// A row was pushed, or answers what this device set.
-    pub(super) fn on_contact_row(&mut self, row: Contact, news: Vec<Contact>) {
-        if self.contacts.take(&row) {
-            let changes = vec![Change::Contacts(ContactRows { afresh: false, rows: vec![row], cver: None })];
-            self.disk.put(Group { changes, after: After::Contacts { news, is_end: false } });
-        }
+    /// The answer to what this device set; who asked finds it in the copy.
+    pub(super) fn on_contact_set(&mut self, contact: Contact, reply: Reply<ContactAnswer>) {
+        self.contacts.take(&contact);
+        self.put_contact(contact.clone(), After::ContactSet(contact, reply));
+    }
+
+    fn put_contact(&mut self, row: Contact, after: After) {
+        let changes = vec![Change::Contacts(ContactRows { afresh: false, rows: vec![row], cver: None })];
+        self.disk.put(Group { changes, after });
     }
 
     /// Rows are on disk.

@@ -6,7 +6,7 @@ use wire::client::PersistToken;
 use wire::contact::Contact;
 use wire::message::Pulled;
 
-use super::request::Reply;
+use super::request::{ContactAnswer, Reply};
 use crate::store::{Change, Store, StoreError};
 
 /// Changes that belong together, and what follows once they are on disk.
@@ -18,6 +18,8 @@ pub(super) struct Group {
 pub(super) enum After {
     Token(PersistToken),
     Pulled(Pulled, Reply<Pulled>),
+    /// What this device set.
+    ContactSet(Contact, Reply<ContactAnswer>),
     /// Rows to be told; `is_end`: then all that changed is told.
     Contacts {
         news: Vec<Contact>,

@@ -13,6 +13,7 @@ use super::disk::After;
 use super::io::Io;
 use super::{ContactAnswer, DeviceAnswer, Engine, Group, PresenceAnswer, Query, answer};
 use crate::board::Me;
+use crate::client::User;
 use crate::error::Error;
 use crate::event::{Connection, Event, StopCause, sentence};
 use crate::send::{Ack, SendState};
@@ -90,6 +91,7 @@ impl Engine {
             match after {
                 After::Token(token) => self.session.handle_persisted(now_ms, token),
                 After::Pulled(pulled, reply) => answer(reply, Ok(pulled)),
+                After::ContactSet(contact, reply) => answer(reply, Ok(ContactAnswer::Row(contact))),
                 After::Contacts { news, is_end } => self.on_contacts_written(news, is_end),
                 After::Nothing => {}
             }
@@ -311,22 +313,28 @@ impl Engine {
                     answer(reply, Ok(*with));
                 }
             }
-            ClientEvent::UserFound { query, user, name, .. } => {
+            ClientEvent::UserFound { query, user, name, deleted } => {
                 if self.board.set_name(user, name.clone()) {
                     let changes = vec![Change::Name { user, name: name.clone() }];
                     self.disk.put(Group { changes, after: After::Nothing });
-                    self.board.tell(Event::Named { user, name });
+                    self.board.tell(Event::Named { user, name: name.clone() });
+                }
+                if deleted && self.board.set_deleted(user) {
+                    let changes = vec![Change::UserDeleted(user)];
+                    self.disk.put(Group { changes, after: After::Nothing });
+                    self.board.tell(Event::UserDeleted { user });
                 }
                 if let Some(Query::Find(reply)) = self.queries.remove(&query) {
-                    answer(reply, Ok(user));
+                    answer(reply, Ok(User { id: user, name, deleted }));
                 }
             }
             ClientEvent::Related { query, related } => {
                 self.answer_contact(query, ContactAnswer::Related(related));
             }
             ClientEvent::ContactChanged { query: Some(query), contact } => {
-                self.on_contact_row(contact.clone(), Vec::new());
-                self.answer_contact(query, ContactAnswer::Row(contact));
+                if let Some(Query::Contact(reply)) = self.queries.remove(&query) {
+                    self.on_contact_set(contact, reply);
+                }
             }
             ClientEvent::ContactsSynced { query, synced } => {
                 let users = synced.contacts.iter().map(|contact| contact.user);

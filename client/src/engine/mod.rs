@@ -25,6 +25,7 @@ use wire::{ConversationId, UserId};
 use zeroize::Zeroizing;
 
 use crate::board::{Board, Me};
+use crate::client::User;
 use crate::error::{Error, RefusedByNode};
 use crate::event::{Connection, StopCause};
 use crate::options::{ClientOptions, DeliveredMarks, Remember};
@@ -86,7 +87,7 @@ enum Query {
     Adverts(Reply<()>),
     Device(Reply<DeviceAnswer>),
     Operator(Reply<wire::operator::OperatorAnswer>),
-    Find(Reply<UserId>),
+    Find(Reply<User>),
     Name(UserId),
     Pull(Reply<wire::message::Pulled>),
 }
@@ -313,6 +314,10 @@ impl Engine {
             Request::MarkRead { conversation, seq } => self.session.mark_read(now_ms, conversation, seq),
             Request::FindUser { name, reply } => {
                 let asked = self.session.find_user(now_ms, &name);
+                self.wait_for(asked, Query::Find(reply));
+            }
+            Request::NameUser { id, reply } => {
+                let asked = self.session.name_user(now_ms, id);
                 self.wait_for(asked, Query::Find(reply));
             }
             Request::Pull { conversation, from, to, reply } => {

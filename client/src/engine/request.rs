@@ -14,6 +14,7 @@ use wire::{ConversationId, UserId};
 use zeroize::Zeroizing;
 
 use crate::board::Me;
+use crate::client::User;
 use crate::error::Error;
 use crate::send::SendHandle;
 
@@ -51,7 +52,11 @@ pub(crate) enum Request {
     },
     FindUser {
         name: String,
-        reply: Reply<UserId>,
+        reply: Reply<User>,
+    },
+    NameUser {
+        id: UserId,
+        reply: Reply<User>,
     },
     /// Answered when what came is on disk.
     Pull {

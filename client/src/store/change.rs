@@ -15,6 +15,8 @@ pub enum Change {
         user: UserId,
         name: String,
     },
+    /// The account of this user is gone.
+    UserDeleted(UserId),
     Contacts(ContactRows),
     /// Entries that were pulled for the history, in front of what is applied.
     History(Pulled),

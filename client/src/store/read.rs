@@ -177,6 +177,22 @@ impl Store {
         read().map_err(|error: redb::Error| self.failed(error))
     }
 
+    /// Users whose accounts are gone, as far as that is known.
+    pub fn deleted_users(&self) -> Result<Vec<UserId>, StoreError> {
+        let read = || -> Result<Vec<UserId>, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            let Some(table) = tables::known(transaction.open_table(tables::DELETED))? else {
+                return Ok(Vec::new());
+            };
+            let mut users = Vec::new();
+            for row in table.iter()? {
+                users.push(UserId(row?.0.value()));
+            }
+            Ok(users)
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
     /// The certificate remembered for this address.
     pub fn pinned(&self, address: &Address) -> Result<Option<Fingerprint>, StoreError> {
         let read = || {

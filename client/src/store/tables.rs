@@ -33,6 +33,8 @@ pub const GAPS: TableDefinition<SeqKey, (u64, u8)> = TableDefinition::new("gaps"
 pub const OUTGOING: TableDefinition<u64, SendRow<'static>> = TableDefinition::new("outgoing");
 /// Names of users.
 pub const NAMES: TableDefinition<u64, &str> = TableDefinition::new("names");
+/// Users whose accounts are gone.
+pub const DELETED: TableDefinition<u64, ()> = TableDefinition::new("deleted_users");
 /// Fingerprints by address.
 pub const PINS: TableDefinition<&str, &[u8; 32]> = TableDefinition::new("pins");
 /// Of those entries that have some.

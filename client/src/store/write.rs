@@ -18,6 +18,10 @@ impl Store {
             changes.into_iter().try_for_each(|change| match change {
                 Change::Session(op) => apply(transaction, op),
                 Change::History(pulled) => put_history(transaction, pulled),
+                Change::UserDeleted(user) => {
+                    transaction.open_table(tables::DELETED)?.insert(user.0, ())?;
+                    Ok(())
+                }
                 Change::Contacts(changed) => contacts::put(transaction, changed),
                 Change::Name { user, name } => {
                     transaction.open_table(tables::NAMES)?.insert(user.0, name.as_str())?;

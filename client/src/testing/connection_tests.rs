@@ -122,7 +122,7 @@ async fn a_node_that_restarts_is_found_again_and_what_was_written_meanwhile_is_s
     let ben = tempfile::tempdir().expect("a folder");
     let _ben = registered(ben.path(), &node, "ben").await;
     let client = registered(folder.path(), &node, "ann").await;
-    let peer = patiently(client.find_user(&name("ben"))).await.expect("a user");
+    let peer = patiently(client.find_user(&name("ben"))).await.expect("a user").id;
     let mut connection = client.connection();
     node.world().close_all();
     let node = node.restart(None).await;

@@ -21,7 +21,7 @@ async fn pair() -> Pair {
     let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
     let ann = registered(folders[0].path(), &node, "ann").await;
     let ben = registered(folders[1].path(), &node, "ben").await;
-    let peer = patiently(ann.find_user(&name("ben"))).await.expect("a user");
+    let peer = patiently(ann.find_user(&name("ben"))).await.expect("a user").id;
     let conversation = ann.conversation_with(peer).expect("two users");
     Pair { node, ann, ben, conversation, _folders: folders }
 }
