@@ -4,7 +4,6 @@ use wire::message::MarkKind;
 use wire::{EventBody, Refusal};
 
 use crate::config::{ContactPolicy, StrangerPolicy};
-use crate::parts::PartAsk;
 
 use super::sends::{everything, pair};
 use super::world::{World, pulled, refused, sent, synced};
@@ -60,7 +59,7 @@ fn a_relation_that_was_not_written_is_forgotten_though_a_first_message_waits() {
         (world.commits_held, world.mesh_held, world.loads_held) = (true, true, true);
         world.at_home(chat, |unit| {
             let from = unit.core.address;
-            unit.conversations.handle_part(&mut unit.core, from, 1, PartAsk::Relate(vec![chat]));
+            unit.conversations.handle_part(&mut unit.core, from, 1, vec![chat]);
         });
         // They are contacts for now, so that his home is asked whether bob exists.
         let send = world.send(ann, chat, 1, 0, b"hello");
