@@ -131,6 +131,15 @@ refusals! {
     91 OrgUnfit "org_unfit";
     /// There is no such department.
     92 UnknownDepartment "unknown_department";
+
+    /// The message was recalled.
+    110 AlreadyRecalled "already_recalled";
+    /// Too late to recall the message; `detail` is the time there was, in milliseconds.
+    111 TooLate "too_late";
+    /// The message is somebody else's.
+    112 NotYours "not_yours";
+    /// The message was edited as often as it can be; `detail` is the number.
+    113 TooManyEdits "too_many_edits";
 }
 
 impl Refusal {

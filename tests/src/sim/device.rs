@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use wire::client::{
-    ClientEvent, Effect, PersistOp, PersistToken, QueryId, Reason, Session, SessionConfig, Stored,
+    ClientEvent, Effect, PersistOp, PersistToken, QueryId, Reason, SendFailure, Session, SessionConfig,
+    Stored,
 };
 use wire::message::{DeviceClass, Entry};
 use wire::{ConversationId, Refusal, UserId};
@@ -46,6 +47,9 @@ impl Disk {
                         entry.place.seq,
                         next - 1
                     ));
+                }
+                for kept in log.iter_mut() {
+                    wire::fold::apply(kept, entry);
                 }
                 log.push(entry.clone());
             }
@@ -341,6 +345,12 @@ impl World {
             }
             ClientEvent::Gap { .. } | ClientEvent::EpochChanged { .. } => {
                 self.model.violate(format!("device {number} is told {event:?}"));
+            }
+            // Two devices may take the same message back, or too late.
+            ClientEvent::SendFailed { counter, failure: SendFailure::Refused(refused), .. }
+                if refused.code >= Refusal::AlreadyRecalled.code() =>
+            {
+                self.devices[number].disk.accepted.remove(&counter);
             }
             ClientEvent::SendFailed { .. } => {
                 self.model.violate(format!("device {number}: an honest send failed: {event:?}"));
