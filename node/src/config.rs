@@ -185,6 +185,9 @@ pub struct Options {
     /// How long the one-time code of `ringtalk user reset` can be used (hours; 1 to 8760) [default: 24]
     #[arg(long, value_name = "HOURS")]
     pub code_lifetime: Option<u64>,
+    /// How long people can take back what they wrote (seconds; 0 to 31536000) [default: 120]
+    #[arg(long, value_name = "SECONDS")]
+    pub recall_time: Option<u64>,
     /// How long nobody can take the name of a deleted account (days; 0 to 36500) [default: 365]
     #[arg(long, value_name = "DAYS")]
     pub name_reserved: Option<u64>,
@@ -300,6 +303,7 @@ pub struct Config {
     pub login_timeout: Duration,
     pub ticket_lifetime: Duration,
     pub code_lifetime: Duration,
+    pub recall_time: Duration,
     pub name_reserved: Duration,
     pub reconnect_delay_max: Duration,
     pub iterations: u32,
@@ -374,6 +378,7 @@ impl Options {
             login_timeout: self.login_timeout.or(below.login_timeout),
             ticket_lifetime: self.ticket_lifetime.or(below.ticket_lifetime),
             code_lifetime: self.code_lifetime.or(below.code_lifetime),
+            recall_time: self.recall_time.or(below.recall_time),
             name_reserved: self.name_reserved.or(below.name_reserved),
             reconnect_delay: self.reconnect_delay.or(below.reconnect_delay),
             iterations: self.iterations.or(below.iterations),
@@ -437,6 +442,7 @@ impl Config {
             login_timeout: seconds("login-timeout", options.login_timeout)?,
             ticket_lifetime: seconds("ticket-lifetime", options.ticket_lifetime)? * 3600,
             code_lifetime: seconds("code-lifetime", options.code_lifetime)? * 3600,
+            recall_time: seconds("recall-time", options.recall_time)?,
             name_reserved: seconds("name-reserved", options.name_reserved)? * 86_400,
             reconnect_delay_max: Duration::from_millis(
                 bounds::of("reconnect-delay").check(options.reconnect_delay)?,

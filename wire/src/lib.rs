@@ -13,6 +13,7 @@ pub mod device;
 pub mod document;
 pub mod encode;
 pub mod extras;
+pub mod fold;
 pub mod frame;
 pub mod ids;
 pub mod limits;

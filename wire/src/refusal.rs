@@ -127,6 +127,15 @@ refusals! {
 
     /// The directory was changed meanwhile: read it again, and edit what it is now.
     90 OrgMoved "org_moved";
+
+    /// The message was recalled.
+    110 AlreadyRecalled "already_recalled";
+    /// Too late to recall the message; `detail` is the time there was, in milliseconds.
+    111 TooLate "too_late";
+    /// The message is somebody else's.
+    112 NotYours "not_yours";
+    /// The message was edited as often as it can be; `detail` is the number.
+    113 TooManyEdits "too_many_edits";
 }
 
 impl Refusal {

@@ -68,6 +68,7 @@ fn config() -> Config {
         ticket_keys: TicketKeys { current: TicketKey { id: 1, key: [1; 32] }, previous: None },
         ticket_ms: 3_600_000,
         code_ms: 60_000,
+        recall_ms: 120_000,
         name_reserved_ms: 0,
         placement: PlacementPolicy::Home,
         placement_excess_percent: 25,

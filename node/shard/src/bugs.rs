@@ -46,6 +46,8 @@ pub enum Bug {
     AdvertsToAll,
     /// What is gone from the directory is not told.
     OrgForgetsGone,
+    /// A recall leaves the message as it was.
+    KeepRecalled,
     /// Costs an allocation more per send.
     CopyBody,
     /// Costs a thousand instructions more per send.
@@ -76,6 +78,7 @@ impl Bug {
         Bug::IssueTwice,
         Bug::AdvertsToAll,
         Bug::OrgForgetsGone,
+        Bug::KeepRecalled,
     ];
 }
 

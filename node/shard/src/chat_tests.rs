@@ -8,6 +8,7 @@ mod end_to_end;
 mod full;
 mod marks;
 mod pulls;
+mod recalls;
 mod sends;
 mod storm;
 mod syncs;

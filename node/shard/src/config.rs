@@ -87,6 +87,8 @@ pub struct Config {
     pub ticket_ms: u64,
     /// How long a one-time code serves.
     pub code_ms: u64,
+    /// How long its sender can recall a message.
+    pub recall_ms: u64,
     /// How long the name of a deleted account is not free.
     pub name_reserved_ms: u64,
     pub placement: PlacementPolicy,

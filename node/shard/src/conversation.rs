@@ -15,6 +15,7 @@ mod mark;
 mod outbox;
 mod pull;
 mod relation;
+mod rewrite;
 mod send;
 mod state;
 mod tail;
@@ -26,7 +27,7 @@ use std::collections::VecDeque;
 
 use ahash::AHashMap;
 use record::{Act, Rows, StoreShardId};
-use wire::message::{MarkKind, Send};
+use wire::message::{EntryKind, MarkKind, Send};
 use wire::{ConversationId, Refusal, ShardAddress, Slot, UserId, Verified, body};
 
 use crate::admin::Notice;
@@ -238,7 +239,8 @@ impl Conversations {
         }
         // Nearly always the conversation is there and nothing waits: the send is carried out from where it lies.
         match self.held.get_mut(&id) {
-            Some(held) if held.takes_send_of(caller.user) => {
+            // What is about another entry may have to read that first.
+            Some(held) if send.kind == EntryKind::Message && held.takes_send_of(caller.user) => {
                 held.used = self.order.tick();
                 let conversation = &mut held.conversation;
                 conversation.known[conversation.side(caller.user)] = true;
@@ -527,7 +529,7 @@ fn run_asked(
         }
         return None;
     }
-    match fetch::needed(conversation, &command) {
+    match fetch::needed(conversation, caller, &command) {
         Ok(None) => {}
         Ok(Some(seq)) => match fetch::begin(core, common, conversation, seq) {
             Ok(phase) => {

@@ -61,6 +61,8 @@ pub const SEEN_CACHED_MAX: usize = 1_024;
 pub const ACTIVE_TOLD_MS: u64 = 60_000;
 /// Sends remembered per conversation and device.
 pub const REMEMBERED_SENDS_MAX: usize = 64;
+/// Entries of one conversation that are written anew and not on disk yet. With more, recalls and edits are refused for a moment.
+pub const REWRITES_UNWRITTEN_MAX: usize = 64;
 /// Notices remembered per conversation, to know a request that is made again.
 pub const REMEMBERED_ISSUES_MAX: usize = 64;
 /// Conversations without a list of members that the sessions of one shard follow. What a session follows over it is not

@@ -137,6 +137,7 @@ fn shard_config(config: &Config, keys: &NodeKeys, term: u64) -> shard::Config {
         ticket_keys: keys.ticket_keys(),
         ticket_ms: ms(config.ticket_lifetime),
         code_ms: ms(config.code_lifetime),
+        recall_ms: ms(config.recall_time),
         name_reserved_ms: ms(config.name_reserved),
         placement: match config.placement {
             Placement::Home => PlacementPolicy::Home,

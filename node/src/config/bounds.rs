@@ -23,6 +23,7 @@ pub const BOUNDS: &[Bounds] = &[
     bounds("login-timeout", "seconds", 1, 300, 15),
     bounds("ticket-lifetime", "hours", 1, 8_760, 168),
     bounds("code-lifetime", "hours", 1, 8_760, 24),
+    bounds("recall-time", "seconds", 0, 31_536_000, 120),
     bounds("name-reserved", "days", 0, 36_500, 365),
     bounds("reconnect-delay", "milliseconds", 100, 600_000, 2_000),
     bounds("iterations", "", 4_096, 10_000_000, 600_000),

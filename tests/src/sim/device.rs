@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use wire::client::{
-    ClientEvent, Effect, PersistOp, PersistToken, QueryId, Reason, Session, SessionConfig, Stored,
+    ClientEvent, Effect, PersistOp, PersistToken, QueryId, Reason, SendFailure, Session, SessionConfig,
+    Stored,
 };
 use wire::message::{DeviceClass, Entry};
 use wire::{ConversationId, Refusal, UserId};
@@ -46,6 +47,9 @@ impl Disk {
                         entry.place.seq,
                         next - 1
                     ));
+                }
+                for kept in log.iter_mut() {
+                    wire::fold::apply(kept, entry);
                 }
                 log.push(entry.clone());
             }
@@ -342,6 +346,12 @@ impl World {
             ClientEvent::Gap { .. } | ClientEvent::EpochChanged { .. } => {
                 self.model.violate(format!("device {number} is told {event:?}"));
             }
+            // Two devices may take the same message back, or too late.
+            ClientEvent::SendFailed { counter, failure: SendFailure::Refused(refused), .. }
+                if refused.code >= Refusal::AlreadyRecalled.code() =>
+            {
+                self.devices[number].disk.accepted.remove(&counter);
+            }
             ClientEvent::SendFailed { .. } => {
                 self.model.violate(format!("device {number}: an honest send failed: {event:?}"));
             }
@@ -400,7 +410,9 @@ impl World {
         let device = &mut self.devices[number];
         let before = device.told.insert(conversation, entry.place.seq);
         let log = device.disk.logs.get(&conversation);
-        let persisted = log.and_then(|log| log.get(entry.place.seq as usize - 1)) == Some(entry);
+        let kept = log.and_then(|log| log.get(entry.place.seq as usize - 1));
+        // What came in the same group may have edited it, or taken it back.
+        let persisted = kept.is_some_and(|kept| super::model::verbs::may_become(entry, kept));
         let in_order = before.is_none_or(|before| before + 1 == entry.place.seq);
         if !persisted || !in_order {
             let what = format!("device {number} is told {entry:?} of {conversation:?} behind {before:?}");

@@ -218,7 +218,9 @@ impl World {
             }
             (Command::Pull, Some(conversation), _) => {
                 if let Ok(view) = verified::view::<body::Pull>(incoming.body) {
-                    let asked = Asked { conversation, from: view.from(), to: view.to(), epoch: view.epoch() };
+                    let moment = self.model.recalls.next_moment();
+                    let (from, to, epoch) = (view.from(), view.to(), view.epoch());
+                    let asked = Asked { conversation, from, to, epoch, moment };
                     self.model.pulls.entry(asked_at).or_default().push(asked);
                 }
             }

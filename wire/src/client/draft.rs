@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::session::SendError;
 use crate::extras::{Extras, Forwarded};
 use crate::ids::UserId;
-use crate::limits::{MENTIONS_MAX, MESSAGE_BODY_LEN_MAX};
+use crate::limits::{MENTIONS_MAX, MESSAGE_BODY_LEN_MAX, REACTION_LEN_MAX};
 use crate::message::{BodyKind, Entry, EntryKind};
 
 /// A message, or what somebody does with one.
@@ -35,6 +35,25 @@ impl Draft {
         draft
     }
 
+    /// Takes a message of one's own back.
+    pub fn recall(seq: u64) -> Self {
+        Self {
+            kind: EntryKind::Recall,
+            extras: Extras::about(seq),
+            ..Self::new(BodyKind::Text, Bytes::new())
+        }
+    }
+
+    /// Another text for a message of one's own.
+    pub fn edit(seq: u64, text: impl Into<String>) -> Self {
+        Self { kind: EntryKind::Edit, extras: Extras::about(seq), ..Self::text(text) }
+    }
+
+    /// A short text about a message, in place of an earlier one; an empty one takes it back.
+    pub fn reaction(seq: u64, text: impl Into<String>) -> Self {
+        Self { kind: EntryKind::Reaction, extras: Extras::about(seq), ..Self::text(text) }
+    }
+
     /// As an answer to the message with this seq.
     pub fn replying(mut self, seq: u64) -> Self {
         self.extras.reply_to = seq;
@@ -50,8 +69,12 @@ impl Draft {
         if self.body.len() > MESSAGE_BODY_LEN_MAX {
             return Err(SendError::TooLong);
         }
-        if self.body.is_empty() {
+        let may_be_empty = matches!(self.kind, EntryKind::Recall | EntryKind::Reaction);
+        if self.body.is_empty() && !may_be_empty {
             return Err(SendError::Empty);
+        }
+        if self.kind == EntryKind::Reaction && self.body.len() > REACTION_LEN_MAX {
+            return Err(SendError::TooLong);
         }
         let is_text = std::str::from_utf8(&self.body).is_ok();
         if self.body_kind == BodyKind::Text && !is_text || !BodyKind::ENUM_VALUES.contains(&self.body_kind) {

@@ -13,7 +13,7 @@ fn with(extras: &Extras, counter: u64) -> Send<'_> {
     Send { extras: Some(extras), ..Send::plain(counter, counter - 1, BodyKind::Text, b"hello") }
 }
 
-fn pull_all(world: &mut World, session: Session, chat: ConversationId) -> Vec<Entry> {
+pub(super) fn pull_all(world: &mut World, session: Session, chat: ConversationId) -> Vec<Entry> {
     let request = world.pull(session, chat, Pull { from: 1, to: u64::MAX, bytes_max: 0, epoch: 0 });
     world.settle();
     let pulled = pulled(&world.take(session), request);

@@ -600,6 +600,7 @@ fn config(delivery_credits: u64) -> Config {
         ticket_keys: TicketKeys { current: TicketKey { id: 1, key: [2; 32] }, previous: None },
         ticket_ms: 1,
         code_ms: 60_000,
+        recall_ms: 120_000,
         name_reserved_ms: 0,
         placement: PlacementPolicy::Home,
         placement_excess_percent: 10,

@@ -4,20 +4,26 @@ use record::{Entry, Key, Query, Rows};
 use wire::{ConversationId, Refusal};
 
 use crate::core::{Core, LoadFor};
+use crate::mesh::Caller;
 
 use super::entry::{decode, seq_of};
 use super::state::Conversation;
 use super::verbs::Fetched;
-use super::{Common, Conversations, LoadKey, LogCommand, Phase, Refused, Waiting, mark};
+use super::{Common, Conversations, LoadKey, LogCommand, Phase, Refused, Waiting, mark, rewrite};
 
 /// The seq of the entry that has to be read before this command can be carried out.
-pub(super) fn needed(conversation: &Conversation, command: &LogCommand) -> Result<Option<u64>, Refused> {
+pub(super) fn needed(
+    conversation: &Conversation,
+    caller: Caller,
+    command: &LogCommand,
+) -> Result<Option<u64>, Refused> {
     match command {
         LogCommand::Mark(asked) => {
             let is_known = mark::place(conversation, asked.seq)?.is_some();
             Ok((!is_known).then_some(asked.seq))
         }
-        LogCommand::Send(_) | LogCommand::Pull(_) | LogCommand::Relate(_) => Ok(None),
+        LogCommand::Send(send) => Ok(rewrite::needed(conversation, caller, send)),
+        LogCommand::Pull(_) | LogCommand::Relate(_) => Ok(None),
     }
 }
 

@@ -46,6 +46,8 @@ struct Pull {
     caller: Caller,
     covered: PulledRange,
     bytes_max: u32,
+    /// Entries were written anew meanwhile: what was read may be what is not to be shown any more.
+    is_stale: bool,
 }
 
 /// Pulls of this shard whose entries are being read. Bounded by the reads in flight.
@@ -78,7 +80,7 @@ pub(super) fn run(
     } else if is_in_tail(conversation, asked.from) {
         answer_from_tail(core, conversation, caller, &covered, asked.bytes_max);
     } else {
-        return pulls.read(core, Pull { caller, covered, bytes_max: asked.bytes_max });
+        return pulls.read(core, Pull { caller, covered, bytes_max: asked.bytes_max, is_stale: false });
     }
     Ok(())
 }
@@ -156,6 +158,13 @@ impl Pulls {
         Self { reading: AHashMap::with_hasher(core.rng.hasher()), last: 0 }
     }
 
+    /// Entries of this conversation are other ones now, on disk.
+    pub fn on_rewritten(&mut self, id: ConversationId) {
+        for pull in self.reading.values_mut() {
+            pull.is_stale |= pull.covered.conversation == id;
+        }
+    }
+
     fn read(&mut self, core: &mut Core, pull: Pull) -> Result<(), Refused> {
         let (id, from, to) = (pull.covered.conversation, pull.covered.from, pull.covered.to);
         let load_for = LoadFor::Conversation(LoadKey::Pull(self.last + 1));
@@ -169,6 +178,13 @@ impl Pulls {
 
     pub fn handle_loaded(&mut self, core: &mut Core, number: u64, rows: Vec<Rows>) {
         let pull = self.reading.remove(&number).expect("a pull waits for its entries");
+        if pull.is_stale {
+            let caller = pull.caller;
+            if let Err(refused) = self.read(core, Pull { is_stale: false, ..pull }) {
+                refused.tell(core, caller);
+            }
+            return;
+        }
         let [entries, chunks] = &rows[..] else { panic!("two queries have two answers") };
         let chunks = Chunks::new(&chunks.rows, chunks.more);
         match assemble(&pull, &entries.rows, chunks) {

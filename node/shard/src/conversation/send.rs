@@ -1,6 +1,6 @@
 //! `Send`: appends a message, once.
 
-use record::{Key, Place, RememberedSend};
+use record::{EditOf, Key, Place, RememberedSend};
 use wire::frame::LENGTH_LEN;
 use wire::message::{BodyKind, EntryKind, EntryView, Send, Sent};
 use wire::{DeviceId, Refusal, SessionId, UserId, limits};
@@ -12,7 +12,7 @@ use crate::mesh::Caller;
 
 use super::dedupe::{Decision, Sender, body_hash};
 use super::state::Conversation;
-use super::{Common, Refused, checkpoint, relation, verbs};
+use super::{Common, Refused, checkpoint, relation, rewrite, verbs};
 
 /// A message in its frame, with the entry around it, is never longer than a frame may be.
 const _: () = assert!(limits::MESSAGE_BODY_LEN_MAX + 512 + LENGTH_LEN <= limits::FRAME_LEN_MAX);
@@ -61,15 +61,23 @@ pub(super) fn run(
         }
         Decision::Take => {}
     }
-    if let Some(extras) = asked.extras {
-        verbs::check_extras(conversation, extras)?;
-    }
+    let target = match asked.extras {
+        Some(extras) => {
+            verbs::check_extras(conversation, extras)?;
+            rewrite::target(core, conversation, caller, &asked)?
+        }
+        None => None,
+    };
     if let Some(refused) = common.write_refusal(core, conversation) {
         return Err(refused);
     }
     let author =
         Author { user: caller.user, device: caller.place.device, session: Some(caller.place.session) };
     let send = append(core, common, conversation, author, asked, hash);
+    if let Some(target) = target {
+        let by = edit_of(&asked, send, author);
+        rewrite::carry_out(core, common, conversation, target, &by, asked.body, asked.kind);
+    }
     // A repeat that gets here was let through by a planted bug.
     let gone = if repeated { None } else { conversation.sends.remember(sender, send) };
     if let Some(gone) = gone {
@@ -91,8 +99,15 @@ pub(super) fn run(
     Ok(())
 }
 
+/// What is remembered of an edit beside its message.
+fn edit_of(asked: &Send<'_>, send: RememberedSend, author: Author) -> EditOf {
+    let RememberedSend { counter, hash, place: Place { seq, ord }, time_ms } = send;
+    let (body_kind, body_len) = (asked.body_kind.0, asked.body.len() as u32);
+    EditOf { seq, ord, time_ms, device: author.device.0, counter, hash, body_kind, body_len }
+}
+
 /// Tells a repeat from the reuse of its counter.
-fn hash_of(send: &Send<'_>) -> u64 {
+pub(super) fn hash_of(send: &Send<'_>) -> u64 {
     let hash = body_hash(send.body_kind.0, send.body);
     match send.extras {
         Some(extras) => record::send_hash(send.kind.0, hash, extras),

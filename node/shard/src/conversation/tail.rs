@@ -6,8 +6,11 @@ use bytes::Bytes;
 use wire::message::{Entry, EntryView};
 use wire::{ConversationId, Event, EventBody, frame, template};
 
+use crate::core::Core;
 use crate::limits::{TAIL_BYTES_MAX, TAIL_ENTRIES_MAX, TAILS_BYTES_MAX, TAILS_TURNS_MAX};
 use crate::stats::TableStats;
+
+use super::rewrite::FrameOf;
 
 /// The tail of one conversation: dense, up to its head at the end of the last turn. It is empty when the conversation has
 /// just been loaded.
@@ -89,6 +92,22 @@ impl TailTurn {
     }
 }
 
+impl TailTurn {
+    fn rewrite(&mut self, core: &mut Core, (id, epoch): FrameOf, entry: &EntryView<'_>) {
+        let mut frames = Vec::with_capacity(self.frames.len());
+        for frame in frame::frames(&self.frames) {
+            let is_it = entry_of(frame, self.rich).is_some_and(|old| old.view().place == entry.place);
+            if is_it {
+                core.encoder.message_into(&mut frames, id, epoch, entry);
+            } else if let Some(kept) = entry_of(frame, self.rich) {
+                core.encoder.message_into(&mut frames, id, epoch, &kept.view());
+            }
+        }
+        // All in one layout; other events of the turn are of no use here.
+        (self.frames, self.rich) = (frames.into(), self.rich || entry.extras.is_some());
+    }
+}
+
 /// Reads the entry of a frame that this shard built, if it is a `Message`.
 fn entry_of(frame: &[u8], rich: bool) -> Option<TailEntry<'_>> {
     let (header, _) = frame::split(frame).expect("this shard built it");
@@ -131,6 +150,24 @@ impl Tails {
         while tail.bytes > TAIL_BYTES_MAX
             || tail.turns.front().is_some_and(|turn| tail.entries - turn.entries as usize >= TAIL_ENTRIES_MAX)
         {
+            self.bytes -= tail.pop();
+        }
+    }
+
+    /// Puts an entry in place of the one with its seq, if that is in the tail.
+    pub fn rewrite(&mut self, tail: &mut Tail, core: &mut Core, of: FrameOf, entry: &EntryView<'_>) {
+        let seq = entry.place.seq;
+        if tail.first().is_none_or(|first| first > seq) {
+            return;
+        }
+        let index = tail.turns.partition_point(|turn| turn.first <= seq) - 1;
+        let turn = &mut tail.turns[index];
+        let before = turn.frames.len();
+        turn.rewrite(core, of, entry);
+        let after = turn.frames.len();
+        tail.bytes = tail.bytes + after - before;
+        self.bytes = self.bytes + after - before;
+        while tail.bytes > TAIL_BYTES_MAX {
             self.bytes -= tail.pop();
         }
     }

@@ -17,6 +17,18 @@ pub(super) struct Verbs {
     pub mentioned: [u64; 2],
     /// Read for the command in front of the queue.
     pub fetched: Option<Fetched>,
+    /// Entries that were written anew, oldest first, until that is on disk. What is in the store is older.
+    pub rewritten: Vec<Rewritten>,
+}
+
+/// An entry as it is from now on.
+#[derive(Debug)]
+pub(super) struct Rewritten {
+    pub seq: u64,
+    /// Seq of the recall or the edit that did it.
+    pub by: u64,
+    /// Its whole body in it.
+    pub entry: Entry,
 }
 
 /// An entry that was read, without what of its body is in chunks.
@@ -48,8 +60,19 @@ pub(super) fn check(send: &Send<'_>) -> Result<(), Refused> {
 fn is_sound(send: &Send<'_>, extras: &Extras) -> bool {
     match send.kind {
         EntryKind::Message => extras.target == 0 && !send.body.is_empty(),
+        EntryKind::Recall => is_only_about(extras) && send.body.is_empty(),
+        EntryKind::Edit => is_only_about(extras) && !send.body.is_empty(),
+        EntryKind::Reaction => {
+            is_only_about(extras)
+                && send.body_kind == BodyKind::Text
+                && send.body.len() <= wire::limits::REACTION_LEN_MAX
+        }
         _ => false,
     }
+}
+
+fn is_only_about(extras: &Extras) -> bool {
+    extras.target != 0 && *extras == Extras::about(extras.target)
 }
 
 /// What depends on the conversation.

@@ -12,7 +12,7 @@ use crate::list::Lists;
 use crate::mesh::{Changed, PushEvent};
 
 use super::state::Conversation;
-use super::{Common, Conversations};
+use super::{Common, Conversations, rewrite};
 
 /// What one conversation gave to one batch: told to its users when that is on disk.
 #[derive(Debug)]
@@ -61,6 +61,7 @@ impl Conversations {
         assert!(held.conversation.committed <= written.head);
         core.counters.messages += written.head.ord - held.conversation.committed.ord;
         held.conversation.committed = written.head;
+        rewrite::on_written(core, &mut self.common, &mut held.conversation);
         tell(core, &mut self.common, &written);
     }
 }

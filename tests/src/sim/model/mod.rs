@@ -13,6 +13,7 @@ mod settled;
 mod shown;
 pub mod tickets;
 mod tokens;
+pub mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +56,8 @@ pub struct Asked {
     pub from: u64,
     pub to: u64,
     pub epoch: u32,
+    /// When, in the count of [`verbs::Recalls`].
+    pub moment: u64,
 }
 
 /// Highest marks that somebody asked for, and that the node has promised, as seqs.
@@ -94,6 +97,7 @@ pub struct Model {
     /// Who was in whose list as a contact at some time: the second one in that of the first.
     ever_contacts: BTreeSet<(UserId, UserId)>,
     pub notices: notices::IssuedNotices,
+    pub recalls: verbs::Recalls,
     pub sessions: sessions::Sessions,
     /// Of the life of the node that runs: a login takes over from others of its class.
     pub one_per_class: bool,
@@ -173,7 +177,7 @@ impl Model {
     pub fn on_entry(&mut self, conversation: ConversationId, entry: &Entry) {
         let log = self.logs.entry(conversation).or_default();
         if let Some(before) = log.get(&entry.place.seq) {
-            if before != entry {
+            if !verbs::may_become(before, entry) && !verbs::may_become(entry, before) {
                 let what =
                     format!("{conversation:?} seq {} was {before:?} and is {entry:?}", entry.place.seq);
                 self.violate(what);
@@ -203,7 +207,8 @@ impl Model {
         let Some(sent) = self.transmitted.get(&key) else {
             return self.violate(format!("{conversation:?} holds {entry:?}, which nobody sent"));
         };
-        if !sent.bodies.contains(&entry.body) {
+        let is_whole = entry.extras.as_ref().is_none_or(|extras| extras.edited == 0 && extras.recalled == 0);
+        if is_whole && !sent.bodies.contains(&entry.body) {
             self.violate(format!("{conversation:?} holds {entry:?}, which was sent otherwise"));
         } else if !conversation.has(entry.sender) {
             self.violate(format!("{conversation:?} holds an entry of a stranger: {entry:?}"));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use record::{Key, Table};
 use store::MemoryStore;
 use wire::client::{Account, StoredSend};
-use wire::message::{Entry, MarkKind, Place};
+use wire::message::{Entry, EntryKind, MarkKind, Place};
 use wire::{ConversationId, UserId};
 
 use super::{Identity, Model, SendKey, disk, notices, shown};
@@ -45,8 +45,10 @@ impl Model {
     /// The log on disk is dense, holds each send once and in order, and is what was shown.
     fn check_log(&mut self, store: &MemoryStore, conversation: ConversationId) -> Vec<Entry> {
         let mut log = Vec::new();
+        let mut ord = 0;
         for (index, (seq, stored)) in disk::log(store, conversation).into_iter().enumerate() {
-            if seq != index as u64 + 1 || stored.ord != seq {
+            ord += u64::from(stored.kind == record::KIND_MESSAGE);
+            if seq != index as u64 + 1 || stored.ord != ord {
                 self.violate(format!("{conversation:?}: seq {seq}, ord {} behind {index}", stored.ord));
                 break;
             }
@@ -229,7 +231,8 @@ impl World {
 
     fn own_last(&self, conversation: ConversationId, user: UserId) -> u64 {
         let log = self.model.logs.get(&conversation);
-        let own = log.and_then(|log| log.iter().rev().find(|(_, entry)| entry.sender == user));
+        let is_own = |entry: &Entry| entry.sender == user && entry.kind == EntryKind::Message;
+        let own = log.and_then(|log| log.iter().rev().find(|(_, entry)| is_own(entry)));
         own.map_or(0, |(seq, _)| *seq)
     }
 
@@ -299,7 +302,10 @@ impl World {
             let stored = &device.disk.stored.conversations;
             let state = stored.iter().find(|state| state.conversation == conversation);
             let read = disk::marks(&self.store, conversation, user).read;
-            let unread = log.iter().filter(|entry| entry.place.seq > read.seq).count() as u64;
+            let unread = log
+                .iter()
+                .filter(|entry| entry.kind == EntryKind::Message && entry.place.seq > read.seq)
+                .count() as u64;
             let shown = state.map(|state| state.unread());
             self.model.violation_if(shown != Some(unread), || {
                 format!("device {number} shows {shown:?} unread in {conversation:?}, it is {unread}")
@@ -320,7 +326,8 @@ impl World {
                 let log = self.model.logs.get(conversation);
                 let place = self.model.places.get(&key);
                 let entry = place.and_then(|place| log?.get(&place.seq));
-                if entry.is_none_or(|entry| entry.body != *body) {
+                let is_whole = |entry: &Entry| entry.body == *body || entry.extras.is_some();
+                if !entry.is_some_and(is_whole) {
                     self.model.violate(format!(
                         "device {number}: {key:?} in {conversation:?} is decided and nowhere"
                     ));

@@ -6,6 +6,7 @@ use store::MemoryStore;
 use wire::message::{Entry, MarkKind, Marked, Place, Pulled, RangeKind, Refused, Sent, Summary, Synced};
 use wire::{ConversationId, EventBody, EventFrame, Refusal, UserId, UserName};
 
+use super::verbs;
 use super::{Asked, Identity, Model, NameAsked, SendKey, disk};
 use crate::sim::network::LinkId;
 
@@ -154,9 +155,7 @@ impl Model {
                 && stored.device == entry.device.0
                 && stored.counter == entry.counter
                 && stored.kind == entry.kind.0
-                && stored.body_kind == entry.body_kind.0
-                && stored.body_len as usize == entry.body.len()
-                && disk::extras(&stored) == entry.extras
+                && verbs::is_shown_as_it_was(&stored, entry)
         });
         if !same {
             let seq = entry.place.seq;
@@ -178,6 +177,11 @@ impl Model {
         });
         if !same {
             self.violate(format!("{key:?} is acknowledged at {:?} and not so on disk", sent.place));
+        }
+        if let Some(stored) =
+            disk::record::<record::Entry>(store, &Key::Entry(sent.conversation, sent.place.seq))
+        {
+            self.recalls.on_acknowledged(sent.conversation, &stored);
         }
         let Some(transmitted) = self.transmitted.get_mut(&key) else {
             return self.violate(format!("{key:?} is acknowledged and was never sent"));
@@ -226,6 +230,8 @@ impl Model {
             return;
         }
         let asked = self.pulls.get(&(link, request)).cloned().unwrap_or_default();
+        let asked_first = asked.iter().map(|asked| asked.moment).min().unwrap_or(0);
+        self.check_recalled(asked_first, pulled);
         self.check_head(store, pulled.conversation, pulled.head);
         for entry in &pulled.entries {
             self.check_entry(store, pulled.conversation, entry);
@@ -458,8 +464,13 @@ mod tests {
 
     #[test]
     fn an_answer_covers_its_question_or_not() {
-        let asked =
-            |from, to| Asked { conversation: pulled(1, 1, 1, &[], &[]).conversation, from, to, epoch: 0 };
+        let asked = |from, to| Asked {
+            conversation: pulled(1, 1, 1, &[], &[]).conversation,
+            from,
+            to,
+            epoch: 0,
+            moment: 0,
+        };
         let whole = pulled(2, 5, 9, &[2, 3], &[(4, 5)]);
         assert_eq!(covers(asked(2, 5), &whole), Ok(()));
         assert_eq!(covers(asked(2, 6), &whole), Err("another range"));

@@ -127,6 +127,7 @@ impl Machine {
             fake_salt_secret: self.fake_salt_secret,
             ticket_keys: TicketKeys { current: TicketKey { id: 1, key: self.ticket_key }, previous: None },
             code_ms: 60_000,
+            recall_ms: 120_000,
             name_reserved_ms: 60_000,
             ticket_ms: *stream.pick(&[5_000, 86_400_000]),
             placement: *stream.pick(&[PlacementPolicy::Home, PlacementPolicy::LeastLoaded]),

@@ -19,6 +19,14 @@ pub fn run(world: &mut World) {
     if !world.machine.open && contacts::instead_of_sending(world, device, conversation) {
         return;
     }
+    if world.workload.chance(120)
+        && let Some(draft) = verbs::some_act(world, device, conversation)
+    {
+        world.with_session(device, |session, now_ms| {
+            let _ = session.send_draft(now_ms, conversation, draft);
+        });
+        return;
+    }
     let mut draft = Draft::new(BodyKind::Text, some_body(world, device));
     if world.workload.chance(150) {
         draft = verbs::some_extras(world, device, conversation, draft);
