@@ -16,7 +16,7 @@ use super::log::{Author, Item, Key, PeerMarks};
 use super::options::{ChatOptions, Exit, Stop};
 use super::screen::Screen;
 use super::signals::Signals;
-use super::{contacts, devices, find, keys, org, presence, profile, start, text, view};
+use super::{acts, contacts, devices, find, keys, org, presence, profile, start, text, view};
 use crate::board::Me;
 use crate::client::{Adverts, Body, Client, History, To};
 use crate::error::Error;
@@ -453,10 +453,7 @@ impl Interactive<'_> {
     }
 
     fn put_entry(&mut self, entry: &Entry, keep_oldest: bool) {
-        let text = match (entry.body_kind, std::str::from_utf8(&entry.body)) {
-            (BodyKind::Text, Ok(body)) => text::for_screen(body),
-            _ => format!("({} bytes that are not text)", entry.body.len()),
-        };
+        let text = text::for_screen(&acts::told(entry));
         let by = if entry.sender == self.me.user { Author::Me { failed: None } } else { Author::Peer };
         if entry.sender == self.me.user && entry.device == self.me.device {
             self.on_decided(entry.counter);

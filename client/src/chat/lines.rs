@@ -18,7 +18,7 @@ use wire::{ConversationId, UserId};
 
 use super::options::{ChatOptions, Exit, Stop};
 use super::signals::Signals;
-use super::{find, start, text};
+use super::{acts, find, start, text};
 use crate::client::{Body, Client, To};
 use crate::error::Error;
 use crate::event::{Connection, Event, Events};
@@ -230,7 +230,7 @@ impl Lines<'_> {
                 HistoryItem::Entry(entry) => {
                     if entry.sender != self.me {
                         let body = match (entry.body_kind, std::str::from_utf8(&entry.body)) {
-                            (BodyKind::Text, Ok(body)) => text::for_line(body),
+                            (BodyKind::Text, Ok(_)) => text::for_line(&acts::told(&entry)),
                             _ => format!("(opaque, {} bytes)", entry.body.len()),
                         };
                         print(&format!("[{}] {}: {body}", entry.place.seq, self.peer_name))?;

@@ -1,5 +1,6 @@
 //! The terminal client: interactive in a terminal, one message per line otherwise.
 
+mod acts;
 mod app;
 mod command;
 mod contacts;

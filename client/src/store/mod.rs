@@ -1,6 +1,7 @@
 //! The local store: one folder per account, one redb file in it. What is told to the application or sent to the node is on
 //! disk first; one write is all there or not at all.
 
+mod acts;
 mod change;
 mod contacts;
 #[cfg(test)]

@@ -69,6 +69,7 @@ pub fn create(transaction: &WriteTransaction) -> Result<(), redb::TableError> {
     transaction.open_table(NAMES)?;
     transaction.open_table(PINS)?;
     transaction.open_table(EXTRAS)?;
+    transaction.open_table(super::acts::ACTS)?;
     transaction.open_table(OUTGOING_EXTRAS)?;
     transaction.open_table(MENTIONED)?;
     Ok(())

@@ -217,3 +217,49 @@ fn names_and_pins() {
     store.pin(&address, Fingerprint([9; 32])).expect("written");
     assert_eq!(store.pinned(&address).expect("read"), Some(Fingerprint([9; 32])));
 }
+
+/// Whatever order the message and what was done to it come in: history is read later than what is new.
+#[test]
+fn recalls_and_edits_change_what_is_kept() {
+    let act = |seq: u64, kind, target, body: &str| Entry {
+        kind,
+        body: Bytes::from(body.to_owned()),
+        extras: Extras::about(target).boxed(),
+        ..entry(seq)
+    };
+    let edit = act(2, EntryKind::Edit, 1, "new");
+    let recall = act(4, EntryKind::Recall, 1, "");
+    for recalled_first in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, _) = Store::open(folder.path()).expect("opened");
+        let put = |entry: &Entry| {
+            let entry = entry.clone();
+            store
+                .write(&[Change::Session(PersistOp::Entry { conversation: conversation(), entry })])
+                .expect("written");
+        };
+        let texts = || {
+            store.write(&[applied(4)]).expect("written");
+            let page = store.history(conversation(), u64::MAX, 9).expect("read");
+            let text = |item: &HistoryItem| match item {
+                HistoryItem::Entry(entry) => String::from_utf8_lossy(&entry.body).into_owned(),
+                HistoryItem::Gap(_) => "-".into(),
+            };
+            page.items.iter().map(text).collect::<Vec<_>>()
+        };
+        if recalled_first {
+            put(&edit);
+            put(&entry(3));
+            put(&recall);
+            put(&entry(1));
+        } else {
+            put(&entry(1));
+            put(&edit);
+            put(&entry(3));
+            put(&act(4, EntryKind::Reaction, 1, "x"));
+            assert_eq!(texts(), ["new", "new", "m3", "x"]);
+            put(&recall);
+        }
+        assert_eq!(texts(), ["", "", "m3", ""], "recalled first: {recalled_first}");
+    }
+}

@@ -5,11 +5,12 @@ use wire::ConversationId;
 use wire::client::{Account, KeptKeys, PersistOp, StoredSend};
 use wire::message::{Entry, EntryKind, Pulled, Range, RangeKind};
 
+use super::acts;
 use super::tables::{self, SeqKey};
 use super::{Change, Store, StoreError, contacts, silence};
 use crate::transport::{Address, Fingerprint};
 
-type Failure = redb::Error;
+pub(super) type Failure = redb::Error;
 
 impl Store {
     /// Applies the changes in order: all of them or none.
@@ -81,7 +82,7 @@ fn apply(transaction: &WriteTransaction, op: &PersistOp) -> Result<(), Failure> 
             silence::forget(transaction, *counter)?;
         }
         PersistOp::Entry { conversation, entry } => {
-            put_entry(transaction, *conversation, entry)?;
+            acts::put_entry(transaction, *conversation, entry)?;
         }
         PersistOp::Gap { conversation, range } => put_gap(transaction, *conversation, *range)?,
         PersistOp::Conversation(state) => {
@@ -94,7 +95,7 @@ fn apply(transaction: &WriteTransaction, op: &PersistOp) -> Result<(), Failure> 
     Ok(())
 }
 
-fn put_entry(
+pub(super) fn put_entry_row(
     transaction: &WriteTransaction,
     conversation: ConversationId,
     entry: &Entry,
@@ -149,7 +150,7 @@ fn put_keys(transaction: &WriteTransaction, keys: Option<&KeptKeys>) -> Result<(
 /// Ranges that say nothing lasting are left out: what they cover stays missing.
 fn put_history(transaction: &WriteTransaction, pulled: &Pulled) -> Result<(), Failure> {
     for entry in &pulled.entries {
-        put_entry(transaction, pulled.conversation, entry)?;
+        acts::put_entry(transaction, pulled.conversation, entry)?;
     }
     let mut gaps = transaction.open_table(tables::GAPS)?;
     let is_lasting = |range: &&Range| !matches!(range.kind, RangeKind::More | RangeKind::EpochChanged);

@@ -410,7 +410,9 @@ impl World {
         let device = &mut self.devices[number];
         let before = device.told.insert(conversation, entry.place.seq);
         let log = device.disk.logs.get(&conversation);
-        let persisted = log.and_then(|log| log.get(entry.place.seq as usize - 1)) == Some(entry);
+        let kept = log.and_then(|log| log.get(entry.place.seq as usize - 1));
+        // What came in the same group may have edited it, or taken it back.
+        let persisted = kept.is_some_and(|kept| super::model::verbs::may_become(entry, kept));
         let in_order = before.is_none_or(|before| before + 1 == entry.place.seq);
         if !persisted || !in_order {
             let what = format!("device {number} is told {entry:?} of {conversation:?} behind {before:?}");
