@@ -301,6 +301,23 @@ impl Engine {
         }
     }
 
+    fn on_user_found(&mut self, query: QueryId, found: User) {
+        let User { id: user, name, deleted } = found.clone();
+        if self.board.set_name(user, name.clone()) {
+            let changes = vec![Change::Name { user, name: name.clone() }];
+            self.disk.put(Group { changes, after: After::Nothing });
+            self.board.tell(Event::Named { user, name });
+        }
+        if deleted && self.board.set_deleted(user) {
+            let changes = vec![Change::UserDeleted(user)];
+            self.disk.put(Group { changes, after: After::Nothing });
+            self.board.tell(Event::UserDeleted { user });
+        }
+        if let Some(Query::Find(reply)) = self.queries.remove(&query) {
+            answer(reply, Ok(found));
+        }
+    }
+
     fn on_query_event(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Account { query, answer: with } => {
@@ -314,19 +331,7 @@ impl Engine {
                 }
             }
             ClientEvent::UserFound { query, user, name, deleted } => {
-                if self.board.set_name(user, name.clone()) {
-                    let changes = vec![Change::Name { user, name: name.clone() }];
-                    self.disk.put(Group { changes, after: After::Nothing });
-                    self.board.tell(Event::Named { user, name: name.clone() });
-                }
-                if deleted && self.board.set_deleted(user) {
-                    let changes = vec![Change::UserDeleted(user)];
-                    self.disk.put(Group { changes, after: After::Nothing });
-                    self.board.tell(Event::UserDeleted { user });
-                }
-                if let Some(Query::Find(reply)) = self.queries.remove(&query) {
-                    answer(reply, Ok(User { id: user, name, deleted }));
-                }
+                self.on_user_found(query, User { id: user, name, deleted });
             }
             ClientEvent::Related { query, related } => {
                 self.answer_contact(query, ContactAnswer::Related(related));

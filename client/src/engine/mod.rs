@@ -298,19 +298,7 @@ impl Engine {
                 answer(reply, sent.map(|counter| self.follow(conversation, counter)).map_err(send_error));
             }
             Request::Discard { counter } => self.session.discard(now_ms, counter),
-            Request::Undecided { reply } => {
-                let mut handles: Vec<SendHandle> = self
-                    .sends
-                    .iter()
-                    .map(|(counter, (conversation, state))| SendHandle {
-                        conversation: *conversation,
-                        counter: *counter,
-                        state: state.subscribe(),
-                    })
-                    .collect();
-                handles.sort_by_key(|handle| handle.counter);
-                answer(reply, Ok(handles));
-            }
+            Request::Undecided { reply } => answer(reply, Ok(self.undecided())),
             Request::MarkRead { conversation, seq } => self.session.mark_read(now_ms, conversation, seq),
             Request::FindUser { name, reply } => {
                 let asked = self.session.find_user(now_ms, &name);
@@ -355,6 +343,17 @@ impl Engine {
             Request::Logout { reply } => self.begin_logout(reply),
             Request::Close { reply } => self.begin_close(Some(reply)),
         }
+    }
+
+    /// Sends that are not decided, by rising counter.
+    fn undecided(&self) -> Vec<SendHandle> {
+        let handle =
+            |(counter, (conversation, state)): (&u64, &(ConversationId, watch::Sender<SendState>))| {
+                SendHandle { conversation: *conversation, counter: *counter, state: state.subscribe() }
+            };
+        let mut handles: Vec<SendHandle> = self.sends.iter().map(handle).collect();
+        handles.sort_by_key(|handle| handle.counter);
+        handles
     }
 
     fn begin_login(&mut self, step: LoginStep, name: &str, password: Zeroizing<String>, reply: Reply<Me>) {
