@@ -58,6 +58,8 @@ impl Watch {
 
 impl Model {
     pub fn note_presence_batch(&mut self, store: &MemoryStore, batch: &Batch) {
+        // Of changes in one batch each follows the one before it.
+        let mut last: BTreeMap<UserId, Stored> = BTreeMap::new();
         for op in batch.ops.iter() {
             match (Key::parse(op.key), op.value) {
                 (Some(Key::Contact(user, other)), value) => {
@@ -71,7 +73,7 @@ impl Model {
                     if new.status != Status::Invisible {
                         self.show_marks(user);
                     }
-                    let old = stored(store, user);
+                    let old = last.insert(user, new.clone()).unwrap_or_else(|| stored(store, user));
                     let is_hidden = [&old, &new].iter().all(|stored| stored.status == Status::Invisible);
                     self.violation_if(is_hidden && old.last_seen_ms != new.last_seen_ms, || {
                         format!(
