@@ -142,14 +142,11 @@ fn decode_body(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         Event::Resumed => EventBody::Resumed(resumed(view!(Resumed))),
         Event::Connect => EventBody::Connect { addresses: texts(view!(Connect).addresses()) },
         Event::Pong => EventBody::Pong { time_ms: view!(Pong).time_ms() },
-        Event::LoggedOut => {
-            view!(LoggedOut);
-            EventBody::LoggedOut
-        }
         Event::Move => EventBody::Move(move_away(view!(Move))),
         Event::Devices => EventBody::Devices(device::devices(view!(Devices))),
         Event::SessionsEnded => EventBody::SessionsEnded { count: view!(SessionsEnded).count() },
-        Event::UserFound
+        Event::LoggedOut
+        | Event::UserFound
         | Event::ProfileChanged
         | Event::ProfileFound
         | Event::ProofTerms
@@ -199,6 +196,10 @@ fn decode_account(event: Event, body: &[u8]) -> Result<EventBody, DecodeError> {
         };
     }
     Ok(match event {
+        Event::LoggedOut => {
+            view!(LoggedOut);
+            EventBody::LoggedOut
+        }
         Event::UserFound => {
             let view = view!(UserFound);
             let (user, deleted) = (UserId(view.user()), view.deleted());
