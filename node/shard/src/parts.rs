@@ -175,9 +175,10 @@ impl Parts {
                 }
                 other => unreachable!("{other:?} is no answer to a notice"),
             },
-            (Sum::Notified(sum), PartAnswer::Refused { refusal: Refusal::UnknownUser, .. }) => {
-                sum.unknown += 1
-            }
+            (
+                Sum::Notified(sum),
+                PartAnswer::Refused { refusal: Refusal::UnknownUser | Refusal::AccountDeleted, .. },
+            ) => sum.unknown += 1,
             (Sum::Notified(sum), PartAnswer::Refused { .. }) => sum.refused += 1,
             (_, PartAnswer::Refused { refusal, retry_ms }) => parted.refused = Some((refusal, retry_ms)),
             (Sum::Users { pages, .. }, PartAnswer::Told(reply)) => match *reply {
