@@ -352,6 +352,12 @@ impl World {
             {
                 self.devices[number].disk.accepted.remove(&counter);
             }
+            // A node that tells strangers so: whether it was right to, the model has seen in the answer.
+            ClientEvent::SendFailed { counter, failure: SendFailure::Refused(refused), .. }
+                if self.model.is_honest && refused.code == Refusal::NotContact.code() =>
+            {
+                self.devices[number].disk.accepted.remove(&counter);
+            }
             ClientEvent::SendFailed { .. } => {
                 self.model.violate(format!("device {number}: an honest send failed: {event:?}"));
             }
