@@ -132,14 +132,17 @@ pub const EPHEMERAL_OVERDRAFT_MAX: u64 = (PRESENCE_TOLD_PER_TURN
     * record::CONTACTS_MAX.div_ceil(wire::limits::PRESENCES_MAX as usize))
 .div_ceil(PRESENCE_PUSHES_PER_FRAME) as u64
     + 1;
-/// Pairs of users of whom one shard, or this one itself, is to be told, the newest state of each. When there are more, all are
-/// forgotten, and both shards tell each other anew what the other one's users watch.
+/// Pairs of users of whom one shard, or this one itself, is to be told, the newest state of each. One more is not told, and both
+/// shards tell each other anew what the other one's users watch.
 pub const PRESENCE_PENDING_MAX: usize = 65_536;
 /// Pairs in one frame, and frames of one turn to one peer.
 pub const PRESENCE_PAIRS_PER_FRAME: usize = 256;
 pub const PRESENCE_FRAMES_PER_TURN: usize = 8;
 /// Pairs of users of this shard that are told to each other in one turn; more wait for the next.
 pub const PRESENCE_LOCAL_PAIRS_PER_TURN: usize = 2_048;
+/// Pairs that such an exchange has gathered when it goes on to no further user before some were told: those of one turn. What one
+/// user watches may go beyond.
+pub const PRESENCE_EXCHANGING_MAX: usize = PRESENCE_PAIRS_PER_FRAME * PRESENCE_FRAMES_PER_TURN;
 /// Users gone through in one turn for a shard at which something was lost.
 pub const PRESENCE_EXCHANGED_PER_TURN: usize = 256;
 /// Users whose sessions are told in one turn; more wait for the next.

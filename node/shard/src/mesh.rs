@@ -219,12 +219,12 @@ pub struct Told {
 /// What the home of a watcher is to say about him in return. What comes back wants nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wants {
+    /// Nothing at all: the subject's home does not believe that the watcher is here.
+    Silence,
     /// Nothing; but where the subject is no contact of a watcher who is here, that the watcher is offline for him.
     Nothing,
     /// His state, if he is here for the subject.
     Answer,
-    /// His state, and where he is not here for the subject, that.
-    AnswerAlways,
 }
 
 /// An event for one session: whole frames.

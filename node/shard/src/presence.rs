@@ -382,7 +382,7 @@ impl Presences {
             Some((person, mark))
         }) else {
             // He believes that the watcher is here for him.
-            if wants != Wants::Answer && *seen != Seen::Offline {
+            if wants == Wants::Nothing && *seen != Seen::Offline {
                 push(&mut self.lanes, core, (watcher, *subject), Wants::Nothing);
             }
             return;
@@ -396,9 +396,9 @@ impl Presences {
             note_untold(&mut self.untold, watcher, person);
         }
         // An answer may cross a change, which is told only to those who are known to be here.
-        let is_answer = wants == Wants::Nothing && mark.seen() == Seen::Offline;
+        let is_answer = wants != Wants::Answer && mark.seen() == Seen::Offline;
         let repeats = is_answer && person.changed && !core.bug(Bug::ForgetCrossing);
-        if *seen != Seen::Offline && (wants != Wants::Nothing || repeats) {
+        if *seen != Seen::Offline && (wants == Wants::Answer || repeats) {
             push(&mut self.lanes, core, (watcher, *subject), Wants::Nothing);
         }
     }
@@ -477,18 +477,19 @@ impl Presences {
         {
             left -= 1;
             let Some((id, person)) = self.people.range(behind.saturating_add(1)..).next() else {
-                self.lanes.set_exchange(peer, None);
+                self.lanes.end_exchange(peer);
                 after = peer + 1;
                 continue;
             };
             let (id, to) = (*id, ShardAddress { node: core.address.node, shard: peer });
-            self.lanes.set_exchange(peer, Some(id));
-            let there = |other: u32| core.home(UserId(u64::from(other)).slot()) == to;
-            let others: Vec<_> =
-                person.watched.iter().map(|(other, _)| other).filter(|other| there(*other)).collect();
-            for other in others {
-                self.lanes.add(to, (id, other), Wants::AnswerAlways);
-            }
+            let there =
+                person.watched.iter().filter(|(other, _)| core.home(UserId(u64::from(*other)).slot()) == to);
+            let pairs = there.map(|(other, mark)| {
+                // Who is here is told by his own home, which exchanges too.
+                let is_believed_here = mark.seen() != Seen::Offline;
+                ((id, other), if is_believed_here { Wants::Nothing } else { Wants::Silence })
+            });
+            self.lanes.exchange(peer, id, pairs);
         }
     }
 

@@ -244,6 +244,11 @@ impl World {
         self.run();
     }
 
+    /// The same, and nothing happens before [`World::run`].
+    pub fn vanish(&mut self, client: ClientId) {
+        self.on_closed(client, None);
+    }
+
     /// Why the node closed the connection; `None` while it is open.
     pub fn closed(&self, client: ClientId) -> Option<CloseReason> {
         self.clients[client.0].closed

@@ -1,8 +1,12 @@
 //! What is to be told to other homes, and to the shards of sessions: the ephemeral lane.
 //!
 //! What waits is a pair of users, not a state: the state is looked up when the pair goes, so the newest wins and a user who
-//! changes often is told once. A peer that does not keep up is marked; then both sides tell each other anew all that the
-//! other one's users watch, a part at a time.
+//! changes often is told once. What finds no room is not told, and the peer is marked; then both sides tell each other anew
+//! all that the other one's users watch, in rising ids, a part at a time.
+//!
+//! An exchange comes to its end, and exchanges come to an end, however little room there is. What is lost while one goes on
+//! does not begin it anew but makes another one follow it. It has room of its own, so it takes none from what its frames call
+//! for in return: that is only who is not here although the peer believes so. With each frame these become fewer.
 
 use std::collections::VecDeque;
 
@@ -12,8 +16,8 @@ use wire::ShardAddress;
 use crate::bugs::Bug;
 use crate::core::Core;
 use crate::limits::{
-    EPHEMERAL_CREDITS, EPHEMERAL_OVERDRAFT_MAX, PRESENCE_FRAMES_PER_TURN, PRESENCE_LOCAL_PAIRS_PER_TURN,
-    PRESENCE_PAIRS_PER_FRAME, PRESENCE_PENDING_MAX, PRESENCE_PUSHES_PER_FRAME,
+    EPHEMERAL_CREDITS, EPHEMERAL_OVERDRAFT_MAX, PRESENCE_EXCHANGING_MAX, PRESENCE_FRAMES_PER_TURN,
+    PRESENCE_LOCAL_PAIRS_PER_TURN, PRESENCE_PAIRS_PER_FRAME, PRESENCE_PENDING_MAX, PRESENCE_PUSHES_PER_FRAME,
 };
 use crate::mesh::{PresencePush, Wants};
 
@@ -36,11 +40,40 @@ struct Peer {
     lost: bool,
     /// The users behind this one have not been gone through for the exchange.
     exchange: Option<u32>,
+    /// Something was lost since it began: another one follows.
+    again: bool,
+    /// What the exchange is to tell, beside `pending`.
+    exchanging: VecDeque<(Pair, Wants)>,
 }
 
 impl Peer {
+    fn start_exchange(&mut self) {
+        match self.exchange {
+            None => self.exchange = Some(0),
+            Some(0) => {}
+            Some(_) => self.again = true,
+        }
+    }
+
+    /// The next pairs to tell, at most so many. Neither kind keeps the other one from going on.
+    fn take_pairs(&mut self, room: usize) -> Vec<(Pair, Wants)> {
+        let kept = self.exchanging.len().min(room / 2);
+        let count = self.order.len().min(room - kept);
+        let pending = self.order.drain(..count);
+        let mut pairs: Vec<_> = pending
+            .map(|pair| (pair, self.pending.remove(&pair).expect("each pair in order waits")))
+            .collect();
+        let count = self.exchanging.len().min(room - pairs.len());
+        pairs.extend(self.exchanging.drain(..count));
+        pairs
+    }
+
     fn is_busy(&self) -> bool {
-        self.exchange.is_some() || self.lost || !self.order.is_empty()
+        self.exchange.is_some() || self.lost || self.waiting() > 0
+    }
+
+    fn waiting(&self) -> usize {
+        self.order.len() + self.exchanging.len()
     }
 }
 
@@ -77,6 +110,8 @@ impl Lanes {
             told: 0,
             lost: false,
             exchange: None,
+            again: false,
+            exchanging: VecDeque::new(),
         };
         let peers = (0..core.ownership.shards()).map(peer).collect();
         let pending_max = core.config.ephemeral.pending_max;
@@ -88,42 +123,32 @@ impl Lanes {
     }
 
     pub fn pending(&self) -> usize {
-        self.peers.iter().map(|peer| peer.order.len()).sum()
+        self.peers.iter().map(Peer::waiting).sum()
     }
 
-    /// This pair is to be told. When too many wait, all of them are forgotten, and both sides exchange anew.
+    /// This pair is to be told. When too many wait it is not, and both sides exchange anew.
     pub fn push(&mut self, core: &mut Core, to: ShardAddress, pair: Pair, wants: Wants) {
+        self.busy = true;
         let index = usize::from(to.shard);
         let peer = &mut self.peers[index];
-        if peer.order.len() < self.pending_max || peer.pending.contains_key(&pair) {
-            return self.add(to, pair, wants);
-        }
-        self.busy = true;
-        core.counters.presence_lost += peer.order.len() as u64 + 1;
-        peer.pending.clear();
-        peer.order.clear();
-        if !core.bug(Bug::ForgetPresenceExchange) {
-            peer.lost = index != self.own;
-            peer.exchange = Some(0);
-        }
-    }
-
-    /// The same within an exchange, which goes on only while there is room for all that one user watches.
-    pub fn add(&mut self, to: ShardAddress, pair: Pair, wants: Wants) {
-        self.busy = true;
-        let peer = &mut self.peers[usize::from(to.shard)];
         if let Some(before) = peer.pending.get_mut(&pair) {
             *before = wants.max(*before);
-        } else {
+        } else if peer.order.len() < self.pending_max {
             peer.pending.insert(pair, wants);
             peer.order.push_back(pair);
+        } else {
+            core.counters.presence_lost += 1;
+            if !core.bug(Bug::ForgetPresenceExchange) {
+                peer.lost = index != self.own;
+                peer.start_exchange();
+            }
         }
     }
 
     /// The peer lost something: what its users watch here is told anew.
     pub fn handle_lost(&mut self, from: ShardAddress) {
         self.busy = true;
-        self.peers[usize::from(from.shard)].exchange = Some(0);
+        self.peers[usize::from(from.shard)].start_exchange();
     }
 
     pub fn handle_credit(&mut self, from: ShardAddress, taken: u64) {
@@ -159,17 +184,24 @@ impl Lanes {
         if !self.busy {
             return None;
         }
-        let pending_max = self.pending_max;
         let mut peers = self.peers.iter().enumerate().skip(usize::from(after));
         peers.find_map(|(index, peer)| {
-            let behind = peer.exchange.filter(|_| peer.order.len() <= pending_max / 2)?;
+            let behind = peer.exchange.filter(|_| peer.exchanging.len() < PRESENCE_EXCHANGING_MAX)?;
             Some((index as u16, behind))
         })
     }
 
-    /// The exchange with this peer has come so far; `None`: it is done.
-    pub fn set_exchange(&mut self, peer: u16, behind: Option<u32>) {
-        self.peers[usize::from(peer)].exchange = behind;
+    /// The exchange with this peer goes on with this user, and tells so much of him.
+    pub fn exchange(&mut self, peer: u16, user: u32, pairs: impl Iterator<Item = (Pair, Wants)>) {
+        let peer = &mut self.peers[usize::from(peer)];
+        peer.exchange = Some(user);
+        peer.exchanging.extend(pairs);
+    }
+
+    /// All users were gone through.
+    pub fn end_exchange(&mut self, peer: u16) {
+        let peer = &mut self.peers[usize::from(peer)];
+        peer.exchange = std::mem::take(&mut peer.again).then_some(0);
     }
 
     pub fn has_credit(&self, to: ShardAddress) -> bool {
@@ -200,17 +232,13 @@ impl Lanes {
                 if is_local {
                     room = room.min(self.local_left);
                 }
-                let count = room.min(peer.order.len());
-                if count == 0 && !peer.lost {
+                let pairs = peer.take_pairs(room);
+                if pairs.is_empty() && !peer.lost {
                     break;
                 }
-                let next = peer.order.drain(..count);
-                let pairs: Vec<_> = next
-                    .map(|pair| (pair, peer.pending.remove(&pair).expect("each pair in order waits")))
-                    .collect();
                 let lost = std::mem::take(&mut peer.lost);
                 if is_local {
-                    self.local_left -= count;
+                    self.local_left -= pairs.len();
                 }
                 self.on_sent(to);
                 frames.push(Next { to, lost, pairs });
@@ -227,17 +255,18 @@ impl Lanes {
     }
 
     fn has_work(&self) -> bool {
-        !self.peers[self.own].order.is_empty()
-            || self.peers.iter().enumerate().any(|(index, peer)| {
-                let to = ShardAddress { node: 0, shard: index as u16 };
-                self.has_credit(to) && peer.is_busy()
-            })
+        self.peers.iter().enumerate().any(|(index, peer)| {
+            let to = ShardAddress { node: 0, shard: index as u16 };
+            self.has_credit(to) && peer.is_busy()
+        })
     }
 
     pub fn check_invariants(&self) {
         for (index, peer) in self.peers.iter().enumerate() {
             assert_eq!(peer.pending.len(), peer.order.len());
-            assert!(peer.order.len() <= self.pending_max + record::CONTACTS_MAX);
+            assert!(peer.order.len() <= self.pending_max);
+            assert!(peer.exchanging.len() < PRESENCE_EXCHANGING_MAX + record::CONTACTS_MAX);
+            assert!(!peer.again || peer.exchange.is_some());
             assert!(
                 peer.taken <= peer.sent && peer.sent - peer.taken <= self.credits + EPHEMERAL_OVERDRAFT_MAX
             );

@@ -8,8 +8,9 @@ use wire::presence::{
 use wire::{ConversationId, EventBody, Refusal, Slot, UserId};
 
 use crate::Input;
+use crate::config::EphemeralBounds;
 use crate::limits::PRESENCE_ROWS;
-use crate::testing::{ClientId, Login, World, refusal_of};
+use crate::testing::{ClientId, Login, World, config, refusal_of};
 
 fn chat_of(a: &Login, b: &Login) -> ConversationId {
     ConversationId::private(a.user, b.user).expect("two users")
@@ -273,6 +274,78 @@ fn pages_are_in_order_and_cover_all() {
         }
     }
     assert_eq!((found, after), (users, u64::MAX));
+}
+
+/// Eight users, all contacts of each other, between homes that have room for far less.
+fn crowd(world: &mut World) -> Vec<Login> {
+    let shards = world.shards.len() as u16;
+    let people: Vec<_> =
+        (0..8).map(|number| world.login(number % shards, &format!("user{number}"))).collect();
+    for (index, one) in people.iter().enumerate() {
+        people[..index].iter().for_each(|other| become_contacts(world, one, other));
+    }
+    people
+}
+
+fn lost(world: &World) -> u64 {
+    world.shards.iter().map(|shard| shard.counters().presence_lost).sum()
+}
+
+#[test]
+fn what_finds_no_room_is_exchanged_anew() {
+    for shards in 1..=2 {
+        let mut bounds = config();
+        bounds.ephemeral = EphemeralBounds { credits: 1, pending_max: 2 };
+        let mut world = World::with(shards, bounds);
+        let people = crowd(&mut world);
+        for person in &people {
+            world.begin(person.client, |encoder, request| {
+                let wish = PresenceWish { state: Some(PresenceState::Busy), ..PresenceWish::default() };
+                encoder.set_presence(request, &wish)
+            });
+        }
+        world.run();
+        assert!(lost(&world) > 0, "the lanes were full");
+        for person in &people {
+            let online = online(&mut world, person.client);
+            assert_eq!(online.len(), people.len() - 1);
+            assert!(online.iter().all(|(_, state)| *state == PresenceState::Busy), "{online:?}");
+        }
+    }
+}
+
+#[test]
+fn farewells_that_find_no_room_are_told_all_the_same() {
+    for shards in 1..=2 {
+        let mut bounds = config();
+        bounds.ephemeral = EphemeralBounds { credits: 1, pending_max: 1 };
+        let mut world = World::with(shards, bounds);
+        let people = crowd(&mut world);
+        let (stays, go) = people.split_at(2);
+        let before = lost(&world);
+        for person in go {
+            world.vanish(person.client);
+        }
+        world.run();
+        assert!(lost(&world) > before, "the lanes were full");
+        for person in stays {
+            let online = online(&mut world, person.client);
+            assert_eq!(online.len(), stays.len() - 1, "{shards} shards: {online:?}");
+        }
+    }
+}
+
+#[test]
+fn when_somebody_was_last_seen_is_on_disk_though_nothing_else_happens() {
+    let mut world = World::new(2);
+    let ben = world.login(1, "ben");
+    world.vanish(ben.client);
+    let gone_ms = world.now.mono_ms;
+    world.run();
+    let left_ms =
+        world.disk.get::<record::Presence>(&record::Key::Presence(ben.user)).expect("written").last_seen_ms;
+    assert_eq!(left_ms, world.now.wall_ms);
+    assert_eq!(world.now.mono_ms - gone_ms, crate::limits::UNHURRIED_MS_MAX);
 }
 
 #[test]
