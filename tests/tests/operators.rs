@@ -167,7 +167,8 @@ fn a_program_on_the_sdk_logs_in_with_a_token_and_does_its_work() {
         assert_eq!(operator.tokens(&name).await.expect("listed").len(), 1);
         assert_eq!(operator.revoke_token(&name, other.number).await.expect("revoked"), 0);
         // An entry may be on its way to the disk when what it is about is told.
-        let acts = ["organisation edited", "notice issued", "pairs related", "token created", "token revoked"];
+        let acts =
+            ["organisation edited", "notice issued", "pairs related", "token created", "token revoked"];
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
             let lines = operator.audit((0, 0)).await.expect("read").lines;

@@ -346,15 +346,8 @@ impl World {
             ClientEvent::Gap { .. } | ClientEvent::EpochChanged { .. } => {
                 self.model.violate(format!("device {number} is told {event:?}"));
             }
-            // Two devices may take the same message back, or too late.
             ClientEvent::SendFailed { counter, failure: SendFailure::Refused(refused), .. }
-                if refused.code >= Refusal::AlreadyRecalled.code() =>
-            {
-                self.devices[number].disk.accepted.remove(&counter);
-            }
-            // A node that tells strangers so: whether it was right to, the model has seen in the answer.
-            ClientEvent::SendFailed { counter, failure: SendFailure::Refused(refused), .. }
-                if self.model.is_honest && refused.code == Refusal::NotContact.code() =>
+                if self.model.may_fail(Refusal::from_code(refused.code)) =>
             {
                 self.devices[number].disk.accepted.remove(&counter);
             }

@@ -113,6 +113,16 @@ impl Model {
         }
     }
 
+    /// Whether an honest device may be told so of a send, which then is in no log.
+    pub fn may_fail(&self, refusal: Option<Refusal>) -> bool {
+        match refusal {
+            Some(Refusal::NotContact) => self.is_honest,
+            // Two devices may take the same message back, or too late.
+            Some(refusal) => refusal.code() >= Refusal::AlreadyRecalled.code(),
+            None => false,
+        }
+    }
+
     /// A send is refused: whoever may not write learns no more than the node's policy allows.
     pub fn check_turned_away(&mut self, store: &MemoryStore, key: &SendKey, refusal: Refusal) {
         let relation = disk::record::<Relation>(store, &Key::Relation(key.conversation)).unwrap_or_default();
@@ -123,6 +133,9 @@ impl Model {
             _ => true,
         };
         self.violation_if(!is_told, || format!("{key:?} is refused {refusal:?}, they are {relation:?}"));
+        if self.may_fail(Some(refusal)) {
+            self.refused.insert(*key);
+        }
     }
 
     /// Something about the two changed after the send went out.

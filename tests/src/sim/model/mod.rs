@@ -15,7 +15,7 @@ pub mod tickets;
 mod tokens;
 pub mod verbs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use wire::command::Command;
@@ -99,6 +99,8 @@ pub struct Model {
     pub sessions: sessions::Sessions,
     /// Of the life of the node that runs: a login takes over from others of its class.
     pub one_per_class: bool,
+    /// Sends that were refused for good. Their devices may crash before they tell it.
+    pub refused: BTreeSet<SendKey>,
     /// Whoever may not write is told so.
     pub is_honest: bool,
     /// Only contacts may write.

@@ -323,6 +323,9 @@ impl World {
                 if device.disk.stored.outgoing.iter().any(|send| send.counter == *counter) {
                     continue; // allowed at rest, or there would be none
                 }
+                if self.model.refused.contains(&key) {
+                    continue;
+                }
                 let log = self.model.logs.get(conversation);
                 let place = self.model.places.get(&key);
                 let entry = place.and_then(|place| log?.get(&place.seq));
